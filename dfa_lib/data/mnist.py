@@ -1,0 +1,90 @@
+"""MNIST (LeCun, Cortes, Burges) through torchvision: thesis scale."""
+
+import hashlib
+import importlib
+import os
+import sys
+import types
+from functools import cache
+from pathlib import Path
+
+from ..validation import InputError
+from .images import Digits, DigitSets, normalised, shuffled, take
+
+VALIDATION = 5_000
+
+# MD5 of the uncompressed files.
+CHECKSUMS = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+def data_folder() -> Path:
+    """Return where MNIST lies or will be put: ``DFA_DATA_DIR``, else ``~/.cache/dfa_lib``."""
+    return Path(os.environ.get("DFA_DATA_DIR") or Path.home() / ".cache" / "dfa_lib").expanduser()
+
+
+def load_mnist() -> DigitSets:
+    """Return 55,000 training, 5,000 validation and 10,000 test digits, of 784 pixels each.
+
+    Training and validation digits are the two parts of MNIST's training set, split once for all runs.
+    The files are downloaded on first use, and their checksums are compared each time.
+
+    Raises
+    ------
+    InputError
+        If the files are missing and cannot be downloaded, or are not the ones that MNIST consists of.
+    """
+    return _load(data_folder())
+
+
+@cache
+def _load(folder: Path) -> DigitSets:
+    datasets = _torchvision_datasets()
+    raw = folder / "MNIST" / "raw"
+    if not all((raw / name).is_file() for name in CHECKSUMS):
+        try:
+            datasets.MNIST(str(folder), download=True)
+        except Exception as problem:
+            raise InputError(
+                f"MNIST is not in {folder} and could not be downloaded ({_first_line(problem)}); "
+                f"set DFA_DATA_DIR to a folder that holds MNIST/raw with the files "
+                f"{', '.join(CHECKSUMS)}, or use the dataset 'digits', which needs no download."
+            ) from problem
+    for name, expected in CHECKSUMS.items():
+        found = hashlib.md5((raw / name).read_bytes(), usedforsecurity=False).hexdigest()
+        if found != expected:
+            raise InputError(
+                f"{raw / name} is truncated or altered: its MD5 is {found}, that of MNIST's file is "
+                f"{expected}; delete it to have it downloaded again, or put the right file there."
+            )
+    training = datasets.MNIST(str(folder), train=True)
+    testing = datasets.MNIST(str(folder), train=False)
+    rest = shuffled(Digits(training.data.flatten(1).float(), training.targets.long()))
+    return normalised(
+        train=take(rest, VALIDATION, None),
+        validation=take(rest, 0, VALIDATION),
+        test=Digits(testing.data.flatten(1).float(), testing.targets.long()),
+    )
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0].rstrip(".:")
+
+
+def _torchvision_datasets() -> types.ModuleType:
+    """Import ``torchvision.datasets``, also beside a torch that torchvision was not compiled for.
+
+    The package index has torchvision built for CUDA only. Next to a CPU-only torch its compiled
+    operators cannot load, and registering their shapes fails the import ("operator torchvision::nms
+    does not exist"). Reading MNIST needs no operator, so the registration is skipped.
+    """
+    import torch
+
+    if not torch.version.cuda:
+        name = "torchvision._meta_registrations"
+        sys.modules.setdefault(name, types.ModuleType(name))
+    return importlib.import_module("torchvision.datasets")

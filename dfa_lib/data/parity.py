@@ -1,0 +1,34 @@
+"""The parity problem: whether the sum of k digits side by side is odd (thesis, section 2.1)."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from .examples import Examples
+from .images import Digits
+
+
+def draw_stacks(digits: Digits, k: int, samples: int, generator: torch.Generator) -> Examples:
+    """Draw stacks of k digits, each digit uniformly and independently from ``digits``.
+
+    Parameters
+    ----------
+    k
+        Digits in a stack, at least 1.
+    samples
+        Stacks to draw.
+
+    Returns
+    -------
+    stacks
+        Inputs ``(samples, k · pixels)``, labels 1 where the digits' sum is odd. The pixels of a stack
+        stand digit after digit, not row after row of the wide picture: for a fully connected network
+        that is only another order of its inputs.
+    """
+    index = torch.randint(len(digits), (samples, k), generator=generator)
+    return Examples(digits.images, index, parity(digits.labels[index]))
+
+
+def parity(labels: Int[Tensor, "n k"]) -> Tensor:
+    """Return 1.0 where the sum of a row of digits is odd, else 0.0; shape ``(n, 1)``, float32."""
+    return (labels.sum(dim=1, keepdim=True) % 2).float()

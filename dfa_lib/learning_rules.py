@@ -1,0 +1,98 @@
+"""Backpropagation, feedback alignment and direct feedback alignment, for networks of any depth.
+
+The three rules differ in one thing: how the error reaches a hidden layer. Write
+``e = (sigmoid(a_L) - y) / n`` for the error at the output and ``δ_l`` for the signal at layer l, so
+that ``δ_L = e`` and ``δ_l = (what arrives) ⊙ f'(a_l)``. What arrives is
+
+=========================  ====================  =========================================
+backpropagation            ``δ_{l+1} W_{l+1}ᵀ``  Rumelhart, Hinton, Williams (1986)
+feedback alignment         ``δ_{l+1} B_l``       Lillicrap et al. (2014), arXiv 1411.0247
+direct feedback alignment  ``e B_l``             Nøkland (2016), arXiv 1609.01596
+=========================  ====================  =========================================
+
+and in all three the update direction is ``h_{l-1}ᵀ δ_l`` for ``W_l`` and the column sums of ``δ_l``
+for ``b_l`` (thesis, section 1.2 and appendix A). No rule changes the output layer's gradient.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward
+
+Transport = Callable[[int, Tensor, Tensor], Tensor]
+"""``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, shape ``(…, n, units of l)``."""
+
+
+def output_error(
+    logits: Float[Tensor, "*runs n 1"], y: Float[Tensor, "*any n 1"]
+) -> Float[Tensor, "*runs n 1"]:
+    """Return ``e = (sigmoid(a_L) - y) / n``, the gradient of the mean cross-entropy in the logits."""
+    return (torch.sigmoid(logits) - y) / logits.shape[-2]
+
+
+def backward(
+    parameters: Parameters, passed: ForwardPass, y: Tensor, activation: str, transport: Transport
+) -> Parameters:
+    """Turn a forward pass into update directions, given how the error travels.
+
+    Returns
+    -------
+    gradients
+        One tensor for every ``W`` and ``b``, shaped as they are. For backpropagation these are the
+        gradients of the mean cross-entropy; for the other rules they stand in for them.
+    """
+    derivative = ACTIVATIONS[activation].derivative
+    error = delta = output_error(passed.logits, y)
+    gradients: Parameters = {}
+    for layer in range(depth(parameters), 0, -1):
+        if layer < depth(parameters):
+            delta = transport(layer, error, delta) * derivative(passed.pre_activations[layer - 1])
+        gradients[f"W{layer}"] = passed.hidden[layer - 1].mT @ delta
+        if f"b{layer}" in parameters:
+            gradients[f"b{layer}"] = delta.sum(dim=-2, keepdim=True)
+    return gradients
+
+
+def backpropagation(
+    parameters: Parameters,
+    X: Float[Tensor, "*runs n inputs"],
+    y: Float[Tensor, "*any n 1"],
+    activation: str = "relu",
+) -> Parameters:
+    """Gradients of the mean cross-entropy (thesis, appendix A): ``δ_l = δ_{l+1} W_{l+1}ᵀ ⊙ f'(a_l)``."""
+
+    def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
+        return delta @ parameters[f"W{layer + 1}"].mT
+
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport)
+
+
+def feedback_alignment(
+    parameters: Parameters,
+    X: Float[Tensor, "*runs n inputs"],
+    y: Float[Tensor, "*any n 1"],
+    activation: str = "relu",
+) -> Parameters:
+    """Lillicrap et al. (2014): ``δ_l = δ_{l+1} B_l ⊙ f'(a_l)``; ``B_l`` is shaped as ``W_{l+1}ᵀ``."""
+
+    def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
+        return delta @ parameters[f"B{layer}"]
+
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport)
+
+
+def direct_feedback_alignment(
+    parameters: Parameters,
+    X: Float[Tensor, "*runs n inputs"],
+    y: Float[Tensor, "*any n 1"],
+    activation: str = "relu",
+) -> Parameters:
+    """Nøkland (2016); thesis, section 1.2: ``δ_l = e B_l ⊙ f'(a_l)``; ``B_l`` is ``(1, units of l)``."""
+
+    def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
+        return error @ parameters[f"B{layer}"]
+
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport)

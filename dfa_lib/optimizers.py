@@ -1,0 +1,193 @@
+"""The optimizers of the thesis (section 1.4), each a pure function written as its equation.
+
+An optimizer takes one tensor of parameters ``theta``, its gradient ``g`` and its own ``state`` (a tuple
+of tensors, zero at the start), and returns the new ``theta`` and the new ``state``; nothing is changed
+in place. Hyperparameters are keywords, and ``learning_rate`` may be a tensor that broadcasts, one rate
+for each run of a stack. ``state`` is a run's own: a fresh run starts from ``initial_state``.
+
+Every docstring says how the rule relates to the optimizer of that name in ``torch.optim``. There, and
+here, weight decay adds ``weight_decay * theta`` to the gradient before the rule sees it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .networks import Parameters
+
+Rate = float | Tensor
+State = tuple[Tensor, ...]
+
+
+def sgd(theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate) -> tuple[Tensor, State]:
+    """Mini-batch gradient descent: ``θ ← θ - η g``. The same as ``torch.optim.SGD``."""
+    return theta - learning_rate * g, state
+
+
+def momentum(
+    theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate, gamma: float = 0.9
+) -> tuple[Tensor, State]:
+    """Momentum: ``v ← γ v + η g``, ``θ ← θ - v``.
+
+    With a constant rate, the same as ``torch.optim.SGD(momentum=γ)``, whose buffer is ``v/η``. Also
+    Nesterov's rule, where ``g`` is the gradient at ``look_ahead(θ, state)``: ``torch.optim.SGD`` with
+    ``nesterov=True`` keeps that point as its parameters instead of ``θ``.
+    """
+    (v,) = state
+    v = gamma * v + learning_rate * g
+    return theta - v, (v,)
+
+
+def look_ahead(theta: Tensor, state: State, *, gamma: float = 0.9) -> Tensor:
+    """Where Nesterov's rule takes the gradient: ``θ - γ v``."""
+    (v,) = state
+    return theta - gamma * v
+
+
+def adagrad(
+    theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate, epsilon: float = 1e-8
+) -> tuple[Tensor, State]:
+    """Adagrad: ``G ← G + g²``, ``θ ← θ - η g / √(G + ε)``.
+
+    ``torch.optim.Adagrad`` has ``√G + ε`` instead; with ``eps=0`` and ``initial_accumulator_value=ε``
+    it is the same.
+    """
+    (G,) = state
+    G = G + g**2
+    return theta - learning_rate * g / torch.sqrt(G + epsilon), (G,)
+
+
+def adadelta(
+    theta: Tensor,
+    g: Tensor,
+    state: State,
+    *,
+    learning_rate: Rate,
+    rho: float = 0.9,
+    epsilon: float = 1e-6,
+) -> tuple[Tensor, State]:
+    """Adadelta (Zeiler, 2012, arXiv 1212.5701), with a rate η in front.
+
+    ``E[g²] ← ρ E[g²] + (1-ρ) g²``, ``Δ = √(E[Δ²] + ε) / √(E[g²] + ε) g``,
+    ``E[Δ²] ← ρ E[Δ²] + (1-ρ) Δ²``, ``θ ← θ - η Δ``. What is accumulated is Δ before it is scaled by η.
+    The same as ``torch.optim.Adadelta``.
+    """
+    squared_gradient, squared_update = state
+    squared_gradient = rho * squared_gradient + (1 - rho) * g**2
+    update = torch.sqrt(squared_update + epsilon) / torch.sqrt(squared_gradient + epsilon) * g
+    squared_update = rho * squared_update + (1 - rho) * update**2
+    return theta - learning_rate * update, (squared_gradient, squared_update)
+
+
+def rmsprop(
+    theta: Tensor,
+    g: Tensor,
+    state: State,
+    *,
+    learning_rate: Rate,
+    rho: float = 0.9,
+    epsilon: float = 1e-8,
+) -> tuple[Tensor, State]:
+    """RMSProp (Hinton's lecture 6): ``E[g²] ← ρ E[g²] + (1-ρ) g²``, ``θ ← θ - η g / √(E[g²] + ε)``.
+
+    ``torch.optim.RMSprop(alpha=ρ)`` has ``√E[g²] + ε`` instead: the same only where ε is 0.
+    """
+    (squared_gradient,) = state
+    squared_gradient = rho * squared_gradient + (1 - rho) * g**2
+    return theta - learning_rate * g / torch.sqrt(squared_gradient + epsilon), (squared_gradient,)
+
+
+def adam(
+    theta: Tensor,
+    g: Tensor,
+    state: State,
+    *,
+    learning_rate: Rate,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> tuple[Tensor, State]:
+    """Adam (Kingma and Ba, 2014, arXiv 1412.6980); t counts updates.
+
+    ``m ← β₁ m + (1-β₁) g``, ``v ← β₂ v + (1-β₂) g²``, ``m̂ = m/(1-β₁ᵗ)``, ``v̂ = v/(1-β₂ᵗ)``,
+    ``θ ← θ - η m̂ / (√v̂ + ε)``. The same as ``torch.optim.Adam``.
+    """
+    m, v, t = state
+    t = t + 1
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    return theta - learning_rate * m_hat / (torch.sqrt(v_hat) + epsilon), (m, v, t)
+
+
+def _zeros(count: int) -> Callable[[Tensor], State]:
+    return lambda theta: tuple(torch.zeros_like(theta) for _ in range(count))
+
+
+def _adam_state(theta: Tensor) -> State:
+    # t is a tensor, not a number, so that one compiled step serves every t; in float64, so that
+    # 1 - β₂ᵗ is exact enough while t is small.
+    return *_zeros(2)(theta), torch.zeros((), dtype=torch.float64, device=theta.device)
+
+
+class Optimizer(NamedTuple):
+    """An update rule, its state at the start, and where it wants the gradient (default: at θ)."""
+
+    update: Callable[..., tuple[Tensor, State]]
+    initial_state: Callable[[Tensor], State]
+    gradient_point: Callable[[Tensor, State], Tensor] | None = None
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(sgd, _zeros(0)),
+    "momentum": Optimizer(momentum, _zeros(1)),
+    "nesterov": Optimizer(momentum, _zeros(1), gradient_point=look_ahead),
+    "adagrad": Optimizer(adagrad, _zeros(1)),
+    "adadelta": Optimizer(adadelta, _zeros(2)),
+    "rmsprop": Optimizer(rmsprop, _zeros(1)),
+    "adam": Optimizer(adam, _adam_state),
+}
+
+
+def step(
+    optimizer: Optimizer,
+    parameters: Parameters,
+    state: dict[str, State],
+    gradients: Callable[[Parameters], Parameters],
+    *,
+    learning_rate: Rate,
+    weight_decay: float = 0.0,
+) -> tuple[Parameters, dict[str, State]]:
+    """Make one update of every parameter that has a gradient; the others are passed on untouched.
+
+    Parameters
+    ----------
+    parameters, state
+        Of the run. A name that is missing from ``state`` starts from ``optimizer.initial_state``.
+    gradients
+        Maps parameters to gradients; called once, at the point that the optimizer asks for.
+    weight_decay
+        λ ≥ 0: adds ``λ θ`` to every gradient, the gradient of ``λ/2 ‖θ‖²``.
+
+    Returns
+    -------
+    Parameters and state after the update. The arguments are left as they were.
+    """
+    point = parameters
+    if optimizer.gradient_point is not None:
+        ahead = {name: optimizer.gradient_point(parameters[name], s) for name, s in state.items()}
+        point = parameters | ahead
+    new_parameters, new_state = dict(parameters), dict(state)
+    for name, g in gradients(point).items():
+        if weight_decay:
+            g = g + weight_decay * point[name]
+        new_parameters[name], new_state[name] = optimizer.update(
+            parameters[name],
+            g,
+            state[name] if name in state else optimizer.initial_state(parameters[name]),
+            learning_rate=learning_rate,
+        )
+    return new_parameters, new_state

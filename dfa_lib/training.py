@@ -1,0 +1,434 @@
+"""One run: a ``Run`` says what to train, ``train`` trains it, a ``History`` says how it went."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .alignment import gradient_alignment, weight_alignment
+from .data.clusters import DENSITIES, draw_clusters, label_clusters
+from .data.digits import load_digits
+from .data.examples import Examples
+from .data.images import Digits, DigitSets
+from .data.mnist import load_mnist
+from .data.parity import draw_stacks
+from .feedback import FEEDBACK, feedback_matrices
+from .lazy import gaussian_first_layer, ntk_forward, ntk_gradients, output_layer_gradients
+from .learning_rules import backpropagation, direct_feedback_alignment, feedback_alignment
+from .networks import (
+    ACTIVATIONS,
+    ForwardPass,
+    Parameters,
+    accuracy,
+    binary_cross_entropy,
+    forward,
+    initialise_network,
+)
+from .optimizers import OPTIMIZERS, State, step
+from .randomness import generator
+from .validation import InputError, choice, positive_number, whole_number
+
+# Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
+EVALUATION_BATCH = 256
+# Training examples on which an epoch's gradient alignment is measured.
+ALIGNMENT_EXAMPLES = 512
+
+DIGIT_SETS: dict[str, Callable[[], DigitSets]] = {"digits": load_digits, "mnist": load_mnist}
+DATASETS = (*DIGIT_SETS, "clusters")
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+HELD_OUT = ("test", "validation")
+
+# Values of the fields that depend on the dataset, where a Run does not give them. An epoch of the
+# bundled digits has as many stacks as show DFA's lag behind BP while the book still trains in minutes.
+DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"k": 3, "samples": 24_000, "test_samples": 4_000},
+    "mnist": {"k": 3, "samples": 60_000, "test_samples": 10_000},
+    "clusters": {
+        "samples": 256,
+        "test_samples": 4_000,
+        "dimensions": 15,
+        "labelling": 0,
+        "density": "centred",
+    },
+}
+
+
+class Method(NamedTuple):
+    """A way to train: how its parameters start, what it computes, and which way it moves."""
+
+    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation)
+    forward: Callable[..., ForwardPass] = forward  # of (parameters, X, activation)
+    direct_feedback: bool | None = None  # of a rule with random matrices: is B straight from the output?
+    lazy: bool = False
+    activation: str | None = None  # where the method leaves no choice
+
+
+METHODS: dict[str, Method] = {
+    "bp": Method(backpropagation),
+    "fa": Method(feedback_alignment, direct_feedback=False),
+    "dfa": Method(direct_feedback_alignment, direct_feedback=True),
+    "ntk": Method(ntk_gradients, ntk_forward, lazy=True, activation="relu"),
+    "gaussian_features": Method(output_layer_gradients, lazy=True, activation="relu"),
+    "relu_features": Method(output_layer_gradients, lazy=True, activation="relu"),
+    "linear_features": Method(output_layer_gradients, lazy=True, activation="linear"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that decides the numbers of one training run.
+
+    Two runs that are equal give the same numbers, bit for bit, on one machine. A field that does not
+    apply is None, whatever was passed: ``feedback`` where no random matrix is used, ``k`` for clusters,
+    ``dimensions``, ``labelling`` and ``density`` for digits.
+
+    Parameters
+    ----------
+    dataset
+        ``"digits"`` (bundled with scikit-learn), ``"mnist"`` or ``"clusters"``.
+    k
+        Digits in a stack, at least 1 (default 3).
+    samples
+        Training examples an epoch (default 24,000 stacks of digits, 60,000 of MNIST, 256 points).
+        Stacks are drawn anew each epoch; the points of the clusters stay.
+    test_samples
+        Held-out examples an epoch is judged on (default 4,000, 10,000, 4,000).
+    dimensions, labelling, density
+        Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
+        (default 0); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
+    method
+        ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"gaussian_features"``, ``"relu_features"`` or
+        ``"linear_features"``.
+    feedback
+        The random matrices of FA and DFA: ``"uniform"`` (default), ``"standard_uniform"``,
+        ``"gaussian"`` or ``"standard_gaussian"``.
+    hidden
+        Width of the hidden layer (default 512), or the widths of several.
+    activation
+        Hidden units: ``"relu"`` (default), ``"tanh"``, ``"sigmoid"`` or ``"linear"``. Lazy methods
+        bring their own.
+    biases
+        Whether layers have them (default True; Gaussian features have none in the first).
+    optimizer
+        ``"sgd"`` (default), ``"momentum"``, ``"nesterov"``, ``"adagrad"``, ``"adadelta"``,
+        ``"rmsprop"`` or ``"adam"``.
+    learning_rate
+        Positive. There is no default: a rate that suits one method ruins another.
+    weight_decay
+        λ ≥ 0 (default 0).
+    batch_size, epochs
+        At least 1 (default 128 and 20).
+    evaluate_on
+        ``"test"`` (default), or ``"validation"`` to choose a learning rate.
+    seed
+        At least 0. Decides weights, random matrices and data.
+    precision
+        ``"float32"`` (default) or ``"float64"``.
+    device
+        ``"cpu"`` (default) or ``"cuda"``.
+
+    Raises
+    ------
+    InputError
+        If a value is not accepted; the message names it and lists those that are.
+    """
+
+    dataset: str = "digits"
+    k: int | None = None
+    samples: int | None = None
+    test_samples: int | None = None
+    dimensions: int | None = None
+    labelling: int | None = None
+    density: str | None = None
+    method: str = "bp"
+    feedback: str | None = None
+    hidden: int | tuple[int, ...] = 512
+    activation: str = "relu"
+    biases: bool = True
+    optimizer: str = "sgd"
+    learning_rate: float
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    epochs: int = 20
+    evaluate_on: str = "test"
+    seed: int = 0
+    precision: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        choice("dataset", self.dataset, DATASETS)
+        method = METHODS[choice("method", self.method, METHODS)]
+        self._set_dataset_fields()
+        if method.direct_feedback is None:
+            self._set("feedback", None)
+        else:
+            kind = "uniform" if self.feedback is None else self.feedback
+            self._set("feedback", choice("feedback", kind, FEEDBACK))
+        self._set("hidden", self._checked_hidden(method))
+        choice("activation", self.activation, ACTIVATIONS)
+        self._set("activation", method.activation or self.activation)
+        if not isinstance(self.biases, bool):
+            raise InputError(f"biases must be True or False, not {self.biases!r}.")
+        choice("optimizer", self.optimizer, OPTIMIZERS)
+        self._set("learning_rate", positive_number("learning_rate", self.learning_rate))
+        self._set("weight_decay", positive_number("weight_decay", self.weight_decay, or_zero=True))
+        for name in ("batch_size", "epochs"):
+            self._set(name, whole_number(name, getattr(self, name)))
+        choice("evaluate_on", self.evaluate_on, HELD_OUT)
+        self._set("seed", whole_number("seed", self.seed, minimum=0))
+        choice("precision", self.precision, PRECISIONS)
+        choice("device", self.device, ("cpu", "cuda"))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _set_dataset_fields(self) -> None:
+        defaults = DATASET_DEFAULTS[self.dataset]
+        minimum = {"dimensions": 3, "labelling": 0}
+        for name in ("k", "samples", "test_samples", "dimensions", "labelling"):
+            value = getattr(self, name)
+            if name not in defaults:
+                self._set(name, None)
+            else:
+                value = defaults[name] if value is None else value
+                self._set(name, whole_number(name, value, minimum.get(name, 1)))
+        density = self.density if self.density is not None else defaults.get("density")
+        applies = "density" in defaults
+        self._set("density", choice("density", density, DENSITIES) if applies else None)
+
+    def _checked_hidden(self, method: Method) -> int | tuple[int, ...]:
+        if isinstance(self.hidden, (tuple, list)):
+            widths = tuple(whole_number("hidden", width) for width in self.hidden)
+        else:
+            widths = (whole_number("hidden", self.hidden),)
+        if not widths:
+            raise InputError("hidden must be a width of at least 1, or a list of widths, not empty.")
+        if method.lazy and len(widths) > 1:
+            raise InputError(
+                f"hidden must be one width for {self.method}, which has one hidden layer, "
+                f"not {self.hidden!r}."
+            )
+        return widths[0] if len(widths) == 1 else widths
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """The width of each hidden layer."""
+        return self.hidden if isinstance(self.hidden, tuple) else (self.hidden,)
+
+    def describe(self) -> str:
+        """Name the run in a few words, for messages."""
+        task = f"{self.dataset} k={self.k}" if self.k else f"{self.dataset} d={self.dimensions}"
+        return (
+            f"{self.method} with {self.optimizer} at rate {self.learning_rate:g} on {task}, "
+            f"seed {self.seed}"
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """How a run went: one value per epoch, measured at the epoch's end.
+
+    Losses are mean binary cross-entropies in nats, accuracies lie in [0, 1], alignments are cosines.
+    ``train_*`` are measured on stacks that the epoch has just trained on, as many as there are held-out
+    ones; ``test_*`` on the digits that ``run.evaluate_on`` names. ``weight_alignment`` and
+    ``gradient_alignment`` are means over hidden layers, and nan for methods without random matrices.
+
+    From the epoch in which a loss stops being finite, training stops and every value is nan.
+    """
+
+    run: Run
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    weight_alignment: list[float] = field(default_factory=list)
+    gradient_alignment: list[float] = field(default_factory=list)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss stopped being finite."""
+        return any(math.isnan(loss) for loss in self.test_loss)
+
+    def append(self, values: dict[str, float]) -> None:
+        """Add an epoch."""
+        for name in METRICS:
+            getattr(self, name).append(values.get(name, math.nan))
+
+
+METRICS = tuple(f.name for f in fields(History) if f.name != "run")
+
+
+class Problem(NamedTuple):
+    """What a run learns from: two sources of examples, and how many inputs an example has."""
+
+    inputs: int
+    training: Callable[[], Examples]  # the examples of the next epoch
+    held_out: Callable[[], Examples]
+
+
+def load_problem(run: Run) -> Problem:
+    """Return the data of a run, drawn from its seed and on its device."""
+    assert run.samples is not None
+    assert run.test_samples is not None
+    dtype = PRECISIONS[run.precision]
+    train_stream, held_out_stream = (generator(run.seed, s) for s in ("train", run.evaluate_on))
+
+    if run.dataset == "clusters":
+        assert run.labelling is not None
+        assert run.dimensions is not None
+        assert run.density is not None
+        labels = label_clusters(generator(run.labelling, "labelling"))
+        points, held_out_points = (
+            draw_clusters(labels, n, run.dimensions, run.density, stream).to(run.device, dtype)
+            for n, stream in ((run.samples, train_stream), (run.test_samples, held_out_stream))
+        )
+        return Problem(run.dimensions, lambda: points.shuffled(train_stream), lambda: held_out_points)
+
+    assert run.k is not None
+    sets = DIGIT_SETS[run.dataset]()
+    digits = sets.train.to(run.device, dtype)
+    held_out_digits = (sets.test if run.evaluate_on == "test" else sets.validation).to(run.device, dtype)
+
+    def stacks(source: Digits, n: int, stream: torch.Generator) -> Examples:
+        assert run.k is not None
+        return draw_stacks(source, run.k, n, stream).to(run.device, dtype)
+
+    return Problem(
+        run.k * sets.pixels,
+        partial(stacks, digits, run.samples, train_stream),
+        partial(stacks, held_out_digits, run.test_samples, held_out_stream),
+    )
+
+
+def initial_parameters(run: Run, inputs: int) -> Parameters:
+    """Draw every tensor of a run, trained or fixed, from its seed.
+
+    Methods that share a seed start from the same ``W`` and ``b``; ``B``, ``V1`` and ``c1``, and the
+    Gaussian features' ``W1``, have streams of their own.
+    """
+    method = METHODS[run.method]
+    widths = (inputs, *run.hidden_widths, 1)
+    parameters = initialise_network(widths, generator(run.seed, "weights"), biases=run.biases)
+    if method.direct_feedback is not None:
+        assert run.feedback is not None
+        parameters |= feedback_matrices(
+            widths, run.feedback, generator(run.seed, "feedback"), direct=method.direct_feedback
+        )
+    if run.method == "ntk":
+        gates = initialise_network(widths[:2], generator(run.seed, "gates"), biases=run.biases)
+        parameters |= {{"W1": "V1", "b1": "c1"}[name]: value for name, value in gates.items()}
+    if run.method == "gaussian_features":
+        parameters["W1"] = gaussian_first_layer(inputs, widths[1], generator(run.seed, "features"))
+        parameters.pop("b1", None)
+    return {name: value.to(run.device, PRECISIONS[run.precision]) for name, value in parameters.items()}
+
+
+def train(
+    run: Run,
+    *,
+    threads: int = 1,
+    observe: Callable[[int, Parameters], None] | None = None,
+) -> History:
+    """Train one run from its seed.
+
+    Parameters
+    ----------
+    threads
+        Processor threads for the matrix products. One gives the same bits as ``run_all``; more are
+        faster for a single large run, and may differ in the last digit.
+    observe
+        Called after each epoch with its number, from 1, and the parameters; what it is given must not
+        be changed in place.
+
+    Returns
+    -------
+    History
+        One value per epoch; see there for what happens to a run that diverges.
+
+    Raises
+    ------
+    InputError
+        If the data are not to be had, or ``device`` is ``"cuda"`` and there is none.
+    """
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cannot be 'cuda': this machine has no CUDA GPU; accepted is cpu.")
+    with using_threads(whole_number("threads", threads)):
+        return _train(run, observe)
+
+
+def _train(run: Run, observe: Callable[[int, Parameters], None] | None) -> History:
+    problem, method, optimizer = load_problem(run), METHODS[run.method], OPTIMIZERS[run.optimizer]
+    parameters = initial_parameters(run, problem.inputs)
+    state: dict[str, State] = {}
+    history = History(run)
+    for epoch in range(1, run.epochs + 1):
+        examples = problem.training()
+        for start in range(0, len(examples), run.batch_size):
+            X, y = examples.batch(start, run.batch_size)
+            parameters, state = step(
+                optimizer,
+                parameters,
+                state,
+                partial(method.gradients, X=X, y=y, activation=run.activation),
+                learning_rate=run.learning_rate,
+                weight_decay=run.weight_decay,
+            )
+        values = measure(run, parameters, examples, problem.held_out())
+        if not (math.isfinite(values["train_loss"]) and math.isfinite(values["test_loss"])):
+            for _ in range(epoch, run.epochs + 1):
+                history.append({})
+            break
+        history.append(values)
+        if observe is not None:
+            observe(epoch, parameters)
+    return history
+
+
+def measure(
+    run: Run, parameters: Parameters, training: Examples, held_out: Examples
+) -> dict[str, float]:
+    """Return the metrics of an epoch by their names in ``History``; alignments where they exist."""
+    method = METHODS[run.method]
+    values: dict[str, float] = {}
+    for name, examples in (("train", training.head(len(held_out))), ("test", held_out)):
+        loss, correct = evaluate(method, parameters, examples, run.activation)
+        values |= {f"{name}_loss": loss, f"{name}_accuracy": correct}
+    if method.direct_feedback is not None:
+        X, y = training.batch(0, ALIGNMENT_EXAMPLES)
+        gradients = gradient_alignment(method.gradients, parameters, X, y, run.activation)
+        values["weight_alignment"] = _mean(weight_alignment(parameters))
+        values["gradient_alignment"] = _mean(gradients)
+    return values
+
+
+def evaluate(
+    method: Method, parameters: Parameters, examples: Examples, activation: str
+) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy over all ``examples``."""
+    loss = correct = 0.0
+    for start in range(0, len(examples), EVALUATION_BATCH):
+        X, y = examples.batch(start, EVALUATION_BATCH)
+        logits = method.forward(parameters, X, activation).logits
+        loss += binary_cross_entropy(logits.double(), y.double()).item() * len(y)
+        correct += accuracy(logits, y).item() * len(y)
+    return loss / len(examples), correct / len(examples)
+
+
+def _mean(values: Sequence[Tensor]) -> float:
+    return float(torch.stack(list(values)).mean())
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Run the body with this many threads in torch's products."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
