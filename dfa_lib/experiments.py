@@ -155,23 +155,29 @@ def _write(path: Path, results: Results) -> None:
     """Replace the file in one step, so that no reader and no kill ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for history in sorted(results.values(), key=lambda history: _order(history.run)):
-            for row in _rows(history):
-                writer.writerow({name: _text(name, value, history) for name, value in row.items()})
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for history in sorted(results.values(), key=lambda history: _order(history.run)):
+                for row in _rows(history):
+                    writer.writerow({name: _text(name, value) for name, value in row.items()})
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _text(name: str, value: Any, history: History) -> str:
+def _text(name: str, value: Any) -> str:
     """A metric that was not measured is left empty; one that a diverged run lost is ``nan``."""
     if name in METRICS and math.isnan(value):
-        measured = name.endswith(("loss", "accuracy"))
-        return "nan" if measured else ""
+        return "nan" if _always_measured(name) else ""
     return "" if value is None else str(value)
+
+
+def _always_measured(metric: str) -> bool:
+    return metric.endswith(("loss", "accuracy"))
 
 
 def _read(path: Path) -> Results:
@@ -184,7 +190,7 @@ def _read(path: Path) -> Results:
     lines = list(csv.reader(io.StringIO(text)))
     header = lines[0] if lines else []
     _check_header(path, header)
-    rows: dict[Run, list[list[str]]] = {}
+    rows: dict[Run, list[tuple[str, dict[str, float]]]] = {}
     for number, line in enumerate(lines[1:], start=2):
         last = number == len(lines)
         if len(line) != len(COLUMNS) or (last and not text.endswith("\n")):
@@ -195,8 +201,8 @@ def _read(path: Path) -> Results:
         try:
             values = dict(zip(header, line, strict=True))
             run = Run(**{name: _value(name, values[name]) for name in FIELDS})
-            metrics = [values["epoch"], *(values[name] for name in METRICS)]
-            rows.setdefault(run, []).append(metrics)
+            metrics = {name: _metric(name, values[name]) for name in METRICS}
+            rows.setdefault(run, []).append((values["epoch"], metrics))
         except ValueError as problem:
             raise InputError(f"{path} is damaged: in line {number}, {problem}") from problem
     return {run: _history(path, run, epochs) for run, epochs in rows.items()}
@@ -211,9 +217,8 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             f"{nearest(foreign[0], COLUMNS)}; accepted are {', '.join(COLUMNS)}."
         )
     if missing or len(header) != len(COLUMNS):
-        raise InputError(
-            f"{path} is not a complete results file: its first line lacks {', '.join(missing)}."
-        )
+        problem = f"lacks {', '.join(missing)}" if missing else "names a column twice"
+        raise InputError(f"{path} is not a complete results file: its first line {problem}.")
 
 
 def _value(name: str, text: str) -> Any:
@@ -230,13 +235,20 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-def _history(path: Path, run: Run, epochs: Sequence[Sequence[str]]) -> History:
-    if [row[0] for row in epochs] != [str(epoch) for epoch in range(1, run.epochs + 1)]:
+def _metric(name: str, text: str) -> float:
+    """Only what was not measured may be empty, and losses and accuracies always are measured."""
+    if text == "" and _always_measured(name):
+        raise InputError(f"{name} must be a number or nan, not empty.")
+    return float(text or "nan")
+
+
+def _history(path: Path, run: Run, epochs: Sequence[tuple[str, dict[str, float]]]) -> History:
+    if [epoch for epoch, _ in epochs] != [str(epoch) for epoch in range(1, run.epochs + 1)]:
         raise InputError(
             f"{path} is damaged: of {run.describe()} it has the epochs "
-            f"{', '.join(row[0] for row in epochs)} instead of 1 to {run.epochs}."
+            f"{', '.join(epoch for epoch, _ in epochs)} instead of 1 to {run.epochs}."
         )
     history = History(run)
-    for _, *metrics in epochs:
-        history.append({m: float(v) for m, v in zip(METRICS, metrics, strict=True) if v})
+    for _, metrics in epochs:
+        history.append(metrics)
     return history

@@ -125,8 +125,9 @@ def binary_cross_entropy(
     neither tail overflows. The thesis sums over outputs; over a batch this is the mean, so a learning
     rate does not depend on the batch size.
     """
-    softplus = logits.clamp(min=0) + torch.log1p(torch.exp(-logits.abs()))
-    return (softplus - y * logits).mean(dim=(-2, -1))
+    # Large terms first: where the answer is right they cancel exactly, and leave the small one whole.
+    tail = torch.log1p(torch.exp(-logits.abs()))
+    return (logits.clamp(min=0) - y * logits + tail).mean(dim=(-2, -1))
 
 
 def accuracy(logits: Float[Tensor, "*runs n 1"], y: Float[Tensor, "*any n 1"]) -> Float[Tensor, "*runs"]:

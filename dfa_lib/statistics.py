@@ -43,10 +43,8 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     return Interval(mean, mean - half, mean + half, len(x))
 
 
-def paired_difference(
-    a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE
-) -> Interval:
-    """Return the mean of ``a - b`` and its interval, where ``a[i]`` and ``b[i]`` share a seed.
+def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """Return the mean of ``a - b`` and its interval, where the i-th of ``a`` and of ``b`` share a seed.
 
     An interval that leaves out 0 says that the two differ.
 
@@ -55,11 +53,13 @@ def paired_difference(
     InputError
         If the two are not equally long.
     """
-    if len(a) != len(b):
+    # As arrays: columns of a table would be paired by the names of their rows.
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if len(x) != len(y):
         raise InputError(
-            f"a paired difference needs a value of both for each seed, not {len(a)} and {len(b)}."
+            f"a paired difference needs a value of both for each seed, not {len(x)} and {len(y)}."
         )
-    return mean_interval(np.subtract(a, b), confidence)
+    return mean_interval(x - y, confidence)
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy") -> pd.DataFrame:

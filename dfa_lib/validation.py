@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,10 +41,13 @@ def whole_number(name: str, value: Any, minimum: int = 1) -> int:
     InputError
         If it is not an integer (booleans are not), or is below ``minimum``.
     """
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_integer or int(value) < minimum:
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < minimum:
         raise InputError(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
-    return int(value)
+    return number
 
 
 def positive_number(name: str, value: Any, *, or_zero: bool = False) -> float:

@@ -1,0 +1,1 @@
+"""From notebook to site: what chapters share, executing them, building the book, and its gates."""

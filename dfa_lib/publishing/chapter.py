@@ -1,0 +1,177 @@
+"""What every chapter shares: its parameters, and figures that carry their caption and alt text.
+
+A chapter's second cell is tagged ``parameters`` and sets the names of ``PARAMETERS``; papermill puts
+the values that a person passes into a cell of its own below it. The next cell calls
+``read_parameters(globals())``.
+"""
+
+import ast
+import os
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+from ..training import Run
+from ..validation import InputError, choice, nearest, whole_number
+
+PARAMETERS: dict[str, Any] = {
+    "profile": "digits",
+    "seeds": None,
+    "epochs": None,
+    "jobs": None,
+    "device": "cpu",
+    "results": None,
+}
+"""The parameters of every chapter and their values in its parameters cell."""
+
+# Where an optimizer's tuning grid starts. The grid grows until the best rate lies inside, so a start
+# decides how long tuning takes, not what it finds.
+STARTING_RATES = {
+    "sgd": 0.2,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adagrad": 0.01,
+    "adadelta": 0.5,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large the book's experiments are; what is None takes the dataset's default."""
+
+    dataset: str
+    seeds: int
+    epochs: int
+    samples: int | None = None
+    test_samples: int | None = None
+    hidden: int = 512
+
+
+PROFILES = {
+    "digits": Profile("digits", seeds=3, epochs=20),
+    "mnist": Profile("mnist", seeds=5, epochs=20),
+    # Quick enough for a test of the notebooks; its numbers mean nothing.
+    "smoke": Profile("digits", seeds=2, epochs=2, samples=512, test_samples=256, hidden=16),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A chapter's parameters, checked, with the profile's values where none were given."""
+
+    profile: str
+    seeds: int
+    epochs: int
+    jobs: int
+    device: str
+    results: Path | None
+
+    def run(self, *, method: str, optimizer: str = "sgd", **fields: Any) -> Run:
+        """Return a run at this chapter's scale, at the rate that its tuning starts from."""
+        profile = PROFILES[self.profile]
+        defaults: dict[str, Any] = {
+            "dataset": profile.dataset,
+            "samples": profile.samples,
+            "test_samples": profile.test_samples,
+            "hidden": profile.hidden,
+            "epochs": self.epochs,
+            "device": self.device,
+            "learning_rate": STARTING_RATES[optimizer],
+        }
+        return Run(method=method, optimizer=optimizer, **(defaults | fields))
+
+    def csv(self, experiment: str) -> Path | None:
+        """Return the results file of an experiment, or None where nothing is to be kept."""
+        return None if self.results is None else self.results / f"{experiment}.csv"
+
+
+def check_parameters(given: dict[str, Any]) -> Settings:
+    """Return the settings that these parameters stand for; those that are not given are at their defaults.
+
+    Raises
+    ------
+    InputError
+        If a name is not a parameter, or a value is not accepted.
+    """
+    for name in given:
+        if name not in PARAMETERS:
+            raise InputError(
+                f"{name} is not a parameter of this book's chapters{nearest(name, PARAMETERS)}; "
+                f"accepted are {', '.join(PARAMETERS)}."
+            )
+    values = PARAMETERS | given
+    profile = PROFILES[choice("profile", values["profile"], PROFILES)]
+
+    def number(name: str, default: int) -> int:
+        return default if values[name] is None else whole_number(name, values[name])
+
+    results = values["results"]
+    if not (results is None or isinstance(results, (str, os.PathLike))):
+        raise InputError(f"results must be the path of a folder, or None, not {results!r}.")
+    return Settings(
+        profile=values["profile"],
+        seeds=number("seeds", profile.seeds),
+        epochs=number("epochs", profile.epochs),
+        jobs=number("jobs", available_cores()),
+        device=choice("device", values["device"], ("cpu", "cuda")),
+        results=Path(results) if results else None,
+    )
+
+
+def read_parameters(namespace: dict[str, Any]) -> Settings:
+    """Return the settings of the notebook that this is called from with ``globals()``.
+
+    A parameter that papermill was given and the chapter does not have would otherwise be a warning
+    that scrolls by, and a run with the wrong numbers.
+
+    Raises
+    ------
+    InputError
+        If a name is not a parameter, or a value is not accepted.
+    """
+    injected = [cell for cell in namespace.get("In", []) if cell.startswith("# Parameters")]
+    names = {name for cell in injected for name in _assigned(cell)} | set(PARAMETERS)
+    return check_parameters({name: namespace[name] for name in names if name in namespace})
+
+
+def _assigned(source: str) -> list[str]:
+    targets = [
+        t for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets
+    ]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:
+    """Show a figure with its caption.
+
+    In Jupyter the caption stands below the figure. On the site, ``dfa-book`` makes a numbered figure of
+    the two, which other pages can refer to by ``name``.
+
+    Parameters
+    ----------
+    name
+        The figure's label, for example ``"fig-sgd"``.
+    caption
+        MyST Markdown that can be understood without the text around it.
+    alt
+        What is seen, for those who cannot see it.
+    """
+    svg = StringIO()
+    figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+    about = {"name": name, "caption": caption, "alt": alt}
+    display(
+        {"image/svg+xml": svg.getvalue(), "text/plain": alt}, raw=True, metadata={"dfa_figure": about}
+    )
+    display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})

@@ -1,0 +1,107 @@
+"""What several test files share.
+
+``dfa_lib`` is imported inside the fixtures: jaxtyping's hook, which checks shapes while tests run, has
+to be in place before the first import.
+"""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import jaxtyping
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile(
+    "suite", derandomize=True, database=None, deadline=None, max_examples=30
+)
+hypothesis.settings.load_profile("suite")
+# Test processes run side by side.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def relative_error():
+    """``|actual - expected| / |expected|`` in the Euclidean norm; of a dictionary, the largest."""
+
+    def error(actual, expected):
+        if isinstance(expected, dict):
+            assert actual.keys() == expected.keys()
+            return max((error(actual[name], expected[name]) for name in expected), key=_nan_last)
+        assert actual.shape == expected.shape
+        difference = torch.linalg.vector_norm(actual.double() - expected.double())
+        return float(difference / torch.linalg.vector_norm(expected.double()))
+
+    return error
+
+
+def _nan_last(x):
+    return (x != x, x)
+
+
+@pytest.fixture(scope="session")
+def random_network():
+    """Draw parameters in float64, by other means than the library's."""
+
+    def draw(widths, *, biases=True, runs=(), feedback=None, seed=0):
+        source = torch.Generator().manual_seed(seed)
+
+        def normal(*shape):
+            return torch.randn(*runs, *shape, generator=source, dtype=torch.float64)
+
+        parameters = {}
+        layers = len(widths) - 1
+        for layer in range(1, layers + 1):
+            parameters[f"W{layer}"] = normal(widths[layer - 1], widths[layer])
+            if biases:
+                parameters[f"b{layer}"] = normal(1, widths[layer])
+            if feedback is not None and layer < layers:
+                above = widths[-1] if feedback == "dfa" else widths[layer + 1]
+                parameters[f"B{layer}"] = normal(above, widths[layer])
+        return parameters
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def random_batch():
+    """Draw inputs ``(…, n, inputs)`` and labels ``(…, n, 1)`` in float64."""
+
+    def draw(n, inputs, *, runs=(), seed=1):
+        source = torch.Generator().manual_seed(seed)
+        X = torch.randn(*runs, n, inputs, generator=source, dtype=torch.float64)
+        y = torch.randint(2, (*runs, n, 1), generator=source).double()
+        return X, y
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def small_run():
+    """Make a ``Run`` that trains in milliseconds."""
+    from dfa_lib import Run
+
+    def make(**fields):
+        small = {"samples": 256, "test_samples": 128, "hidden": 16, "epochs": 2, "learning_rate": 0.1}
+        return Run(**(small | fields))
+
+    return make
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Let a test pass what annotations forbid, as a person may: the library has to say so itself."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def mnist_folder(monkeypatch):
+    """The folder with the four files of MNIST; a test that needs them is skipped where there is none."""
+    candidates = [os.environ.get("DFA_DATA_DIR"), ROOT.parent / "shared" / "data"]
+    for folder in (Path(c) for c in candidates if c):
+        if (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+            monkeypatch.setenv("DFA_DATA_DIR", str(folder))
+            return folder
+    pytest.skip("MNIST is not here: set DFA_DATA_DIR to a folder with MNIST/raw")
