@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .training import METRICS, History, Run, train
 from .validation import InputError, nearest, whole_number

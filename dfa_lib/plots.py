@@ -1,6 +1,7 @@
 """One function per kind of figure. A colour means one method, a line style one optimizer, everywhere."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 
 from .data.examples import Examples
 from .data.images import Digits
@@ -42,7 +44,7 @@ OPTIMIZER_NAMES = {
     "rmsprop": "RMSProp",
     "adam": "Adam",
 }
-LINE_STYLES: dict[str, str | tuple[int, tuple[float, ...]]] = {
+LINE_STYLES: dict[str, Any] = {
     "sgd": "-",
     "adadelta": (0, (5, 1.6)),
     "momentum": (0, (5, 1.5, 1, 1.5)),
@@ -51,7 +53,7 @@ LINE_STYLES: dict[str, str | tuple[int, tuple[float, ...]]] = {
     "rmsprop": (0, (3, 1.2)),
     "adam": (0, (8, 2)),
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 11.0,
     "axes.titlesize": 12.0,
@@ -92,8 +94,10 @@ def accuracy_curves(
     ks = sorted(int(k) for k in table["k"].unique())
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(ks), 5.4 if stacks else 4.2), layout="constrained")
-        strips, body = figure.subfigures(2, 1, height_ratios=[1, 3.6]) if stacks else (None, figure)
+        figure = Figure(figsize=(4.4 * len(ks), 5.6 if stacks else 4.2), layout="constrained")
+        strips, body = None, figure
+        if stacks:
+            strips, body = figure.subfigures(2, 1, height_ratios=[1, 3.4])  # type: ignore[misc]
         panels = body.subplots(1, len(ks), sharey=True, squeeze=False)[0]
         for panel, k in zip(panels, ks, strict=True):
             _accuracy_panel(panel, table[table["k"] == k], lines)
@@ -124,7 +128,7 @@ def _accuracy_panel(panel: Axes, table: pd.DataFrame, lines: Sequence[tuple[str,
     panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
     panel.set_xlabel("epoch")
     panel.set_ylim(0.45, 1.005)
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _legend_line(table: pd.DataFrame, method: str, optimizer: str) -> Line2D:
@@ -138,15 +142,17 @@ def _legend_line(table: pd.DataFrame, method: str, optimizer: str) -> Line2D:
     )  # fmt: skip
 
 
-def _stack_strip(strip: object, stacks: Examples, digits: Digits, shown: int = 3) -> None:
+def _stack_strip(strip: Any, stacks: Examples, digits: Digits, shown: int = 3) -> None:
     k = stacks.index.shape[1]
     side = round(digits.images.shape[1] ** 0.5)
-    for axes, row in zip(strip.subplots(1, shown), range(shown), strict=True):  # type: ignore[attr-defined]
+    for axes, row in zip(
+        strip.subplots(1, shown, gridspec_kw={"wspace": 0.12}), range(shown), strict=True
+    ):
         images = digits.images[stacks.index[row]].view(k, side, side)
         axes.imshow(np.hstack(list(images.numpy())), cmap="gray_r", interpolation="nearest")
         numbers = digits.labels[stacks.index[row]].tolist()
         total = " + ".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
-        axes.set_title(f"{total}: {'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
+        axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
         axes.set_axis_off()
 
 
@@ -168,12 +174,12 @@ def error_transport(methods: Sequence[str]) -> Figure:
         Any of ``"bp"``, ``"fa"``, ``"dfa"``.
     """
     with mpl.rc_context(STYLE | {"mathtext.fontset": "cm", "font.size": 13.0}):
-        figure = Figure(figsize=(6.6, 2.5 * len(methods)), layout="constrained")
+        figure = Figure(figsize=(6.6, 2.3 * len(methods)), layout="constrained")
         for panel, method in zip(
             figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
         ):
             panel.set_xlim(-0.4, 4.4)
-            panel.set_ylim(-1.25, 0.75)
+            panel.set_ylim(-1.12 if "dfa" in methods else -0.88, 0.62)
             panel.set_aspect("equal")
             panel.set_axis_off()
             if len(methods) > 1:

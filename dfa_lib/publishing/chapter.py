@@ -92,7 +92,7 @@ class Settings:
 
 
 def check_parameters(given: dict[str, Any]) -> Settings:
-    """Return the settings that these parameters stand for; those that are not given are at their defaults.
+    """Return the settings for these parameters, and the defaults of those that are not given.
 
     Raises
     ------

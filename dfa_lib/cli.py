@@ -1,0 +1,104 @@
+"""``dfa-book``: execute the chapters, build the site, and say how things stand."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .publishing.chapter import PARAMETERS
+from .publishing.execute import TIMEOUT, execute, find_book, status
+from .publishing.site import build_site
+from .validation import InputError, positive_number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Return 0, 2 for input that is not accepted, or how many chapters failed."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except InputError as problem:
+        print(f"dfa-book: {problem}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dfa-book", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("execute", _execute, "execute chapters with papermill, into a staging copy of the book"),
+        ("build", _build, "execute chapters, then build the site from all of them"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("chapters", nargs="*", metavar="CHAPTER", help="default: all chapters")
+        command.add_argument("--profile", help="short for -p profile PROFILE")
+        command.add_argument("--results", help="short for -p results FOLDER")
+        command.add_argument(
+            "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+            help=f"a parameter of the chapters: {', '.join(PARAMETERS)}",
+        )  # fmt: skip
+        command.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for each chapter")
+        _add_output(command)
+        command.set_defaults(run=run)
+    command = commands.add_parser(
+        "status", help="say which chapters are executed, and how fresh they are"
+    )
+    _add_output(command)
+    command.set_defaults(run=_status)
+    return parser
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", help="folder for _build (default: the book's own)")
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, Any]:
+    given = {name: _value(text) for name, text in options.parameters}
+    for name in ("profile", "results"):
+        if getattr(options, name) is not None:
+            given[name] = getattr(options, name)
+    return given
+
+
+def _value(text: str) -> Any:
+    """Read a value as papermill's command line does: a number, True, False, None, or text."""
+    named = {"True": True, "False": False, "None": None}
+    if text in named:
+        return named[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _execute(options: argparse.Namespace) -> int:
+    timeout = positive_number("timeout", options.timeout)
+    failed = execute(find_book(options.output), options.chapters, _parameters(options), timeout)
+    if failed:
+        print(f"{len(failed)} failed: {', '.join(failed)}.", file=sys.stderr)
+    return len(failed)
+
+
+def _build(options: argparse.Namespace) -> int:
+    failed = _execute(options)
+    if failed:
+        print("The site was not built; what was built before is still there.", file=sys.stderr)
+        return failed
+    book = find_book(options.output)
+    print("building the site …", flush=True)
+    code = build_site(book)
+    if code:
+        print("The site has errors or warnings; see above.", file=sys.stderr)
+        return code
+    print(f"The site is ready: {book.html / 'index.html'}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    rows = status(find_book(options.output))
+    header = {name: name for name in rows[0]}
+    widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
+    for row in [header, *rows]:
+        print("  ".join(f"{row[name]:{widths[name]}}" for name in header).rstrip())
+    return 0

@@ -1,0 +1,287 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import same_color
+from matplotlib.patches import FancyArrowPatch
+
+from dfa_lib import Run
+from dfa_lib.data.examples import Examples
+from dfa_lib.data.images import Digits
+from dfa_lib.experiments import to_table
+from dfa_lib.optimizers import OPTIMIZERS
+from dfa_lib.plots import (
+    COLOURS,
+    LINE_STYLES,
+    METHOD_NAMES,
+    OPTIMIZER_NAMES,
+    accuracy_curves,
+    error_transport,
+    label,
+)
+from dfa_lib.statistics import mean_interval
+from dfa_lib.training import METHODS, METRICS, History
+
+SEED_LINE_OPACITY = 0.5  # fainter lines are single seeds
+
+
+def made_up(method, accuracies, *, k=1, seed=0, optimizer="sgd"):
+    """A run with these accuracies; nan is an epoch after the run has diverged."""
+    run = Run(
+        method=method, optimizer=optimizer, k=k, seed=seed, epochs=len(accuracies), learning_rate=0.1
+    )
+    history = History(run)
+    for value in accuracies:
+        history.append({} if math.isnan(value) else dict.fromkeys(METRICS, value))
+    return history
+
+
+def curves(*histories, **keywords):
+    figure = accuracy_curves(to_table(histories), **keywords)
+    figure.canvas.draw()
+    return figure
+
+
+def panels(figure):
+    return {axes.get_title(): axes for axes in figure.axes if axes.get_title().startswith("k = ")}
+
+
+def is_opaque(line):
+    return line.get_alpha() is None or line.get_alpha() > SEED_LINE_OPACITY
+
+
+def mean_lines(panel, method):
+    lines = [line for line in panel.lines if same_color(line.get_color(), COLOURS[method])]
+    return [line for line in lines if is_opaque(line)]
+
+
+def seed_lines(panel, method):
+    lines = [line for line in panel.lines if same_color(line.get_color(), COLOURS[method])]
+    return [line for line in lines if not is_opaque(line)]
+
+
+def band(panel, method):
+    """Lower and upper edge of a method's band, by epoch."""
+    (found,) = [c for c in panel.collections if same_color(c.get_facecolor()[0][:3], COLOURS[method])]
+    points = np.concatenate([path.vertices for path in found.get_paths()])
+    return {
+        int(x): (points[points[:, 0] == x, 1].min(), points[points[:, 0] == x, 1].max())
+        for x in np.unique(points[:, 0])
+    }
+
+
+def legend_texts(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+TWO_METHODS = [
+    made_up("bp", [0.60, 0.90], k=1, seed=0),
+    made_up("bp", [0.70, 0.96], k=1, seed=1),
+    made_up("dfa", [0.55, 0.80], k=1, seed=0),
+    made_up("dfa", [0.57, 0.86], k=1, seed=1),
+    made_up("bp", [0.60, 0.74], k=3, seed=0),
+    made_up("bp", [0.62, 0.76], k=3, seed=1),
+    made_up("dfa", [0.50, 0.60], k=3, seed=0),
+    made_up("dfa", [0.52, 0.64], k=3, seed=1),
+]
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_colour_of_its_own_and_a_name(method):
+    others = [COLOURS[other] for other in METHODS if other != method]
+    assert not any(same_color(COLOURS[method], other) for other in others)
+    assert METHOD_NAMES[method]
+
+
+def test_every_optimizer_has_a_line_style_of_its_own_and_a_name():
+    assert OPTIMIZER_NAMES.keys() == LINE_STYLES.keys() == OPTIMIZERS.keys()
+    assert len(set(LINE_STYLES.values())) == len(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    ("method", "optimizer", "expected"),
+    [
+        ("bp", "sgd", "BP, SGD"),
+        ("fa", "adam", "FA, Adam"),
+        ("dfa", "rmsprop", "DFA, RMSProp"),
+        ("ntk", "sgd", "NTK"),
+        ("relu_features", "sgd", "ReLU features"),
+    ],
+)
+def test_a_label_names_the_optimizer_of_methods_that_train_every_layer(method, optimizer, expected):
+    assert label(method, optimizer) == expected
+
+
+# ---- accuracy_curves ----
+
+
+def test_each_k_has_a_panel():
+    figure = curves(*TWO_METHODS)
+    assert list(panels(figure)) == ["k = 1", "k = 3"]
+    assert list(panels(curves(*TWO_METHODS[:4]))) == ["k = 1"]
+
+
+@pytest.mark.parametrize(
+    ("k", "method", "means"),
+    [
+        (1, "bp", [0.65, 0.93]),
+        (1, "dfa", [0.56, 0.83]),
+        (3, "bp", [0.61, 0.75]),
+        (3, "dfa", [0.51, 0.62]),
+    ],
+)
+def test_each_method_has_one_mean_line_in_its_colour(k, method, means):
+    (line,) = mean_lines(panels(curves(*TWO_METHODS))[f"k = {k}"], method)
+    assert list(line.get_xdata()) == [1, 2]
+    assert list(line.get_ydata()) == pytest.approx(means)
+
+
+def test_each_seed_has_a_faint_line():
+    panel = panels(curves(*TWO_METHODS))["k = 3"]
+    drawn = [list(line.get_ydata()) for line in seed_lines(panel, "dfa")]
+    assert drawn == [pytest.approx([0.50, 0.60]), pytest.approx([0.52, 0.64])]
+
+
+def test_the_band_is_the_interval_over_seeds():
+    panel = panels(curves(*TWO_METHODS))["k = 3"]
+    for epoch, values in ((1, [0.50, 0.52]), (2, [0.60, 0.64])):
+        interval = mean_interval(values)
+        assert band(panel, "dfa")[epoch] == pytest.approx((interval.low, interval.high))
+
+
+def test_one_method_with_two_optimizers_has_two_styles_of_one_colour():
+    figure = curves(
+        made_up("bp", [0.6, 0.7]),
+        made_up("bp", [0.8, 0.9], optimizer="adadelta"),
+    )
+    sgd, adadelta = mean_lines(panels(figure)["k = 1"], "bp")
+    assert sgd.get_linestyle() == "-"
+    assert adadelta.get_linestyle() != "-"
+    assert legend_texts(figure) == ["BP, SGD", "BP, Adadelta"]
+
+
+def test_the_legend_names_each_line_once():
+    assert legend_texts(curves(*TWO_METHODS)) == ["BP, SGD", "DFA, SGD"]
+
+
+def test_a_single_seed_has_a_mean_line_and_no_band():
+    panel = panels(curves(made_up("bp", [0.6, 0.7])))["k = 1"]
+    (line,) = mean_lines(panel, "bp")
+    assert list(line.get_ydata()) == pytest.approx([0.6, 0.7])
+    assert all(len(path.vertices) == 0 for c in panel.collections for path in c.get_paths())
+
+
+def test_a_group_with_a_diverged_run_has_no_mean_and_the_legend_says_how_many_diverged():
+    figure = curves(
+        made_up("bp", [0.6, 0.7, 0.8], seed=0),
+        made_up("bp", [0.6, 0.7, 0.9], seed=1),
+        made_up("dfa", [0.6, 0.7, 0.8], seed=0),
+        made_up("dfa", [math.nan] * 3, seed=1),
+        made_up("dfa", [math.nan] * 3, seed=2),
+    )
+    panel = panels(figure)["k = 1"]
+    assert legend_texts(figure) == ["BP, SGD", "DFA, SGD (2 of 3 runs diverged)"]
+    assert all(np.isnan(line.get_ydata()).all() for line in mean_lines(panel, "dfa"))
+    # The run that did not diverge is still seen, and so is the other method's mean.
+    assert [0.6, 0.7, 0.8] in [list(line.get_ydata()) for line in seed_lines(panel, "dfa")]
+    (line,) = mean_lines(panel, "bp")
+    assert list(line.get_ydata()) == pytest.approx([0.6, 0.7, 0.85])
+
+
+def test_no_mean_is_drawn_from_the_epoch_on_in_which_a_run_diverged():
+    panel = panels(
+        curves(
+            made_up("dfa", [0.60, 0.70, 0.80], seed=0),
+            made_up("dfa", [0.60, math.nan, math.nan], seed=1),
+        )
+    )["k = 1"]
+    for line in mean_lines(panel, "dfa"):
+        assert np.isnan(line.get_ydata()[1:]).all()
+
+
+@pytest.fixture
+def sample_stacks():
+    """Three stacks of one digit and three of three, of images that are all alike but for their label."""
+    labels = torch.tensor([4, 7, 0, 9])
+    digits = Digits(torch.arange(4.0)[:, None].expand(4, 64).contiguous(), labels)
+    chosen = {1: [[0], [1], [2]], 3: [[0, 1, 2], [3, 1, 0], [2, 2, 2]]}
+    stacks = {}
+    for k, rows in chosen.items():
+        index = torch.tensor(rows)
+        parities = (labels[index].sum(dim=1, keepdim=True) % 2).float()
+        stacks[k] = Examples(digits.images, index, parities)
+    return stacks, digits
+
+
+def test_sample_stacks_say_their_digits_sum_and_label(sample_stacks):
+    stacks, digits = sample_stacks
+    figure = curves(*TWO_METHODS, stacks=stacks, digits=digits)
+    titles = [" ".join(axes.get_title().split()) for axes in figure.axes if axes.images]
+    assert [title.replace(":", "") for title in titles] == [
+        *("4 even", "7 odd", "0 even"),
+        *("4 + 7 + 0 = 11 odd", "9 + 7 + 4 = 20 even", "0 + 0 + 0 = 0 even"),
+    ]
+    assert list(panels(figure)) == ["k = 1", "k = 3"]
+
+
+def test_sample_stacks_show_their_digits_side_by_side(sample_stacks):
+    stacks, digits = sample_stacks
+    figure = curves(*TWO_METHODS, stacks=stacks, digits=digits)
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert [image.shape for image in images] == [(8, 8)] * 3 + [(8, 24)] * 3
+    # Each image of the fixture is its row's number throughout.
+    assert [image[0, ::8].tolist() for image in images[3:]] == [[0, 1, 2], [3, 1, 0], [2, 2, 2]]
+
+
+# ---- error_transport ----
+
+CARRIERS = {
+    "bp": {"$W_3^\\top$", "$W_2^\\top$"},
+    "fa": {"$B_2$", "$B_1$"},
+    "dfa": {"$B_2$", "$B_1$"},
+}
+
+
+def texts(panel):
+    return {text.get_text() for text in panel.texts}
+
+
+def backward_arrows(panel, method):
+    arrows = [patch for patch in panel.patches if isinstance(patch, FancyArrowPatch)]
+    return [arrow for arrow in arrows if same_color(arrow.get_edgecolor(), COLOURS[method])]
+
+
+@pytest.mark.parametrize("method", CARRIERS)
+def test_the_error_is_carried_by_the_methods_own_matrices(method):
+    figure = error_transport([method])
+    figure.canvas.draw()
+    (panel,) = figure.axes
+    assert CARRIERS[method] <= texts(panel)
+    of_others = set().union(*CARRIERS.values()) - CARRIERS[method]
+    assert not of_others & texts(panel)
+    assert {"$W_1$", "$W_2$", "$W_3$", "$X$", "$h_1$", "$h_2$", "$e$"} <= texts(panel)
+
+
+@pytest.mark.parametrize("method", CARRIERS)
+def test_each_hidden_layer_is_reached_by_one_backward_arrow_in_the_methods_colour(method):
+    (panel,) = error_transport([method]).axes
+    assert len(backward_arrows(panel, method)) == 2
+
+
+def test_in_dfa_both_arrows_leave_the_error_and_in_fa_only_one():
+    starts = {}
+    for method in ("fa", "dfa"):
+        (panel,) = error_transport([method]).axes
+        arrows = backward_arrows(panel, method)
+        # The error stands furthest right of all layers.
+        starts[method] = [round(float(arrow.get_path().vertices[:, 0].max())) for arrow in arrows]
+    assert starts == {"fa": [4, 2], "dfa": [4, 4]}
+
+
+def test_several_methods_have_a_titled_panel_each():
+    figure = error_transport(["fa", "dfa"])
+    assert [axes.get_title() for axes in figure.axes] == ["FA", "DFA"]
