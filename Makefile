@@ -26,7 +26,7 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	$(BIN)/python -m pytest -n 2 --jaxtyping-packages=dfa_lib,beartype.beartype
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --jaxtyping-packages=dfa_lib,beartype.beartype
 
 serve: $(VENV)/.installed ## show the built site at http://localhost:8000 (PORT=… for another)
 	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }

@@ -161,7 +161,7 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             trouble = [f"{source.name}: papermill failed: {last}"]
         if not trouble:
-            _make_figures(notebook)
+            _prepare(notebook)
             notebook.metadata["dfa_source"] = _checksum(source)
             staged = book.staging / f".{source.name}"
             nbformat.write(notebook, staged)
@@ -169,9 +169,15 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
         return trouble
 
 
-def _make_figures(notebook: nbformat.NotebookNode) -> None:
-    """Turn what ``show_figure`` left in the outputs into the numbered figures that MyST makes."""
+def _prepare(notebook: nbformat.NotebookNode) -> None:
+    """Make a page of an executed chapter.
+
+    What ``show_figure`` left in the outputs becomes a numbered figure of MyST, and the values that
+    papermill was given, paths of this machine among them, do not show.
+    """
     for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("remove-cell")
         outputs = cell.get("outputs", [])
         for output in outputs:
             figure = output.get("metadata", {}).get("dfa_figure")

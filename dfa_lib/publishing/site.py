@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from ..validation import InputError
 from .execute import Book
@@ -35,6 +36,7 @@ def build_site(book: Book) -> int:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copyfile(book.root / name, book.staging / name)
     # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
-    command = [sys.executable, "-m", "jupyter_book", "build", str(book.staging)]
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [str(program), "build", str(book.staging)]
     command += ["--path-output", str(book.output), "--all", "-W", "-n", "--keep-going", "-q"]
     return subprocess.run(command, check=False).returncode

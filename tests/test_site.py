@@ -1,0 +1,107 @@
+"""The whole book, in the smoke profile: executed, built, and looked at."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("site")
+
+ROOT = Path(__file__).parents[1]
+FIGURES = {
+    "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
+    "learning-problems.html": ["Fig. 2.1"],
+    "experiments.html": ["Fig. 3.1"],
+}
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    output = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
+    command += ["build", "--profile", "smoke", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return done, output / "_build"
+
+
+@pytest.fixture(scope="session")
+def html(built):
+    return built[1] / "html"
+
+
+class Page(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.images, self.links, self.ids = [], [], set()
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            self.images.append(attributes)
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        if "id" in attributes:
+            self.ids.add(attributes["id"])
+
+
+def test_the_book_builds_without_a_warning(built):
+    done, _ = built
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
+
+
+def test_every_chapter_is_a_page(html):
+    for notebook in (ROOT / "book").glob("*.ipynb"):
+        assert (html / f"{notebook.stem}.html").is_file()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_numbered_and_say_what_is_seen(html, name):
+    page = Page(html / name)
+    assert re.findall(r'class="caption-number">(Fig\. [\d.]+\d)', page.text) == FIGURES[name]
+    drawn = [image for image in page.images if "dfa-figure" in image.get("class", "")]
+    assert [len(image["alt"]) >= 40 for image in drawn] == [True] * len(FIGURES[name])
+    assert all((html / image["src"]).stat().st_size > 2_000 for image in drawn)
+
+
+def test_figures_are_drawn_from_runs_of_this_build(built):
+    results = built[1] / "results" / "smoke"
+    rows = {path.name: len(path.read_text().splitlines()) - 1 for path in results.glob("*.csv")}
+    # methods · k · seeds · epochs
+    assert rows["reproduction.csv"] == 6 * 2 * 2 * 2
+    assert rows["sgd.csv"] == 2 * 2 * 2 * 2
+    assert rows["tuning.csv"] > rows["reproduction.csv"]
+
+
+def test_no_page_shows_an_error_or_a_path_of_the_machine(html):
+    for path in html.glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "Traceback (most recent call last)" not in text
+        assert str(html.parents[1]) not in text
+
+
+def test_every_internal_link_leads_somewhere(html):
+    pages = {path.name: Page(path) for path in html.glob("*.html")}
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            target, _, anchor = link.partition("#")
+            if "://" in link or target.startswith("mailto:"):
+                continue
+            target = target.partition("?")[0]
+            there = pages.get(target or name)
+            exists = (html / target).exists() and (not anchor or not there or anchor in there.ids)
+            if not exists:
+                broken.append((name, link))
+    assert broken == []
+
+
+def test_home_page_tells_the_result_of_this_edition(html):
+    text = (html / "index.html").read_text(encoding="utf-8")
+    assert "At k = 3" in text
+    assert "2 seeds a method" in text
