@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from .data.examples import Examples
 from .data.images import Digits
 from .statistics import summarise
+from .validation import choice
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 COLOURS = {
@@ -64,7 +65,6 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "figure.facecolor": "white",
-    "svg.hashsalt": "dfa",  # the same figure is the same file
 }
 
 
@@ -79,8 +79,9 @@ def accuracy_curves(
 ) -> Figure:
     """Draw test accuracy against epoch, one panel for each k.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. A group
-    with a diverged run has no mean and no band; its legend entry says how many diverged.
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. From
+    the epoch in which a run diverged, its group has no mean and no band; its legend entry says how many
+    diverged.
 
     Parameters
     ----------
@@ -117,6 +118,8 @@ def accuracy_curves(
 def _accuracy_panel(panel: Axes, table: pd.DataFrame, lines: Sequence[tuple[str, str]]) -> None:
     for method, optimizer in lines:
         runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
+        if runs.empty:  # not every line has runs for every k
+            continue
         colour, style = COLOURS[method], LINE_STYLES[optimizer]
         for _, run in runs.groupby("seed"):
             panel.plot(run["epoch"], run["test_accuracy"], color=colour, alpha=0.25, linewidth=0.7)
@@ -172,7 +175,14 @@ def error_transport(methods: Sequence[str]) -> Figure:
     ----------
     methods
         Any of ``"bp"``, ``"fa"``, ``"dfa"``.
+
+    Raises
+    ------
+    InputError
+        If one is another method.
     """
+    for method in methods:
+        choice("method", method, ("bp", "fa", "dfa"))
     with mpl.rc_context(STYLE | {"mathtext.fontset": "cm", "font.size": 13.0}):
         figure = Figure(figsize=(6.6, 2.3 * len(methods)), layout="constrained")
         for panel, method in zip(

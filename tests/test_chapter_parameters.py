@@ -142,6 +142,14 @@ def test_running_the_cell_again_later_is_no_error():
     assert read_parameters(later) == read_parameters(notebook(cell))
 
 
+def test_a_corrected_cell_counts_without_a_restart():
+    assert read_parameters(notebook(injected_cell(epoch=5), injected_cell(epochs=5))).epochs == 5
+
+
+def test_a_persons_own_cell_about_parameters_is_not_papermills():
+    assert read_parameters(notebook("# Parameters of my network\nwidth = 3")) == check_parameters({})
+
+
 def test_the_library_reads_a_plain_scripts_globals():
     assert read_parameters({"epochs": 5, "epoch": 1}).epochs == 5
 
@@ -165,6 +173,11 @@ def test_a_runs_other_fields_come_before_the_chapters():
     settings = check_parameters({"profile": "smoke"})
     run = settings.run(method="fa", k=1, learning_rate=0.3, hidden=8, epochs=1, seed=2)
     assert (run.k, run.learning_rate, run.hidden, run.epochs, run.seed) == (1, 0.3, 8, 1, 2)
+
+
+def test_an_unknown_optimizer_is_named_and_the_known_ones_are_listed():
+    with pytest.raises(InputError, match=r"optimizer cannot be 'rmsporp' .*accepted are sgd"):
+        check_parameters({}).run(method="bp", optimizer="rmsporp")
 
 
 def test_a_run_goes_to_the_device_that_was_asked_for():
@@ -207,3 +220,11 @@ def test_a_figure_is_shown_as_svg_that_carries_its_name_caption_and_alt_text(dis
 def test_a_figure_holds_no_date_so_that_unchanged_figures_stay_unchanged(displayed):
     chapter.show_figure(Figure(), name="fig-empty", caption="Nothing.", alt="Nothing.")
     assert "<dc:date>" not in displayed[0][0]["image/svg+xml"]
+
+
+def test_the_same_figure_is_the_same_file(displayed):
+    for _ in range(2):
+        figure = Figure()
+        figure.subplots().fill_between([0, 1], [0, 0], [1, 2])
+        chapter.show_figure(figure, name="fig-area", caption="An area.", alt="An area.")
+    assert displayed[0][0]["image/svg+xml"] == displayed[2][0]["image/svg+xml"]

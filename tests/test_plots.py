@@ -6,7 +6,7 @@ import torch
 from matplotlib.colors import same_color
 from matplotlib.patches import FancyArrowPatch
 
-from dfa_lib import Run
+from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments import to_table
@@ -192,6 +192,12 @@ def test_a_group_with_a_diverged_run_has_no_mean_and_the_legend_says_how_many_di
     assert list(line.get_ydata()) == pytest.approx([0.6, 0.7, 0.85])
 
 
+def test_a_method_without_runs_for_a_k_is_left_out_of_its_panel():
+    figure = curves(*TWO_METHODS[:6])
+    assert len(mean_lines(panels(figure)["k = 1"], "dfa")) == 1
+    assert mean_lines(panels(figure)["k = 3"], "dfa") == []
+
+
 def test_no_mean_is_drawn_from_the_epoch_on_in_which_a_run_diverged():
     panel = panels(
         curves(
@@ -285,3 +291,8 @@ def test_in_dfa_both_arrows_leave_the_error_and_in_fa_only_one():
 def test_several_methods_have_a_titled_panel_each():
     figure = error_transport(["fa", "dfa"])
     assert [axes.get_title() for axes in figure.axes] == ["FA", "DFA"]
+
+
+def test_only_methods_that_send_an_error_back_can_be_drawn():
+    with pytest.raises(InputError, match=r"method cannot be 'ntk'.*; accepted are bp, fa, dfa"):
+        error_transport(["ntk"])

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
@@ -82,7 +83,7 @@ class Settings:
             "hidden": profile.hidden,
             "epochs": self.epochs,
             "device": self.device,
-            "learning_rate": STARTING_RATES[optimizer],
+            "learning_rate": STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)],
         }
         return Run(method=method, optimizer=optimizer, **(defaults | fields))
 
@@ -135,7 +136,8 @@ def read_parameters(namespace: dict[str, Any]) -> Settings:
     InputError
         If a name is not a parameter, or a value is not accepted.
     """
-    injected = [cell for cell in namespace.get("In", []) if cell.startswith("# Parameters")]
+    # The last one: a person who has corrected the cell and run it again need not restart the kernel.
+    injected = [cell for cell in namespace.get("In", []) if cell.startswith("# Parameters\n")][-1:]
     names = {name for cell in injected for name in _assigned(cell)} | set(PARAMETERS)
     return check_parameters({name: namespace[name] for name in names if name in namespace})
 
@@ -169,7 +171,8 @@ def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:
         What is seen, for those who cannot see it.
     """
     svg = StringIO()
-    figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+    with mpl.rc_context({"svg.hashsalt": "dfa"}):  # the same figure is the same file
+        figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
     about = {"name": name, "caption": caption, "alt": alt}
     display(
         {"image/svg+xml": svg.getvalue(), "text/plain": alt}, raw=True, metadata={"dfa_figure": about}
