@@ -69,7 +69,7 @@ def test_a_chapter_that_hangs_is_stopped(small_book, capsys):
     from dfa_lib.publishing.execute import execute
 
     book = small_book(one=["import time; time.sleep(600)"])
-    assert execute(book, timeout=4) == ["one"]
+    assert execute(book, timeout=4.0) == ["one"]
     assert "one.ipynb did not finish within 4 s and was stopped." in capsys.readouterr().err
 
 
@@ -225,3 +225,12 @@ def test_results_of_the_digits_are_kept_and_trained_anew(small_book):
     assert execute(book) == []
     assert execute(book) == []
     assert (book.output / "_build" / "results" / "digits" / "x.csv").exists()
+
+
+def test_a_relative_data_folder_means_the_callers_folder(small_book, monkeypatch):
+    from dfa_lib.publishing.execute import execute
+
+    source = "import os; assert os.environ['DFA_DATA_DIR'] == os.path.dirname(os.getcwd()) + '/here'"
+    book = small_book(one=[source])
+    monkeypatch.setenv("DFA_DATA_DIR", "here")
+    assert execute(book) == []

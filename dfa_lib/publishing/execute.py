@@ -16,6 +16,7 @@ from typing import Any
 
 import nbformat
 
+from ..data.mnist import data_folder
 from ..validation import InputError, choice
 from .chapter import check_parameters
 from .checks import problems
@@ -141,7 +142,7 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
     """Execute one chapter; return what is wrong with it.
 
     papermill runs in a process of its own, because only that bounds a run that hangs, be it after the
-    last cell.
+    last cell. The kernel's folder is the chapter's, so a relative path would lead elsewhere there.
     """
     source = book.source / f"{name}.ipynb"
     with tempfile.TemporaryDirectory(prefix="dfa-book-") as folder:
@@ -150,7 +151,14 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
         command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
         command += ["--parameters_yaml", json.dumps(parameters)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                env=os.environ | {"DFA_DATA_DIR": str(data_folder().absolute())},
+            )
         except subprocess.TimeoutExpired:
             return [f"{source.name} did not finish within {timeout:.0f} s and was stopped."]
         trouble = []
