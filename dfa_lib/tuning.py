@@ -21,7 +21,7 @@ SCORED_EPOCHS = 10
 # Tuning has seeds of its own, far from those of the repeats, which are 0, 1, 2, …
 FIRST_SEED = 1_000
 # How far a grid reaches at first, in steps of 1, 2, 5, 10, … on either side, and at most.
-REACH = 2
+REACH = 1
 LOWEST, HIGHEST = 1e-7, 1e4
 
 
@@ -38,7 +38,7 @@ def tune(
     ----------
     runs
         Their own learning rates are where the grids start: each at the nearest of 1, 2, 5, 10, …, with
-        two steps on either side.
+        a step on either side.
     seeds
         Seeds that a rate's score is averaged over.
     results
