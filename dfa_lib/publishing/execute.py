@@ -87,9 +87,9 @@ def execute(
     chapters
         Names of notebooks without the ending; all of them, if empty.
     parameters
-        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, the digits are trained anew,
-        and what they give is kept beside the staging folder; ``mnist`` reads and extends
-        ``results/mnist``.
+        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, the digits' results lie
+        beside the staging folder: all chapters together train them anew, named chapters use and extend
+        what is there; ``mnist`` uses and extends ``results/mnist``.
     timeout
         Seconds for each chapter.
 
