@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve clean
+.PHONY: help book test bench serve clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --jaxtyping-packages=dfa_lib,beartype.beartype
+
+bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
+	$(BIN)/python benchmarks/engine.py
 
 serve: $(VENV)/.installed ## show the built site at http://localhost:8000 (PORT=… for another)
 	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }

@@ -22,7 +22,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .learning_rules import output_error
-from .networks import ForwardPass, Parameters, forward, pre_activation
+from .networks import ACTIVATIONS, ForwardPass, Parameters, forward, pre_activation, product
+
+open_gates = ACTIVATIONS["relu"].derivative
 
 
 def ntk_forward(
@@ -32,10 +34,10 @@ def ntk_forward(
 
     ``activation`` is not used: the gate *is* the derivative of the ReLU, at weights that do not move.
     """
-    gate = X @ parameters["V1"]
+    gate = product(X, parameters["V1"])
     if "c1" in parameters:
         gate = gate + parameters["c1"]
-    hidden = pre_activation(X, parameters, 1) * (gate > 0)
+    hidden = (pre_activation(X, parameters, 1) * open_gates(gate)).to(X.dtype)
     # The gates take the place of a_1 for the backward pass: both ask only where it is positive.
     return ForwardPass([X, hidden], [gate, pre_activation(hidden, parameters, 2)])
 
@@ -45,6 +47,7 @@ def ntk_gradients(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
+    out: Parameters | None = None,
 ) -> Parameters:
     """Gradients for the first layer and the output's bias; ``W2``, ``V1`` and ``c1`` have none.
 
@@ -55,11 +58,13 @@ def ntk_gradients(
     """
     passed = ntk_forward(parameters, X, activation)
     error = output_error(passed.logits, y)
-    delta = (error @ parameters["W2"].mT) * (passed.pre_activations[0] > 0)
-    gradients = {"W1": X.mT @ delta}
+    arrived = product(error.to(X.dtype), parameters["W2"].mT)
+    delta = arrived * open_gates(passed.pre_activations[0])
+    out = out or {}
+    gradients = {"W1": product(X.mT, delta, out=out.get("W1"))}
     if "b1" in parameters:
-        gradients["b1"] = delta.sum(dim=-2, keepdim=True)
-        gradients["b2"] = error.sum(dim=-2, keepdim=True)
+        gradients["b1"] = torch.sum(delta, dim=-2, keepdim=True, out=out.get("b1"))
+        gradients["b2"] = torch.sum(error, dim=-2, keepdim=True, out=out.get("b2"))
     return gradients
 
 
@@ -68,6 +73,7 @@ def output_layer_gradients(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
+    out: Parameters | None = None,
 ) -> Parameters:
     """Gradients for ``W2`` and ``b2`` alone: logistic regression on random features.
 
@@ -75,9 +81,10 @@ def output_layer_gradients(
     """
     passed = forward(parameters, X, activation)
     error = output_error(passed.logits, y)
-    gradients = {"W2": passed.hidden[1].mT @ error}
+    out = out or {}
+    gradients = {"W2": product(passed.hidden[1].mT, error, out=out.get("W2"))}
     if "b2" in parameters:
-        gradients["b2"] = error.sum(dim=-2, keepdim=True)
+        gradients["b2"] = torch.sum(error, dim=-2, keepdim=True, out=out.get("b2"))
     return gradients
 
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward
+from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward, product
 
 Transport = Callable[[int, Tensor, Tensor], Tensor]
 """``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, shape ``(…, n, units of l)``."""
@@ -34,9 +34,20 @@ def output_error(
 
 
 def backward(
-    parameters: Parameters, passed: ForwardPass, y: Tensor, activation: str, transport: Transport
+    parameters: Parameters,
+    passed: ForwardPass,
+    y: Tensor,
+    activation: str,
+    transport: Transport,
+    out: Parameters | None = None,
 ) -> Parameters:
     """Turn a forward pass into update directions, given how the error travels.
+
+    Parameters
+    ----------
+    out
+        Tensors to write the gradients to, instead of new ones. (At thesis scale, fresh memory for
+        every step's 5 MB costs more than the update that is made of it.)
 
     Returns
     -------
@@ -46,13 +57,17 @@ def backward(
     """
     derivative = ACTIVATIONS[activation].derivative
     error = delta = output_error(passed.logits, y)
+    precision = passed.hidden[0].dtype  # of the products
     gradients: Parameters = {}
+    out = out or {}
     for layer in range(depth(parameters), 0, -1):
         if layer < depth(parameters):
-            delta = transport(layer, error, delta) * derivative(passed.pre_activations[layer - 1])
-        gradients[f"W{layer}"] = passed.hidden[layer - 1].mT @ delta
-        if f"b{layer}" in parameters:
-            gradients[f"b{layer}"] = delta.sum(dim=-2, keepdim=True)
+            arrived = transport(layer, error.to(precision), delta.to(precision))
+            delta = arrived * derivative(passed.pre_activations[layer - 1])
+        W, b = f"W{layer}", f"b{layer}"
+        gradients[W] = product(passed.hidden[layer - 1].mT, delta, out=out.get(W))
+        if b in parameters:
+            gradients[b] = torch.sum(delta, dim=-2, keepdim=True, out=out.get(b))
     return gradients
 
 
@@ -61,13 +76,14 @@ def backpropagation(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
+    out: Parameters | None = None,
 ) -> Parameters:
     """Gradients of the mean cross-entropy (thesis, appendix A): ``δ_l = δ_{l+1} W_{l+1}ᵀ ⊙ f'(a_l)``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
-        return delta @ parameters[f"W{layer + 1}"].mT
+        return product(delta, parameters[f"W{layer + 1}"].mT)
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)
 
 
 def feedback_alignment(
@@ -75,13 +91,14 @@ def feedback_alignment(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
+    out: Parameters | None = None,
 ) -> Parameters:
     """Lillicrap et al. (2014): ``δ_l = δ_{l+1} B_l ⊙ f'(a_l)``; ``B_l`` is shaped as ``W_{l+1}ᵀ``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
-        return delta @ parameters[f"B{layer}"]
+        return product(delta, parameters[f"B{layer}"])
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)
 
 
 def direct_feedback_alignment(
@@ -89,10 +106,11 @@ def direct_feedback_alignment(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
+    out: Parameters | None = None,
 ) -> Parameters:
     """Nøkland (2016); thesis, section 1.2: ``δ_l = e B_l ⊙ f'(a_l)``; ``B_l`` is ``(1, units of l)``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
-        return error @ parameters[f"B{layer}"]
+        return product(error, parameters[f"B{layer}"])
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)

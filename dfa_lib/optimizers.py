@@ -1,7 +1,7 @@
 """The optimizers of the thesis (section 1.4), each a pure function written as its equation.
 
 An optimizer takes one tensor of parameters ``theta``, its gradient ``g`` and its own ``state`` (a tuple
-of tensors, zero at the start), and returns the new ``theta`` and the new ``state``; nothing is changed
+of tensors), and returns the new ``theta`` and the new ``state``; nothing is changed
 in place. Hyperparameters are keywords, and ``learning_rate`` may be a tensor that broadcasts, one rate
 for each run of a stack. ``state`` is a run's own: a fresh run starts from ``initial_state``.
 
@@ -109,18 +109,18 @@ def adam(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> tuple[Tensor, State]:
-    """Adam (Kingma and Ba, 2014, arXiv 1412.6980); t counts updates.
+    """Adam (Kingma and Ba, 2014, arXiv 1412.6980); t counts updates, and the state holds β₁ᵗ and β₂ᵗ.
 
     ``m ← β₁ m + (1-β₁) g``, ``v ← β₂ v + (1-β₂) g²``, ``m̂ = m/(1-β₁ᵗ)``, ``v̂ = v/(1-β₂ᵗ)``,
     ``θ ← θ - η m̂ / (√v̂ + ε)``. The same as ``torch.optim.Adam``.
     """
-    m, v, t = state
-    t = t + 1
+    m, v, beta1_t, beta2_t = state
+    beta1_t, beta2_t = beta1_t * beta1, beta2_t * beta2
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
-    m_hat = m / (1 - beta1**t)
-    v_hat = v / (1 - beta2**t)
-    return theta - learning_rate * m_hat / (torch.sqrt(v_hat) + epsilon), (m, v, t)
+    m_hat = m / (1 - beta1_t)
+    v_hat = v / (1 - beta2_t)
+    return theta - learning_rate * m_hat / (torch.sqrt(v_hat) + epsilon), (m, v, beta1_t, beta2_t)
 
 
 def _zeros(count: int) -> Callable[[Tensor], State]:
@@ -128,9 +128,10 @@ def _zeros(count: int) -> Callable[[Tensor], State]:
 
 
 def _adam_state(theta: Tensor) -> State:
-    # t is a tensor, not a number, so that one compiled step serves every t; in float64, so that
-    # 1 - β₂ᵗ is exact enough while t is small.
-    return *_zeros(2)(theta), torch.zeros((), dtype=torch.float64, device=theta.device)
+    # β₁ᵗ and β₂ᵗ at t = 0. As tensors, so that one compiled update serves every t; in float64, so
+    # that 1 - β₂ᵗ is exact enough while t is small.
+    one = torch.ones((), dtype=torch.float64, device=theta.device)
+    return *_zeros(2)(theta), one, one.clone()
 
 
 class Optimizer(NamedTuple):

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,10 +13,11 @@ from torch import Tensor
 from .alignment import gradient_alignment, weight_alignment
 from .data.clusters import DENSITIES, draw_clusters, label_clusters
 from .data.digits import load_digits
-from .data.examples import Examples
+from .data.examples import Examples, stack
 from .data.images import Digits, DigitSets
 from .data.mnist import load_mnist
 from .data.parity import draw_stacks
+from .engine import Engine
 from .feedback import FEEDBACK, feedback_matrices
 from .lazy import gaussian_first_layer, ntk_forward, ntk_gradients, output_layer_gradients
 from .learning_rules import backpropagation, direct_feedback_alignment, feedback_alignment
@@ -29,7 +30,7 @@ from .networks import (
     forward,
     initialise_network,
 )
-from .optimizers import OPTIMIZERS, State, step
+from .optimizers import OPTIMIZERS, Rate
 from .randomness import generator
 from .validation import InputError, choice, positive_number, whole_number
 
@@ -40,7 +41,8 @@ ALIGNMENT_EXAMPLES = 512
 
 DIGIT_SETS: dict[str, Callable[[], DigitSets]] = {"digits": load_digits, "mnist": load_mnist}
 DATASETS = (*DIGIT_SETS, "clusters")
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+# Of the products; parameters have at least float32.
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 HELD_OUT = ("test", "validation")
 
 # Values of the fields that depend on the dataset, where a Run does not give them. An epoch of the
@@ -61,7 +63,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 class Method(NamedTuple):
     """A way to train: how its parameters start, what it computes, and which way it moves."""
 
-    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation)
+    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation, out)
     forward: Callable[..., ForwardPass] = forward  # of (parameters, X, activation)
     direct_feedback: bool | None = None  # of a rule with random matrices: is B straight from the output?
     lazy: bool = False
@@ -128,7 +130,8 @@ class Run:
     seed
         At least 0. Decides weights, random matrices and data.
     precision
-        ``"float32"`` (default) or ``"float64"``.
+        ``"float32"`` (default), ``"float64"``, or ``"bfloat16"``: products in bfloat16, everything else
+        and the weights in float32. That is less exact, and trains only where hardware makes it faster.
     device
         ``"cpu"`` (default) or ``"cuda"``.
 
@@ -291,8 +294,10 @@ def load_problem(run: Run) -> Problem:
 
     assert run.k is not None
     sets = DIGIT_SETS[run.dataset]()
-    digits = sets.train.to(run.device, dtype)
-    held_out_digits = (sets.test if run.evaluate_on == "test" else sets.validation).to(run.device, dtype)
+    digits = _moved(sets.train, run.device, dtype)
+    held_out_digits = _moved(
+        sets.test if run.evaluate_on == "test" else sets.validation, run.device, dtype
+    )
 
     def stacks(source: Digits, n: int, stream: torch.Generator) -> Examples:
         assert run.k is not None
@@ -303,6 +308,12 @@ def load_problem(run: Run) -> Problem:
         partial(stacks, digits, run.samples, train_stream),
         partial(stacks, held_out_digits, run.test_samples, held_out_stream),
     )
+
+
+@cache
+def _moved(digits: Digits, device: str, dtype: torch.dtype) -> Digits:
+    """Return the digits on a device and in a precision: once for all runs, which then share them."""
+    return digits.to(device, dtype)
 
 
 def initial_parameters(run: Run, inputs: int) -> Parameters:
@@ -325,7 +336,8 @@ def initial_parameters(run: Run, inputs: int) -> Parameters:
     if run.method == "gaussian_features":
         parameters["W1"] = gaussian_first_layer(inputs, widths[1], generator(run.seed, "features"))
         parameters.pop("b1", None)
-    return {name: value.to(run.device, PRECISIONS[run.precision]) for name, value in parameters.items()}
+    dtype = torch.promote_types(PRECISIONS[run.precision], torch.float32)
+    return {name: value.to(run.device, dtype) for name, value in parameters.items()}
 
 
 def train(
@@ -342,8 +354,7 @@ def train(
         Processor threads for the matrix products. One gives the same bits as ``run_all``; more are
         faster for a single large run, and may differ in the last digit.
     observe
-        Called after each epoch with its number, from 1, and the parameters; what it is given must not
-        be changed in place.
+        Called after each epoch with its number, from 1, and a copy of the parameters.
 
     Returns
     -------
@@ -353,48 +364,139 @@ def train(
     Raises
     ------
     InputError
-        If the data are not to be had, or ``device`` is ``"cuda"`` and there is none.
+        If the data are not to be had, ``device`` is ``"cuda"`` and there is none, or ``precision`` is
+        ``"bfloat16"`` and the device is not made for it.
     """
+    _check_hardware(run)
+    with using_threads(whole_number("threads", threads)):
+        return _train([run], observe)[0]
+
+
+def stackable(run: Run) -> Run:
+    """Return what runs must share to train as one stack: all but seed, rate, matrices and labelling."""
+    return replace(run, seed=0, learning_rate=1.0, feedback=None, labelling=None)
+
+
+def train_stack(runs: Sequence[Run]) -> list[History]:
+    """Train runs of one shape side by side, as one computation on tensors ``(runs, …)``.
+
+    Each comes out as from ``train``, up to rounding. On a GPU this is how to train many; on a CPU,
+    runs one by one are faster.
+
+    Parameters
+    ----------
+    runs
+        At least one; equal in everything but seed, learning rate, random matrices and the labelling of
+        clusters.
+
+    Returns
+    -------
+    histories
+        In the order of ``runs``. One that diverges does not stop the others.
+
+    Raises
+    ------
+    InputError
+        As ``train``, or if the runs do not share a shape.
+    torch.OutOfMemoryError
+        If the stack is too large for the device.
+    """
+    if not runs:
+        raise InputError("runs must hold at least one run, not none.")
+    for run in runs:
+        if stackable(run) != stackable(runs[0]):
+            raise InputError(
+                f"runs in one stack may differ in seed, learning_rate, feedback and labelling only: "
+                f"{run.describe()} does not go with {runs[0].describe()}."
+            )
+    _check_hardware(runs[0])
+    with using_threads(1):
+        return _train(runs, None)
+
+
+def _check_hardware(run: Run) -> None:
     if run.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cannot be 'cuda': this machine has no CUDA GPU; accepted is cpu.")
-    with using_threads(whole_number("threads", threads)):
-        return _train(run, observe)
+    if run.precision == "bfloat16" and not has_bfloat16(run.device):
+        raise InputError(
+            f"precision cannot be 'bfloat16' here: this machine's {run.device} does not multiply it "
+            f"faster; accepted are float32, float64."
+        )
 
 
-def _train(run: Run, observe: Callable[[int, Parameters], None] | None) -> History:
-    problem, method, optimizer = load_problem(run), METHODS[run.method], OPTIMIZERS[run.optimizer]
-    parameters = initial_parameters(run, problem.inputs)
-    state: dict[str, State] = {}
-    history = History(run)
+def has_bfloat16(device: str = "cpu") -> bool:
+    """Return whether a device has instructions for products in bfloat16."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(present is True for name, present in capabilities.items() if "bf16" in name)
+
+
+def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | None) -> list[History]:
+    run, problems = runs[0], [load_problem(run) for run in runs]
+    engine = start_engine(runs, problems[0].inputs)
+    histories, finite = [History(run) for run in runs], [True] * len(runs)
     for epoch in range(1, run.epochs + 1):
-        examples = problem.training()
-        for start in range(0, len(examples), run.batch_size):
-            X, y = examples.batch(start, run.batch_size)
-            parameters, state = step(
-                optimizer,
-                parameters,
-                state,
-                partial(method.gradients, X=X, y=y, activation=run.activation),
-                learning_rate=run.learning_rate,
-                weight_decay=run.weight_decay,
-            )
-        values = measure(run, parameters, examples, problem.held_out())
-        if not (math.isfinite(values["train_loss"]) and math.isfinite(values["test_loss"])):
-            for _ in range(epoch, run.epochs + 1):
-                history.append({})
+        examples = _side_by_side([problem.training() for problem in problems])
+        train_epoch(engine, examples, run.batch_size)
+        held_out = _side_by_side([problem.held_out() for problem in problems])
+        values = measure(run, engine.parameters, examples, held_out)
+        for i, history in enumerate(histories):
+            row = {name: column[i] for name, column in values.items()}
+            finite[i] &= math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])
+            history.append(row if finite[i] else {})
+        if not any(finite):
             break
-        history.append(values)
         if observe is not None:
-            observe(epoch, parameters)
-    return history
+            observe(epoch, {name: value.clone() for name, value in engine.parameters.items()})
+    for history in histories:
+        for _ in range(len(history.test_loss), run.epochs):
+            history.append({})
+    return histories
+
+
+def start_engine(runs: Sequence[Run], inputs: int) -> Engine:
+    """Return the engine of a run, or of a stack of them, before its first step."""
+    run = runs[0]
+    networks = [initial_parameters(run, inputs) for run in runs]
+    parameters, rate = networks[0], cast(Rate, run.learning_rate)
+    if len(runs) > 1:
+        parameters = {name: torch.stack([each[name] for each in networks]) for name in parameters}
+        W1 = parameters["W1"]
+        rate = torch.tensor([[run.learning_rate] for run in runs], dtype=W1.dtype, device=W1.device)
+    assert run.samples is not None
+    return Engine(
+        parameters,
+        METHODS[run.method].gradients,
+        OPTIMIZERS[run.optimizer],
+        learning_rate=rate,
+        weight_decay=run.weight_decay,
+        activation=run.activation,
+        inputs_dtype=PRECISIONS[run.precision],
+        steps=run.epochs * math.ceil(run.samples / run.batch_size),
+    )
+
+
+def _side_by_side(sets: Sequence[Examples]) -> Examples:
+    return stack(sets) if len(sets) > 1 else sets[0]
+
+
+def train_epoch(engine: Engine, examples: Examples, batch_size: int) -> None:
+    """Make a step for each batch of the examples, in their order."""
+    buffer = examples.buffer(batch_size)
+    for start in range(0, len(examples), batch_size):
+        engine.step(*examples.batch(start, batch_size, out=buffer))
 
 
 def measure(
     run: Run, parameters: Parameters, training: Examples, held_out: Examples
-) -> dict[str, float]:
-    """Return the metrics of an epoch by their names in ``History``; alignments where they exist."""
+) -> dict[str, list[float]]:
+    """Return the metrics of an epoch by their names in ``History``, each with one value per run.
+
+    Alignments only where they exist.
+    """
     method = METHODS[run.method]
-    values: dict[str, float] = {}
+    values: dict[str, Tensor] = {}
     for name, examples in (("train", training.head(len(held_out))), ("test", held_out)):
         loss, correct = evaluate(method, parameters, examples, run.activation)
         values |= {f"{name}_loss": loss, f"{name}_accuracy": correct}
@@ -403,24 +505,26 @@ def measure(
         gradients = gradient_alignment(method.gradients, parameters, X, y, run.activation)
         values["weight_alignment"] = _mean(weight_alignment(parameters))
         values["gradient_alignment"] = _mean(gradients)
-    return values
+    return {name: value.flatten().tolist() for name, value in values.items()}
 
 
 def evaluate(
     method: Method, parameters: Parameters, examples: Examples, activation: str
-) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy over all ``examples``."""
-    loss = correct = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Return mean cross-entropy and accuracy over all ``examples``: float64, one value per run."""
+    losses, correct, buffer = [], [], examples.buffer(EVALUATION_BATCH)
     for start in range(0, len(examples), EVALUATION_BATCH):
-        X, y = examples.batch(start, EVALUATION_BATCH)
+        X, y = examples.batch(start, EVALUATION_BATCH, out=buffer)
         logits = method.forward(parameters, X, activation).logits
-        loss += binary_cross_entropy(logits.double(), y.double()).item() * len(y)
-        correct += accuracy(logits, y).item() * len(y)
-    return loss / len(examples), correct / len(examples)
+        n = y.shape[-2]
+        losses.append(binary_cross_entropy(logits.double(), y.double()) * n)
+        correct.append(accuracy(logits, y) * n)
+    n = len(examples)
+    return torch.stack(losses).sum(0) / n, torch.stack(correct).sum(0) / n
 
 
-def _mean(values: Sequence[Tensor]) -> float:
-    return float(torch.stack(list(values)).mean())
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean(0)
 
 
 @contextmanager

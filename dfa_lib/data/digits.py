@@ -18,7 +18,7 @@ def load_digits() -> DigitSets:
     Recognition of Handwritten Digits* (UCI Machine Learning Repository), as scikit-learn ships it.
     """
     images, labels = sklearn_digits(return_X_y=True)
-    digits = shuffled(Digits(torch.from_numpy(images).float(), torch.from_numpy(labels).long()))
+    digits = shuffled(Digits(torch.from_numpy(images).to(torch.uint8), torch.from_numpy(labels).long()))
     return normalised(
         train=take(digits, VALIDATION + TEST, None),
         validation=take(digits, TEST, VALIDATION + TEST),

@@ -1,5 +1,6 @@
 """Labelled examples that are put together batch by batch, so that an epoch never fills the memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,33 +10,45 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Examples:
-    """``n`` examples, each the concatenation of k ``items``.
+    """``n`` examples, each the concatenation of k ``items``; or a stack of such sets, one per run.
 
     An MNIST epoch of three-digit stacks would take 564 MB if it were laid out; as row numbers into
     the digits it takes 1.4 MB.
     """
 
     items: Float[Tensor, "count pixels"]
-    index: Int[Tensor, "n k"]
-    labels: Float[Tensor, "n 1"]
+    index: Int[Tensor, "*runs n k"]
+    labels: Float[Tensor, "*runs n 1"]
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self.index.shape[-2]
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in one example: k · pixels."""
+        return self.index.shape[-1] * self.items.shape[-1]
 
     def batch(
-        self, start: int, size: int
-    ) -> tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch 1"]]:
-        """Return inputs ``(batch, k · pixels)`` and labels of the examples from ``start`` on.
+        self, start: int, size: int, *, out: Tensor | None = None
+    ) -> tuple[Float[Tensor, "*runs batch inputs"], Float[Tensor, "*runs batch 1"]]:
+        """Return inputs ``(…, batch, k · pixels)`` and labels of the examples from ``start`` on.
 
-        The last batch of an epoch may be smaller than ``size``.
+        The last batch of an epoch may be smaller than ``size``. The inputs are put into ``out``, from
+        ``buffer``, if given: then they last until the next batch.
         """
-        rows = self.index[start : start + size]
-        X = self.items.index_select(0, rows.flatten()).view(len(rows), -1)
-        return X, self.labels[start : start + size]
+        rows = self.index[..., start : start + size, :]
+        flat = rows.flatten()
+        X = torch.index_select(self.items, 0, flat, out=None if out is None else out[: len(flat)])
+        return X.view(*rows.shape[:-1], -1), self.labels[..., start : start + size, :]
+
+    def buffer(self, size: int) -> Tensor:
+        """Return memory for the inputs of a batch."""
+        rows = self.index[..., :size, :].numel()
+        return self.items.new_empty(rows, self.items.shape[-1])
 
     def head(self, count: int) -> "Examples":
         """Return the first ``count`` examples."""
-        return Examples(self.items, self.index[:count], self.labels[:count])
+        return Examples(self.items, self.index[..., :count, :], self.labels[..., :count, :])
 
     def shuffled(self, generator: torch.Generator) -> "Examples":
         """Return the examples in a random order."""
@@ -43,7 +56,23 @@ class Examples:
         return Examples(self.items, self.index[order], self.labels[order])
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> "Examples":
-        """Return the examples on a device; items and labels in a precision."""
+        """Return the examples on a device; items in a precision, labels in one of at least float32."""
+        label_dtype = torch.promote_types(dtype, torch.float32)
         return Examples(
-            self.items.to(device, dtype), self.index.to(device), self.labels.to(device, dtype)
+            self.items.to(device, dtype), self.index.to(device), self.labels.to(device, label_dtype)
         )
+
+
+def stack(sets: Sequence[Examples]) -> Examples:
+    """Return the sets side by side, one per run, with index and labels of shape ``(runs, n, …)``.
+
+    Sets of one length and one k. Items that all have in common are kept once.
+    """
+    index = torch.stack([examples.index for examples in sets])
+    labels = torch.stack([examples.labels for examples in sets])
+    items = sets[0].items
+    if any(examples.items is not items for examples in sets):
+        items = torch.cat([examples.items for examples in sets])
+        starts = torch.tensor([0, *(len(examples.items) for examples in sets[:-1])]).cumsum(0)
+        index = index + starts.view(-1, 1, 1).to(index.device)
+    return Examples(items, index, labels)

@@ -63,11 +63,11 @@ def _load(folder: Path) -> DigitSets:
             )
     training = datasets.MNIST(str(folder), train=True)
     testing = datasets.MNIST(str(folder), train=False)
-    rest = shuffled(Digits(training.data.flatten(1).float(), training.targets.long()))
+    rest = shuffled(Digits(training.data.flatten(1), training.targets.long()))
     return normalised(
         train=take(rest, VALIDATION, None),
         validation=take(rest, 0, VALIDATION),
-        test=Digits(testing.data.flatten(1).float(), testing.targets.long()),
+        test=Digits(testing.data.flatten(1), testing.targets.long()),
     )
 
 

@@ -1,0 +1,98 @@
+"""How times are taken, and what the tables are made of."""
+
+import datetime
+import math
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from dfa_lib.publishing.chapter import available_cores
+
+
+def alternate(
+    actions: Sequence[Callable[[], object]],
+    rounds: int,
+    *,
+    seconds: float = math.inf,
+    warm_up: int = 1,
+) -> np.ndarray:
+    """Time several actions in turn: each of them once in every round.
+
+    What disturbs a machine lasts longer than a round, so it slows all the actions of a round and
+    leaves the ratios between them alone.
+
+    Parameters
+    ----------
+    rounds
+        How often each action is timed.
+    seconds
+        Rounds that would start after this time are left out; there always is one.
+    warm_up
+        Rounds before the clock runs: compilation, allocation, caches.
+
+    Returns
+    -------
+    times
+        In seconds, one row per round and one column per action.
+    """
+    for _ in range(warm_up):
+        for act in actions:
+            act()
+    times: list[np.ndarray] = []
+    deadline = perf_counter() + seconds
+    while not times or (len(times) < rounds and perf_counter() < deadline):
+        marks = [perf_counter()]
+        for act in actions:
+            act()
+            marks.append(perf_counter())
+        times.append(np.diff(marks))
+    return np.stack(times)
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median."""
+    return float(np.median(values))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a column is aligned to the right if it starts with a number."""
+    rule = ["---:" if cell.replace(".", "", 1).isdigit() else "---" for cell in rows[0]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
+
+
+def machine() -> str:
+    """Say in one line what the numbers were measured on, and when."""
+    parts = [
+        _processor(),
+        f"{available_cores()} cores",
+        platform.system(),
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+        _compiler(),
+        datetime.date.today().isoformat(),
+    ]
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _compiler() -> str:
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            answer = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)
+            return f"compiler: {(answer.stdout.splitlines() or [name])[0]}"
+    return "no compiler"
