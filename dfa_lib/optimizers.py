@@ -46,6 +46,11 @@ def look_ahead(theta: Tensor, state: State, *, gamma: float = 0.9) -> Tensor:
     return theta - gamma * v
 
 
+def moving_average(average: Tensor, new: Tensor, decay: float) -> Tensor:
+    """``decay · average + (1 - decay) · new``, in one pass."""
+    return torch.lerp(average, new, 1 - decay)
+
+
 def adagrad(
     theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate, epsilon: float = 1e-8
 ) -> tuple[Tensor, State]:
@@ -75,9 +80,9 @@ def adadelta(
     The same as ``torch.optim.Adadelta``.
     """
     squared_gradient, squared_update = state
-    squared_gradient = rho * squared_gradient + (1 - rho) * g**2
+    squared_gradient = moving_average(squared_gradient, g**2, rho)
     update = torch.sqrt(squared_update + epsilon) / torch.sqrt(squared_gradient + epsilon) * g
-    squared_update = rho * squared_update + (1 - rho) * update**2
+    squared_update = moving_average(squared_update, update**2, rho)
     return theta - learning_rate * update, (squared_gradient, squared_update)
 
 
@@ -95,7 +100,7 @@ def rmsprop(
     ``torch.optim.RMSprop(alpha=ρ)`` has ``√E[g²] + ε`` instead: the same only where ε is 0.
     """
     (squared_gradient,) = state
-    squared_gradient = rho * squared_gradient + (1 - rho) * g**2
+    squared_gradient = moving_average(squared_gradient, g**2, rho)
     return theta - learning_rate * g / torch.sqrt(squared_gradient + epsilon), (squared_gradient,)
 
 
@@ -116,8 +121,8 @@ def adam(
     """
     m, v, beta1_t, beta2_t = state
     beta1_t, beta2_t = beta1_t * beta1, beta2_t * beta2
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
+    m = moving_average(m, g, beta1)
+    v = moving_average(v, g**2, beta2)
     m_hat = m / (1 - beta1_t)
     v_hat = v / (1 - beta2_t)
     return theta - learning_rate * m_hat / (torch.sqrt(v_hat) + epsilon), (m, v, beta1_t, beta2_t)
