@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .learning_rules import output_error
+from .learning_rules import Emit, bias_gradient, layer_gradients, multiply, output_error
 from .networks import ACTIVATIONS, ForwardPass, Parameters, forward, pre_activation, product
 
 open_gates = ACTIVATIONS["relu"].derivative
@@ -47,7 +47,7 @@ def ntk_gradients(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Gradients for the first layer and the output's bias; ``W2``, ``V1`` and ``c1`` have none.
 
@@ -60,11 +60,9 @@ def ntk_gradients(
     error = output_error(passed.logits, y)
     arrived = product(error.to(X.dtype), parameters["W2"].mT)
     delta = arrived * open_gates(passed.pre_activations[0])
-    out = out or {}
-    gradients = {"W1": product(X.mT, delta, out=out.get("W1"))}
-    if "b1" in parameters:
-        gradients["b1"] = torch.sum(delta, dim=-2, keepdim=True, out=out.get("b1"))
-        gradients["b2"] = torch.sum(error, dim=-2, keepdim=True, out=out.get("b2"))
+    gradients = layer_gradients(parameters, 1, X, delta, emit)
+    if "b2" in parameters:
+        gradients["b2"] = bias_gradient("b2", error, emit)
     return gradients
 
 
@@ -73,7 +71,7 @@ def output_layer_gradients(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Gradients for ``W2`` and ``b2`` alone: logistic regression on random features.
 
@@ -81,11 +79,7 @@ def output_layer_gradients(
     """
     passed = forward(parameters, X, activation)
     error = output_error(passed.logits, y)
-    out = out or {}
-    gradients = {"W2": product(passed.hidden[1].mT, error, out=out.get("W2"))}
-    if "b2" in parameters:
-        gradients["b2"] = torch.sum(error, dim=-2, keepdim=True, out=out.get("b2"))
-    return gradients
+    return layer_gradients(parameters, 2, passed.hidden[1], error, emit)
 
 
 def gaussian_first_layer(inputs: int, hidden: int, generator: torch.Generator) -> Tensor:

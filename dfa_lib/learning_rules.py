@@ -25,6 +25,10 @@ from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward, prod
 Transport = Callable[[int, Tensor, Tensor], Tensor]
 """``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, shape ``(…, n, units of l)``."""
 
+Emit = Callable[[str, Tensor, Tensor], Tensor]
+"""``emit(name, a, b)`` is told the gradient of a parameter as a product ``a @ b``. ``multiply`` returns
+it; an engine writes it straight to where it is needed."""
+
 
 def output_error(
     logits: Float[Tensor, "*runs n 1"], y: Float[Tensor, "*any n 1"]
@@ -33,21 +37,20 @@ def output_error(
     return (torch.sigmoid(logits) - y) / logits.shape[-2]
 
 
+def multiply(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """Return the gradient of the parameter ``name``, given as a product: plainly, ``a @ b``."""
+    return product(a, b)
+
+
 def backward(
     parameters: Parameters,
     passed: ForwardPass,
     y: Tensor,
     activation: str,
     transport: Transport,
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Turn a forward pass into update directions, given how the error travels.
-
-    Parameters
-    ----------
-    out
-        Tensors to write the gradients to, instead of new ones. (At thesis scale, fresh memory for
-        every step's 5 MB costs more than the update that is made of it.)
 
     Returns
     -------
@@ -59,16 +62,30 @@ def backward(
     error = delta = output_error(passed.logits, y)
     precision = passed.hidden[0].dtype  # of the products
     gradients: Parameters = {}
-    out = out or {}
     for layer in range(depth(parameters), 0, -1):
-        if layer < depth(parameters):
-            arrived = transport(layer, error.to(precision), delta.to(precision))
-            delta = arrived * derivative(passed.pre_activations[layer - 1])
-        W, b = f"W{layer}", f"b{layer}"
-        gradients[W] = product(passed.hidden[layer - 1].mT, delta, out=out.get(W))
-        if b in parameters:
-            gradients[b] = torch.sum(delta, dim=-2, keepdim=True, out=out.get(b))
+        above = delta
+        if layer > 1:
+            # Before the gradient is emitted: that may change the weights which the error passes here.
+            arrived = transport(layer - 1, error.to(precision), above.to(precision))
+            delta = arrived * derivative(passed.pre_activations[layer - 2])
+        gradients |= layer_gradients(parameters, layer, passed.hidden[layer - 1], above, emit)
     return gradients
+
+
+def layer_gradients(
+    parameters: Parameters, layer: int, h: Tensor, delta: Tensor, emit: Emit = multiply
+) -> Parameters:
+    """Return ``h_{l-1}ᵀ δ_l`` for ``W_l``, and ``1ᵀ δ_l``, the column sums, for ``b_l``."""
+    W, b = f"W{layer}", f"b{layer}"
+    gradients = {W: emit(W, h.mT, delta)}
+    if b in parameters:
+        gradients[b] = bias_gradient(b, delta, emit)
+    return gradients
+
+
+def bias_gradient(name: str, delta: Tensor, emit: Emit = multiply) -> Tensor:
+    """Return ``1ᵀ δ_l``, the column sums of a layer's signal."""
+    return emit(name, delta.new_ones(*delta.shape[:-2], 1, delta.shape[-2]), delta)
 
 
 def backpropagation(
@@ -76,14 +93,14 @@ def backpropagation(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Gradients of the mean cross-entropy (thesis, appendix A): ``δ_l = δ_{l+1} W_{l+1}ᵀ ⊙ f'(a_l)``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(delta, parameters[f"W{layer + 1}"].mT)
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, emit)
 
 
 def feedback_alignment(
@@ -91,14 +108,14 @@ def feedback_alignment(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Lillicrap et al. (2014): ``δ_l = δ_{l+1} B_l ⊙ f'(a_l)``; ``B_l`` is shaped as ``W_{l+1}ᵀ``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(delta, parameters[f"B{layer}"])
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, emit)
 
 
 def direct_feedback_alignment(
@@ -106,11 +123,11 @@ def direct_feedback_alignment(
     X: Float[Tensor, "*runs n inputs"],
     y: Float[Tensor, "*any n 1"],
     activation: str = "relu",
-    out: Parameters | None = None,
+    emit: Emit = multiply,
 ) -> Parameters:
     """Nøkland (2016); thesis, section 1.2: ``δ_l = e B_l ⊙ f'(a_l)``; ``B_l`` is ``(1, units of l)``."""
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(error, parameters[f"B{layer}"])
 
-    return backward(parameters, forward(parameters, X, activation), y, activation, transport, out)
+    return backward(parameters, forward(parameters, X, activation), y, activation, transport, emit)

@@ -63,7 +63,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 class Method(NamedTuple):
     """A way to train: how its parameters start, what it computes, and which way it moves."""
 
-    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation, out)
+    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation, emit)
     forward: Callable[..., ForwardPass] = forward  # of (parameters, X, activation)
     direct_feedback: bool | None = None  # of a rule with random matrices: is B straight from the output?
     lazy: bool = False

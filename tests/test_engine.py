@@ -117,14 +117,17 @@ def test_the_caller_keeps_the_parameters_it_passed(random_network, random_batch)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_gradients_are_written_where_they_are_asked_for(method, small_run):
+def test_every_gradient_is_emitted_as_a_product(method, small_run):
     run = small_run(method=method)
     X, y = load_problem(run).training().batch(0, 32)
     parameters = initial_parameters(run, X.shape[-1])
+    emitted = {}
+    METHODS[method].gradients(
+        parameters, X, y, run.activation, emit=lambda name, a, b: emitted.setdefault(name, a @ b)
+    )
     fresh = METHODS[method].gradients(parameters, X, y, run.activation)
-    out = {name: torch.full_like(value, math.nan) for name, value in fresh.items()}
-    METHODS[method].gradients(parameters, X, y, run.activation, out=out)
-    assert all(torch.equal(out[name], fresh[name]) for name in fresh)
+    assert emitted.keys() == fresh.keys()
+    assert all(torch.equal(emitted[name], fresh[name]) for name in fresh)
 
 
 # ---- stacks ----
@@ -275,13 +278,13 @@ def test_without_a_compiler_training_goes_on_and_says_so_once(small_run, monkeyp
     compiled_advance.cache_clear()
     monkeypatch.setattr(torch, "compile", no_compiler)
     with caplog.at_level(logging.WARNING):
-        histories = [train(small_run(seed=seed)) for seed in (0, 1)]
+        histories = [train(small_run(seed=seed, optimizer="momentum")) for seed in (0, 1)]
     compiled_advance.cache_clear()
     assert [record.getMessage() for record in caplog.records] == [
         "Updates are not compiled (no C++ compiler found): results are the same, but take longer."
     ]
     monkeypatch.setattr(engine, "WORTH_COMPILING", math.inf)
-    assert histories == [train(small_run(seed=seed)) for seed in (0, 1)]
+    assert histories == [train(small_run(seed=seed, optimizer="momentum")) for seed in (0, 1)]
 
 
 def test_a_short_run_is_not_compiled_and_a_long_one_is(monkeypatch):
@@ -289,10 +292,20 @@ def test_a_short_run_is_not_compiled_and_a_long_one_is(monkeypatch):
     monkeypatch.setattr(
         engine, "compiled_advance", lambda optimizer: compiled.append(1) or engine.advance
     )
-    start_engine([Run(learning_rate=0.1)], 192)
+    start_engine([Run(learning_rate=0.1, optimizer="adam")], 192)
     assert compiled == []
-    start_engine([Run(dataset="mnist", learning_rate=0.1)], 2352)
+    start_engine([Run(dataset="mnist", learning_rate=0.1, optimizer="adam")], 2352)
     assert compiled == [1]
+
+
+def test_sgd_adds_its_step_within_the_product_and_needs_no_gradient(monkeypatch, small_run):
+    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
+    examples = load_problem(small_run()).training()
+    quick = start_engine([small_run()], examples.inputs)
+    quick.gradient.fill_(math.nan)
+    quick.step(*examples.batch(0, 128))
+    assert quick.theta.isfinite().all()
+    assert quick.gradient.isnan().all()
 
 
 # ---- bfloat16 ----
