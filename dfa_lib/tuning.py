@@ -31,6 +31,7 @@ def tune(
     seeds: int = 1,
     results: str | os.PathLike[str] | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
 ) -> tuple[list[Run], pd.DataFrame]:
     """Choose the learning rate of each run.
 
@@ -43,8 +44,8 @@ def tune(
         Seeds that a rate's score is averaged over.
     results
         A CSV that keeps the tuning runs of any number of experiments.
-    jobs
-        Processes, of one thread each.
+    jobs, cluster
+        Where the runs are trained, as for ``run_all``.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def tune(
     while True:
         trials = [t for run, grid in grids.items() for t in _trials(run, grid, seeds)]
         new = [trial for trial in trials if trial not in done]
-        done |= run_histories(new, results, jobs=jobs, shared=True)
+        done |= run_histories(new, results, jobs=jobs, cluster=cluster, shared=True)
         scores = {run: {i: _score(run, i, seeds, done) for i in grids[run]} for run in runs}
         best = {run: _best(scores[run]) for run in runs}
         widened = [run for run in runs if _widen(grids[run], best[run])]

@@ -1,18 +1,28 @@
+import contextlib
+import errno
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from joblib.externals.loky import reusable_executor
 
 from dfa_lib import InputError, Run, experiments, read_results, run_all, train
-from dfa_lib.experiments import COLUMNS, final_epoch, repeats, run_histories
+from dfa_lib.experiments import final_epoch, repeats, run_histories
+from dfa_lib.progress import cost
+from dfa_lib.results import COLUMNS, save, sole_writer
 from dfa_lib.statistics import summarise
 from dfa_lib.training import METRICS, History
 
@@ -89,21 +99,89 @@ def test_bad_jobs_and_seeds_are_named(value, small_run):
 # ---- in any order, and beside others ----
 
 
+@pytest.fixture
+def two_cores(monkeypatch):
+    """Let a machine with one core pass for one with two."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_runs_give_the_same_bits_alone_in_a_pool_and_in_any_order(tmp_path, small_run):
     runs = [
         small_run(method="dfa", optimizer="adam", learning_rate=0.01),
         small_run(method="bp", hidden=(16, 8), seed=1),
         small_run(dataset="clusters", method="ntk"),
+        small_run(method="fa", optimizer="nesterov", activation="tanh", weight_decay=1e-3),
+        small_run(method="gaussian_features", optimizer="rmsprop", precision="float64"),
+        small_run(learning_rate=1e38),
     ]
     alone = run_all(runs, tmp_path / "alone.csv")
     pool = run_all(runs, tmp_path / "pool.csv", jobs=2)
     backwards = run_all(runs[::-1], tmp_path / "backwards.csv")
     same(alone, pool)
-    same(pd.concat([backwards[4:], backwards[2:4], backwards[:2]], ignore_index=True), alone)
+    turned = [backwards[2 * i : 2 * i + 2] for i in reversed(range(len(runs)))]
+    same(pd.concat(turned, ignore_index=True), alone)
     # The file does not depend on the order of training either.
     content = (tmp_path / "alone.csv").read_bytes()
     assert (tmp_path / "pool.csv").read_bytes() == content
     assert (tmp_path / "backwards.csv").read_bytes() == content
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_killed_process_of_the_pool_loses_what_was_in_training_and_says_so(
+    tmp_path, small_run, monkeypatch
+):
+    file, real = tmp_path / "results.csv", experiments.save
+
+    def save_and_kill(path, results):
+        real(path, results)
+        if len(results) == 1:
+            for pid in list(reusable_executor._executor._processes):
+                os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(experiments, "save", save_and_kill)
+    with pytest.raises(InputError, match=r"one of 2 processes was killed, .* is kept"):
+        run_all(repeats([small_run(samples=10_000)], 20), file, jobs=2)
+    assert 2 <= len(read_results(file)) < 40
+    assert files(tmp_path) == ["results.csv"]
+
+
+def test_more_jobs_than_cores_are_refused(trained, tmp_path, small_run, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    message = "jobs must be at most 4, the cores of this machine, not 5."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        run_all([small_run()], tmp_path / "results.csv", jobs=5)
+    assert trained == []
+    assert files(tmp_path) == []
+    run_all([small_run()], jobs=4)
+
+
+def test_the_longest_run_is_trained_first_and_equals_in_the_order_given(trained, small_run):
+    runs = [
+        small_run(seed=1),
+        small_run(hidden=512),
+        small_run(seed=0),
+        small_run(dataset="clusters"),
+        small_run(dataset="mnist"),
+        small_run(epochs=20),
+        small_run(samples=512),
+    ]
+    table = run_all(runs)
+    assert trained == [runs[i] for i in (1, 4, 5, 6, 0, 2, 3)]
+    assert table["seed"][:2].tolist() == [1, 1]
+    assert table["hidden"][2] == "512"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"dataset": "digits", "k": 3, "hidden": 16}, 2 * 256 * (3 * 64 * 16 + 16)),
+        ({"dataset": "mnist", "k": 1, "hidden": (16, 8)}, 2 * 256 * (784 * 16 + 16 * 8 + 8)),
+        ({"dataset": "clusters", "dimensions": 5, "epochs": 7}, 7 * 256 * (5 * 16 + 16)),
+    ],
+)
+def test_the_cost_of_a_run_is_the_weights_that_it_touches(fields, expected, small_run):
+    assert cost(small_run(**fields)) == expected
 
 
 # ---- the CSV is the cache ----
@@ -141,7 +219,7 @@ def test_any_number_survives_the_csv(rows, rate, hidden, seed, tmp_path_factory)
     for row in rows:
         history.append(dict(zip(METRICS, row, strict=True)))
     file = tmp_path_factory.mktemp("csv") / "results.csv"
-    experiments._write(file, {run: history})
+    save(file, {run: history})
     (again,) = run_histories([run], file).values()
     assert again.run == run
     for name in METRICS:
@@ -210,30 +288,38 @@ def test_killed_run_resumes_without_retraining(tmp_path, small_run, trained):
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert files(tmp_path) == ["results.csv"]
+    assert files(tmp_path) == [".results.csv.lock", "results.csv"]
     before = read_results(file)
     assert before["seed"].tolist() == [0, 0, 1, 1]
 
     table = run_all(repeats([small_run()], 4), file)
     assert [run.seed for run in trained] == [2, 3]
     same(table[:4], before)
+    # Neither a lock nor half a file stays behind.
+    assert files(tmp_path) == ["results.csv"]
 
 
-@pytest.mark.parametrize("problem", [KeyboardInterrupt, OSError("No space left on device")])
+def test_what_a_kill_left_of_a_write_is_gone_after_the_next_run(trained, tmp_path, small_run):
+    file, half = tmp_path / "results.csv", tmp_path / ".results.csv.tmp"
+    half.write_text("dataset,k,sam", encoding="utf-8")
+    run_all([small_run()], file)
+    assert files(tmp_path) == ["results.csv"]
+
+
 @pytest.mark.parametrize("moment", ["os.fsync", "pathlib.Path.replace"])
-def test_a_write_that_is_cut_off_leaves_the_file_before_it(
-    problem, moment, trained, tmp_path, small_run, monkeypatch
+def test_an_interrupted_write_leaves_the_file_before_it(
+    moment, trained, tmp_path, small_run, monkeypatch
 ):
     file = tmp_path / "results.csv"
     run_all(repeats([small_run()], 1), file)
     content = file.read_bytes()
 
-    def fail(*_):
-        raise problem
+    def interrupt(*_):
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(moment, fail)
-        with pytest.raises((KeyboardInterrupt, OSError)):
+        patch.setattr(moment, interrupt)
+        with pytest.raises(KeyboardInterrupt):
             run_all(repeats([small_run()], 2), file)
     assert file.read_bytes() == content
     assert files(tmp_path) == ["results.csv"]
@@ -263,6 +349,194 @@ def test_a_relative_path_is_enough(trained, tmp_path, small_run, monkeypatch):
     run_all([small_run()], "results.csv")
     assert files(tmp_path) == ["results.csv"]
     assert os.fspath(Path("results.csv").resolve()).startswith(os.fspath(tmp_path))
+
+
+# ---- disks and other processes ----
+
+
+@pytest.fixture
+def no_space(monkeypatch, tmp_path):
+    """Let the disk be full in some folders; temporary files lie in ``tmp_path / "tmp"``."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    full, real = [], Path.open
+
+    def open_(path, mode="r", *args, **kwargs):
+        if "w" in mode and path.parent in full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", open_)
+    return full
+
+
+def test_a_full_disk_leaves_the_old_file_and_a_copy_with_all_results(
+    trained, tmp_path, small_run, no_space
+):
+    folder = tmp_path / "results"
+    file, runs = folder / "sgd.csv", repeats([small_run()], 3)
+    run_all(runs[:1], file)
+    content = file.read_bytes()
+    no_space.append(folder)
+    with pytest.raises(InputError) as caught:
+        run_all(runs, file)
+    (copy,) = (tmp_path / "tmp").iterdir()
+    assert str(caught.value) == (
+        f"{file} could not be written (No space left on device) and is as it was before; all 2 finished "
+        f"runs are in {copy}: make room, move that file to {file}, and run again to train only what is "
+        f"missing."
+    )
+    assert file.read_bytes() == content
+    assert files(folder) == ["sgd.csv"]
+    assert read_results(copy)["seed"].tolist() == [0, 0, 1, 1]
+
+    # The advice is good.
+    no_space.clear()
+    copy.replace(file)
+    run_all(runs, file)
+    assert [run.seed for run in trained] == [0, 1, 2]
+
+
+def test_disks_that_are_full_everywhere_leave_the_old_file(trained, tmp_path, small_run, no_space):
+    folder = tmp_path / "results"
+    file = folder / "sgd.csv"
+    run_all([small_run()], file)
+    content = file.read_bytes()
+    no_space.extend([folder, tmp_path / "tmp"])
+    with pytest.raises(InputError, match=r"as it was before; a copy .* failed too .*: make room"):
+        run_all(repeats([small_run()], 2), file)
+    assert file.read_bytes() == content
+    assert files(folder) == ["sgd.csv"]
+    assert files(tmp_path / "tmp") == []
+
+
+@pytest.mark.parametrize("moment", ["os.fsync", "pathlib.Path.replace"])
+def test_a_write_that_fails_late_leaves_the_file_before_it(
+    moment, trained, tmp_path, small_run, no_space, monkeypatch
+):
+    file = tmp_path / "results.csv"
+    run_all([small_run()], file)
+    content = file.read_bytes()
+
+    def fail(*_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, fail)
+        with pytest.raises(InputError, match="Disk quota exceeded"):
+            run_all(repeats([small_run()], 2), file)
+    assert file.read_bytes() == content
+    assert files(tmp_path) == ["results.csv", "tmp"]
+
+
+@pytest.mark.parametrize("read_only", ["file", "folder"])
+def test_what_is_read_only_is_refused_before_anything_is_trained(
+    read_only, trained, tmp_path, small_run
+):
+    folder = tmp_path / "results"
+    file = folder / "sgd.csv"
+    run_all([small_run()], file)
+    trained.clear()
+    place = file if read_only == "file" else folder
+    mode = place.stat().st_mode
+    place.chmod(mode & ~0o222)
+    try:
+        with pytest.raises(InputError, match=f"^{place} is read-only, .* nothing was trained"):
+            run_all(repeats([small_run()], 2), file)
+        # Reading is allowed.
+        run_all([small_run()], file)
+        if read_only == "folder":
+            with pytest.raises(InputError, match=f"^{place} is read-only"):
+                run_all([small_run()], folder / "deep" / "er.csv")
+    finally:
+        place.chmod(mode)
+    assert trained == []
+    assert files(folder) == ["sgd.csv"]
+
+
+def test_a_folder_is_no_results_file(trained, tmp_path, small_run):
+    for use in (lambda: run_all([small_run()], tmp_path), lambda: read_results(tmp_path)):
+        with pytest.raises(InputError, match=f"{tmp_path} cannot be read"):
+            use()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        run_all([small_run()], tmp_path / "file" / "results.csv")
+    assert trained == []
+
+
+def test_a_second_process_is_refused_and_neither_loses_anything(trained, tmp_path, small_run):
+    file = tmp_path / "results.csv"
+    code = f"""if True:
+        from dfa_lib import Run, experiments
+        from dfa_lib.experiments import repeats
+        real = experiments.train
+        def train(run):
+            if run.seed == 1:
+                print("halfway", flush=True)
+                input()
+            return real(run)
+        experiments.train = train
+        small = dict(samples=256, test_samples=128, hidden=16, epochs=2, learning_rate=0.1)
+        experiments.run_all(repeats([Run(**small)], 3), {str(file)!r})
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "halfway\n"
+        content = file.read_bytes()
+        with pytest.raises(InputError, match=f"{file} is being written by another process") as caught:
+            run_all(repeats([small_run()], 4), file)
+        assert "nothing was trained or changed here" in str(caught.value)
+        assert file.read_bytes() == content
+        # Nothing to train, nothing to write: reading goes on beside it.
+        assert len(run_all([small_run()], file)) == 2
+        first.communicate("\n")
+    assert first.returncode == 0
+    assert trained == []
+    assert files(tmp_path) == ["results.csv"]
+    run_all(repeats([small_run()], 4), file)
+    assert [run.seed for run in trained] == [3]
+
+
+def test_what_another_process_has_written_meanwhile_is_not_trained_again(
+    trained, tmp_path, small_run, monkeypatch
+):
+    file, real = tmp_path / "results.csv", experiments.sole_writer
+
+    @contextlib.contextmanager
+    def late(path):
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments, "sole_writer", real)
+            run_all(repeats([small_run()], 2), file)
+        with real(path):
+            yield
+
+    monkeypatch.setattr(experiments, "sole_writer", late)
+    run_all(repeats([small_run()], 3), file)
+    assert [run.seed for run in trained] == [0, 1, 2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks files in its own way")
+def test_one_writer_at_a_time_though_the_lock_is_removed_each_time(tmp_path):
+    inside, times = [], []
+
+    def write_often():
+        entered = 0
+        while entered < 300:
+            with contextlib.suppress(InputError), sole_writer(tmp_path / "results.csv"):
+                inside.append(1)
+                times.append(len(inside))
+                time.sleep(0)
+                inside.pop()
+                entered += 1
+
+    writers = [threading.Thread(target=write_often) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert times == [1] * 1_200
+    assert files(tmp_path) == []
 
 
 # ---- divergence ----

@@ -1,9 +1,10 @@
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 
-from dfa_lib import InputError, stacks, train
+from dfa_lib import InputError, experiments, run_all, stacks, train
 from dfa_lib.stacks import train_stacked
 from dfa_lib.training import train_stack
 
@@ -54,3 +55,19 @@ def test_what_was_trained_before_a_run_that_does_not_fit_is_not_lost(memory, sma
     limit[0] = 0
     with pytest.raises(InputError, match=r"bp with sgd .* does not fit in the memory of cpu; a smaller"):
         next(training)
+
+
+def test_run_all_trains_what_is_on_a_gpu_in_stacks_and_the_rest_by_itself(monkeypatch, small_run):
+    # There need be no GPU: the stack is trained by the processor here, in place of it.
+    def on_the_cpu(runs):
+        assert {run.device for run in runs} == {"cuda"}
+        for history in train_stack([replace(run, device="cpu") for run in runs]):
+            yield replace(history, run=replace(history.run, device="cuda"))
+
+    monkeypatch.setattr(experiments, "train_stacked", on_the_cpu)
+    runs = [small_run(device=device, seed=seed) for seed in (0, 1) for device in ("cpu", "cuda")]
+    table = run_all(runs)
+    assert table["device"].tolist() == ["cpu", "cpu", "cuda", "cuda"] * 2
+    losses = table["test_loss"].to_numpy().reshape(4, 2)
+    assert losses[0].tolist() == train(runs[0]).test_loss
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

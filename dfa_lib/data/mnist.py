@@ -8,6 +8,8 @@ import types
 from functools import cache
 from pathlib import Path
 
+import filelock
+
 from ..validation import InputError
 from .images import Digits, DigitSets, normalised, shuffled, take
 
@@ -47,7 +49,9 @@ def _load(folder: Path) -> DigitSets:
     raw = folder / "MNIST" / "raw"
     if not all((raw / name).is_file() for name in CHECKSUMS):
         try:
-            datasets.MNIST(str(folder), download=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / ".mnist.lock"):  # of several processes, one downloads
+                datasets.MNIST(str(folder), download=True)
         except Exception as problem:
             raise InputError(
                 f"MNIST is not in {folder} and could not be downloaded ({_first_line(problem)}); "

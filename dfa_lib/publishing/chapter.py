@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import joblib
 import matplotlib as mpl
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -151,8 +152,7 @@ def _assigned(source: str) -> list[str]:
 
 def available_cores() -> int:
     """Return how many processor cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return int(joblib.cpu_count())
 
 
 def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:

@@ -195,7 +195,13 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
                     "image": {"alt": figure["alt"], "classes": "dfa-figure dark-light"},
                 }
         if outputs:
-            cell["outputs"] = [o for o in outputs if "dfa_caption" not in o.get("metadata", {})]
+            cell["outputs"] = [o for o in outputs if not _stays_behind(o)]
+
+
+def _stays_behind(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is for Jupyter only: a figure's caption, or the place of a progress line."""
+    nothing = "data" in output and not any(output["data"].values())
+    return nothing or "dfa_caption" in output.get("metadata", {})
 
 
 def _checksum(path: Path) -> str:
