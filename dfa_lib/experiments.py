@@ -33,6 +33,7 @@ def run_all(
     runs: Iterable[Run],
     results: str | os.PathLike[str] | None = None,
     *,
+    reuse: Iterable[str | os.PathLike[str]] = (),
     jobs: int = 1,
     cluster: str | None = None,
 ) -> pd.DataFrame:
@@ -46,6 +47,8 @@ def run_all(
         A CSV to read from and to save to, run by run: a kill at any moment loses the runs in flight and
         nothing else. Without it, everything is trained and nothing saved. More seeds of the same runs
         may be in it, and stay there. One process at a time may write it.
+    reuse
+        Results files of other experiments: a run that is in one of them is taken from there.
     jobs
         Processes of this machine, of one thread each, at most as many as it has cores. The numbers do
         not depend on it. Runs on a GPU train in one process instead, those of one shape as a stack.
@@ -70,13 +73,15 @@ def run_all(
         the temporary files.
     """
     wanted = list(dict.fromkeys(runs))
-    return to_table(list(run_histories(wanted, results, jobs=jobs, cluster=cluster).values()))
+    histories = run_histories(wanted, results, reuse=reuse, jobs=jobs, cluster=cluster)
+    return to_table(list(histories.values()))
 
 
 def run_histories(
     runs: Sequence[Run],
     results: str | os.PathLike[str] | None = None,
     *,
+    reuse: Iterable[str | os.PathLike[str]] = (),
     jobs: int = 1,
     cluster: str | None = None,
     shared: bool = False,
@@ -92,6 +97,7 @@ def run_histories(
         with sole_writer(path) if path is not None else nullcontext():
             # Again: another process may have written it until now.
             done = _saved(path, runs, shared)
+            _take_over(runs, done, path, reuse)
             _train_missing(runs, done, path, jobs, cluster)
     return {run: done[run] for run in runs}
 
@@ -120,6 +126,20 @@ def _saved(path: Path | None, wanted: Sequence[Run], shared: bool) -> Results:
             f"name another file, or move this one away."
         )
     return done
+
+
+def _take_over(
+    runs: Sequence[Run], done: Results, path: Path | None, reuse: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Add the runs that other experiments have trained, and save them."""
+    before = len(done)
+    for other in reuse:
+        if all(run in done for run in runs):
+            break
+        found = read_histories(Path(other))
+        done |= {run: found[run] for run in runs if run in found and run not in done}
+    if path is not None and len(done) > before:
+        save(path, done)
 
 
 def _train_missing(

@@ -712,3 +712,25 @@ def test_an_empty_list_of_runs_is_an_empty_table(trained, tmp_path):
     assert len(table) == 0
     assert list(table.columns) == list(COLUMNS)
     assert not math.isnan(len(table))
+
+
+# ---- runs that another experiment has trained ----
+
+
+def test_a_run_of_another_experiment_is_taken_over_and_saved(trained, small_run, tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    shared, new = small_run(), small_run(method="dfa")
+    run_all([shared], results=first)
+    table = run_all([shared, new], results=second, reuse=[first])
+    assert trained == [shared, new]
+    assert read_results(second)["method"].tolist() == ["bp", "bp", "dfa", "dfa"]
+    taken = table[table["method"] == "bp"]
+    assert taken["test_loss"].tolist() == read_results(first)["test_loss"].tolist()
+
+
+def test_a_damaged_file_to_reuse_is_named_and_nothing_is_trained(trained, small_run, tmp_path):
+    (tmp_path / "other.csv").write_text("not,a,results,file\n")
+    with pytest.raises(InputError, match=r"other\.csv"):
+        run_all([small_run()], results=tmp_path / "own.csv", reuse=[tmp_path / "other.csv"])
+    assert trained == []
+    assert files(tmp_path) == ["other.csv"]

@@ -30,8 +30,9 @@ PARAMETERS: dict[str, Any] = {
 }
 """The parameters of every chapter and their values in its parameters cell."""
 
-# Where an optimizer's tuning grid starts. The grid grows until the best rate lies inside, so a start
-# decides how long tuning takes, not what it finds.
+# Where an optimizer's tuning grid starts, for BP on the digits. The grid grows until the best rate lies
+# inside. A start on the low side costs a step or two; too high a one may lie where nothing is learned,
+# and a grid that is all chance has no reason to grow.
 STARTING_RATES = {
     "sgd": 0.2,
     "momentum": 0.02,
@@ -41,6 +42,16 @@ STARTING_RATES = {
     "rmsprop": 0.001,
     "adam": 0.001,
 }
+
+
+EXPERIMENTS = (
+    "reproduction",
+    "sgd",
+    "alignment",
+    "random_matrices",
+    "adaptive_methods",
+)
+"""Experiments on parities, which have runs in common: the stems of their results files."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,16 @@ PROFILES = {
     # Quick enough for a test of the notebooks; its numbers mean nothing.
     "smoke": Profile("digits", seeds=2, epochs=2, samples=512, test_samples=256, hidden=16),
 }
+
+
+def starting_rate(dataset: str, method: str, optimizer: str) -> float:
+    """Return where the tuning of a method's learning rate starts."""
+    rate = STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)]
+    if dataset == "mnist":  # 12 times as many inputs
+        rate /= 4
+    if method in ("fa", "dfa") and optimizer in ("sgd", "momentum", "nesterov"):
+        rate /= 4
+    return rate
 
 
 @dataclass(frozen=True)
@@ -84,9 +105,15 @@ class Settings:
             "hidden": profile.hidden,
             "epochs": self.epochs,
             "device": self.device,
-            "learning_rate": STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)],
-        }
-        return Run(method=method, optimizer=optimizer, **(defaults | fields))
+        } | fields
+        rate = starting_rate(defaults["dataset"], method, optimizer)
+        return Run(method=method, optimizer=optimizer, **({"learning_rate": rate} | defaults))
+
+    def finished(self) -> list[Path]:
+        """Return the results files of all experiments so far, whose runs need not be trained again."""
+        if self.results is None:
+            return []
+        return sorted(p for p in self.results.glob("*.csv") if p.stem in EXPERIMENTS)
 
     def csv(self, experiment: str) -> Path | None:
         """Return the results file of an experiment, or None where nothing is to be kept."""
