@@ -23,7 +23,7 @@ from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.mnist import load_mnist
 from dfa_lib.experiments import repeats
 from dfa_lib.optimizers import OPTIMIZERS
-from dfa_lib.publishing.chapter import STARTING_RATES, available_cores
+from dfa_lib.publishing.chapter import available_cores, starting_rate
 from dfa_lib.training import DIGIT_SETS, PRECISIONS, has_bfloat16, load_problem, start_engine
 
 BASELINE_OPTIMIZERS = ("sgd", "adadelta")
@@ -53,7 +53,7 @@ QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=
 
 def example_run(dataset: str, method: str = "dfa", optimizer: str = "sgd", **fields: object) -> Run:
     """Return a run at the learning rate from which the book starts to tune."""
-    rate = STARTING_RATES[optimizer]
+    rate = starting_rate(dataset, method, optimizer)
     return Run(dataset=dataset, k=3, method=method, optimizer=optimizer, learning_rate=rate, **fields)
 
 

@@ -45,6 +45,22 @@ OPTIMIZER_NAMES = {
     "rmsprop": "RMSProp",
     "adam": "Adam",
 }
+FEEDBACK_NAMES = {
+    "uniform": "uniform on ±1/√h",
+    "standard_uniform": "uniform on [0, 1]",
+    "gaussian": "N(1/√h, 1/h)",
+    "standard_gaussian": "N(0, 1)",
+}
+METRIC_NAMES = {
+    "train_loss": "training loss, nats",
+    "train_accuracy": "training accuracy",
+    "test_loss": "test loss, nats",
+    "test_accuracy": "test accuracy",
+    "weight_alignment": "cos(B, W₂ᵀ)",
+    "gradient_alignment": "cosine of DFA's and BP's update of W₁",
+}
+# For what is neither a method nor an optimizer's line: the same palette, in another order.
+QUALITATIVE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 LINE_STYLES: dict[str, Any] = {
     "sgd": "-",
     "adadelta": (0, (5, 1.6)),
@@ -75,7 +91,11 @@ def label(method: str, optimizer: str) -> str:
 
 
 def accuracy_curves(
-    table: pd.DataFrame, stacks: Mapping[int, Examples] | None = None, digits: Digits | None = None
+    table: pd.DataFrame,
+    stacks: Mapping[int, Examples] | None = None,
+    digits: Digits | None = None,
+    *,
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw test accuracy against epoch, one panel for each k.
 
@@ -91,6 +111,8 @@ def accuracy_curves(
         For each k, examples of which the first few are shown above its panel, with their labels.
     digits
         The digits that ``stacks`` were drawn from.
+    published
+        Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
     ks = sorted(int(k) for k in table["k"].unique())
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
@@ -101,37 +123,107 @@ def accuracy_curves(
             strips, body = figure.subfigures(2, 1, height_ratios=[1, 3.4])  # type: ignore[misc]
         panels = body.subplots(1, len(ks), sharey=True, squeeze=False)[0]
         for panel, k in zip(panels, ks, strict=True):
-            _accuracy_panel(panel, table[table["k"] == k], lines)
+            _metric_panel(panel, table[table["k"] == k], "test_accuracy", lines)
+            if published is not None:
+                _published_points(panel, published[published["k"] == k], "test_accuracy")
             panel.set_title(f"k = {k}")
-        panels[0].set_ylabel("test accuracy")
-        body.legend(
-            handles=[_legend_line(table, *line) for line in lines],
-            loc="outside lower center",
-            ncols=min(3, len(lines)),
-        )
+        panels[0].set_ylabel(METRIC_NAMES["test_accuracy"])
+        _legend_below(body, table, lines, published)
         if stacks and strips is not None and digits is not None:
             for strip, k in zip(np.atleast_1d(strips.subfigures(1, len(ks))), ks, strict=True):
                 _stack_strip(strip, stacks[k], digits)
     return figure
 
 
-def _accuracy_panel(panel: Axes, table: pd.DataFrame, lines: Sequence[tuple[str, str]]) -> None:
+def metric_curves(
+    table: pd.DataFrame, metrics: Sequence[str], *, published: pd.DataFrame | None = None
+) -> Figure:
+    """Draw metrics against epoch, one panel for each, for one k.
+
+    Lines, bands and seeds as in ``accuracy_curves``. An alignment has its angle in degrees on a second
+    axis.
+
+    Parameters
+    ----------
+    table
+        A results table.
+    metrics
+        Columns of it: names of ``METRIC_NAMES``.
+    published
+        Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
+    """
+    lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(metrics), 4.2), layout="constrained")
+        for panel, metric in zip(
+            figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
+        ):
+            _metric_panel(panel, table, metric, lines)
+            if published is not None:
+                _published_points(panel, published, metric)
+            panel.set_ylabel(METRIC_NAMES[metric])
+        _legend_below(figure, table, lines, published)
+    return figure
+
+
+def _metric_panel(
+    panel: Axes, table: pd.DataFrame, metric: str, lines: Sequence[tuple[str, str]]
+) -> None:
     for method, optimizer in lines:
         runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
-        if runs.empty:  # not every line has runs for every k
+        if runs.empty:  # not every line has runs in every panel
             continue
         colour, style = COLOURS[method], LINE_STYLES[optimizer]
         for _, run in runs.groupby("seed"):
-            panel.plot(run["epoch"], run["test_accuracy"], color=colour, alpha=0.25, linewidth=0.7)
-        summary = summarise(runs, ["epoch"])
+            panel.plot(run["epoch"], run[metric], color=colour, alpha=0.25, linewidth=0.7)
+        summary = summarise(runs, ["epoch"], metric)
         panel.fill_between(
             summary["epoch"], summary["low"], summary["high"], color=colour, alpha=0.15, linewidth=0
         )
         panel.plot(summary["epoch"], summary["mean"], color=colour, linestyle=style, linewidth=1.9)
-    panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
     panel.set_xlabel("epoch")
-    panel.set_ylim(0.45, 1.005)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if metric.endswith("accuracy"):
+        panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.set_ylim(0.45, 1.005)
+    elif metric.endswith("alignment"):
+        panel.axhline(0.0, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.set_ylim(min(-0.1, panel.get_ylim()[0]), 1.005)
+        angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
+        angle.set_yticks([0, 30, 45, 60, 75, 90])
+        angle.set_ylabel("angle, degrees")
+
+
+def _angle(cosine: Any) -> Any:
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+
+
+def _cosine(angle: Any) -> Any:
+    return np.cos(np.radians(angle))
+
+
+def _published_points(panel: Axes, published: pd.DataFrame, metric: str) -> None:
+    if metric not in published:
+        return
+    for method, points in published.groupby("method"):
+        panel.plot(
+            points["epoch"], points[metric], linestyle="", marker="o", markersize=6,
+            markerfacecolor="white", markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
+        )  # fmt: skip
+
+
+def _legend_below(
+    figure: Any, table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None
+) -> None:
+    handles = [_legend_line(table, *line) for line in lines]
+    if published is not None:
+        handles.append(
+            Line2D(
+                [], [], linestyle="", marker="o", markersize=6, markerfacecolor="white",
+                markeredgecolor=_INK, markeredgewidth=1.5, label="published",
+            )
+        )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
 
 
 def _legend_line(table: pd.DataFrame, method: str, optimizer: str) -> Line2D:
@@ -157,6 +249,143 @@ def _stack_strip(strip: Any, stacks: Examples, digits: Digits, shown: int = 3) -
         total = " + ".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
         axes.set_axis_off()
+
+
+# ---- how it ended, and at which rates ----
+
+
+def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
+    """Draw the test accuracy of the last epoch, one row for each value of ``by``.
+
+    A small dot is a seed, a large one the mean of all, a bar its 95 % Student-t interval. A group with
+    a diverged run has no mean, and says how many diverged.
+
+    Parameters
+    ----------
+    table
+        A results table, for one k.
+    by
+        ``"optimizer"`` or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    last = table[table["epoch"] == table["epochs"]]
+    rows, methods = list(last[by].unique()), list(last["method"].unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 1.1 + 0.62 * len(rows)), layout="constrained")
+        panel = figure.subplots()
+        for (row, method), runs in last.groupby([by, "method"]):
+            offset = 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
+            y, colour = rows.index(row) + offset, COLOURS[str(method)]
+            accuracies = runs["test_accuracy"]
+            panel.plot(accuracies, [y] * len(runs), "o", color=colour, alpha=0.4, markersize=3.5)
+            summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
+            panel.plot([summary["low"], summary["high"]], [y, y], color=colour, linewidth=2.0)
+            panel.plot(summary["mean"], y, "o", color=colour, markersize=7)
+            if diverged := int(accuracies.isna().sum()):
+                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", color=colour, va="center")
+        panel.axvline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.set_yticks(range(len(rows)), [names[row] for row in rows])
+        panel.invert_yaxis()
+        panel.set_xlabel("test accuracy, last epoch")
+        if len(methods) > 1:
+            handles = [
+                Line2D(
+                    [],
+                    [],
+                    linestyle="",
+                    marker="o",
+                    markersize=7,
+                    color=COLOURS[m],
+                    label=METHOD_NAMES[m],
+                )
+                for m in methods
+            ]
+            figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
+    """Draw how a learning rate was chosen: one panel for each value of ``by``.
+
+    The accuracy on validation digits against epoch, darker for larger rates; the chosen rate is drawn
+    in the method's colour.
+
+    Parameters
+    ----------
+    table
+        The tuning runs, of one method and one k.
+    scores
+        Of ``tune``: the chosen rates.
+    by
+        ``"optimizer"`` or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    panels = list(scores[by].unique())
+    columns = min(4, len(panels))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.0 * columns, 2.9 * -(-len(panels) // columns)), layout="constrained")
+        grid = figure.subplots(
+            -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
+        )
+        for panel in grid.flat[len(panels) :]:
+            panel.set_axis_off()
+        for panel, value in zip(grid.flat, panels, strict=False):
+            here = scores[scores[by] == value].sort_values("learning_rate")
+            for place, row in enumerate(here.itertuples()):
+                runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
+                mean = runs.groupby("epoch")["test_accuracy"].mean()
+                shade = str(0.75 - 0.6 * place / max(1, len(here) - 1))
+                panel.plot(
+                    mean.index, mean, label=f"{row.learning_rate:g}",
+                    color=COLOURS[str(row.method)] if row.chosen else shade,
+                    linewidth=2.2 if row.chosen else 1.2, zorder=3 if row.chosen else 2,
+                )  # fmt: skip
+            panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+            panel.set_title(names[value])
+            panel.legend(title="rate", fontsize=8, title_fontsize=8, loc="upper left")
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.set_ylim(0.45, 1.005)
+        for panel in grid[-1]:
+            panel.set_xlabel("epoch")
+        for panel in grid[:, 0]:
+            panel.set_ylabel("validation accuracy")
+    return figure
+
+
+def score_curves(scores: pd.DataFrame, by: str) -> Figure:
+    """Draw the score against the learning rate, one line for each value of ``by``, chosen rates marked.
+
+    Parameters
+    ----------
+    scores
+        Of ``tune``, for one k.
+    by
+        ``"optimizer"``, in which case every method has a panel of its own, or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    methods = list(scores["method"].unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * len(methods), 4.0), layout="constrained")
+        panels = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
+        for panel, method in zip(panels, methods, strict=True):
+            of_method = scores[scores["method"] == method]
+            for place, value in enumerate(of_method[by].unique()):
+                here = of_method[of_method[by] == value].sort_values("learning_rate")
+                style: dict[str, Any] = {"color": QUALITATIVE[place % len(QUALITATIVE)]}
+                panel.plot(here["learning_rate"], here["score"], label=names[value], marker=".", **style)
+                chosen = here[here["chosen"]]
+                panel.plot(
+                    chosen["learning_rate"], chosen["score"], "o", markersize=9,
+                    markerfacecolor="none", markeredgewidth=1.6, **style,
+                )  # fmt: skip
+            panel.set_xscale("log")
+            panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+            panel.set_title(METHOD_NAMES[method])
+            panel.set_xlabel("learning rate")
+        panels[0].set_ylabel("score on validation digits")
+        handles, labels = panels[-1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    return figure
 
 
 # ---- how the error travels ----

@@ -8,7 +8,13 @@ from papermill.translators import PythonTranslator
 from dfa_lib import InputError
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.publishing import chapter
-from dfa_lib.publishing.chapter import PARAMETERS, PROFILES, check_parameters, read_parameters
+from dfa_lib.publishing.chapter import (
+    PARAMETERS,
+    PROFILES,
+    check_parameters,
+    read_parameters,
+    starting_rate,
+)
 
 ACCEPTED_NAMES = "accepted are profile, seeds, epochs, jobs, device, results."
 
@@ -164,9 +170,16 @@ def test_a_run_has_the_chapters_scale_and_its_optimizers_starting_rate(name, opt
     profile, run = PROFILES[name], settings.run(method="dfa", optimizer=optimizer)
     assert (run.method, run.optimizer, run.epochs, run.device) == ("dfa", optimizer, 4, "cpu")
     assert (run.dataset, run.hidden) == (profile.dataset, profile.hidden)
-    assert run.learning_rate == chapter.STARTING_RATES[optimizer]
+    assert run.learning_rate == starting_rate(profile.dataset, "dfa", optimizer)
     if profile.samples is not None:
         assert (run.samples, run.test_samples) == (profile.samples, profile.test_samples)
+
+
+def test_tuning_starts_lower_for_mnist_and_for_feedback_alignment_with_sgd():
+    assert starting_rate("digits", "bp", "sgd") == chapter.STARTING_RATES["sgd"]
+    assert starting_rate("mnist", "bp", "sgd") == starting_rate("digits", "bp", "sgd") / 4
+    assert starting_rate("digits", "dfa", "sgd") == starting_rate("digits", "bp", "sgd") / 4
+    assert starting_rate("digits", "dfa", "adam") == starting_rate("digits", "bp", "adam")
 
 
 def test_a_runs_other_fields_come_before_the_chapters():
