@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from baselines import Baseline
-from measure import alternate, machine, median, table
+from measure import alternate, describe_machine, median, table
 from torch import Tensor
 
 from dfa_lib import InputError, Run, run_all, train, training
@@ -263,7 +263,7 @@ def use_mnist_or_noise() -> bool:
 
 def report(scale: Scale) -> Iterator[str]:
     """Yield the report piece by piece, each as soon as it is measured."""
-    yield f"Measured on: {machine()}."
+    yield f"Measured on: {describe_machine()}."
     for dataset in scale.datasets:
         if dataset == "mnist" and not use_mnist_or_noise():
             yield "MNIST was not to be had: its steps were timed on random pixels of the same shape."

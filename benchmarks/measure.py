@@ -7,12 +7,12 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
 
+from dfa_lib import provenance
 from dfa_lib.publishing.chapter import available_cores
 
 
@@ -67,10 +67,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """Say in one line what the numbers were measured on, and when."""
     parts = [
-        _processor(),
+        provenance.machine()["processor"],
         f"{available_cores()} cores",
         platform.system(),
         f"Python {platform.python_version()}",
@@ -79,15 +79,6 @@ def machine() -> str:
         datetime.date.today().isoformat(),
     ]
     return ", ".join(parts)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _compiler() -> str:

@@ -1,16 +1,15 @@
 """Runs on a Dask cluster: a ``Run`` goes out to a worker, its ``History`` comes back, nothing else."""
 
-import hashlib
 import importlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch
 
+from .provenance import fingerprint
 from .training import History, Run, train
 from .validation import InputError
 
@@ -89,25 +88,6 @@ def _history(distributed: ModuleType, future: Any, run: Run) -> History:
 
 
 # ---- what the workers have ----
-
-
-def source_digest(folder: Path) -> str:
-    """Return a digest of the library's source, less what makes pages of numbers."""
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.py"), *folder.glob("data/*.py")]):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}\n{path.read_text(encoding='utf-8')}".encode())
-    return digest.hexdigest()[:12]
-
-
-# As imported: a worker may live on while its files are edited.
-_SOURCE = source_digest(Path(__file__).parent)
-
-
-def fingerprint() -> str:
-    """Return what decides a run's numbers, as text: the library's source and the version of torch."""
-    # Without the build, which says for which GPUs: a cluster may well have better ones.
-    return f"dfa_lib {_SOURCE} with torch {torch.__version__.partition('+')[0]}"
 
 
 def train_here(library: str, fields: dict[str, Any] | None = None) -> History | str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .cluster import train_on_cluster
 from .progress import Progress, cost
+from .provenance import Session
 from .results import COLUMNS, Results, read_histories, read_results, save, sole_writer, to_table
 from .stacks import train_stacked
 from .training import History, Run, train
@@ -150,11 +151,14 @@ def _train_missing(
     missing = sorted((run for run in runs if run not in done), key=cost, reverse=True)
     if not missing:
         return
+    how = cluster if cluster is not None else f"jobs={min(jobs, len(missing))}"
+    session = Session(path, missing, how) if path is not None else None
     with Progress(missing) as progress, closing(_train_each(missing, jobs, cluster)) as histories:
         for history in histories:
             done[history.run] = history
-            if path is not None:
+            if path is not None and session is not None:
                 save(path, done)
+                session.count()
             progress.finished(history.run)
 
 

@@ -10,7 +10,15 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: dfa_lib[cluster]")
 
-from dfa_lib import InputError, cluster, experiments, read_results, run_all, tune  # noqa: E402
+from dfa_lib import (  # noqa: E402
+    InputError,
+    cluster,
+    experiments,
+    provenance,
+    read_results,
+    run_all,
+    tune,
+)
 from dfa_lib.experiments import repeats  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +117,9 @@ def test_a_cluster_gives_the_bytes_of_this_machine(address, tmp_path, small_run)
     there = run_all(runs, tmp_path / "there.csv", cluster=address, jobs=1_000)
     assert here.equals(there)
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.csv", "there.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "here.csv", "here.json", "there.csv", "there.json",
+    ]  # fmt: skip
 
 
 def test_tuning_on_a_cluster_chooses_as_on_this_machine(address, small_run):
@@ -240,15 +250,15 @@ def test_the_fingerprint_changes_with_the_version_of_torch_but_not_with_its_buil
 
 
 def test_the_fingerprint_is_of_all_source_that_decides_numbers(tmp_path):
-    assert cluster.source_digest(ROOT / "dfa_lib") in cluster.fingerprint()
+    assert provenance.source_digest(ROOT / "dfa_lib") in cluster.fingerprint()
     files = ("optimizers.py", "data/parity.py", "publishing/site.py")
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = 1\n", encoding="utf-8")
-    seen = [cluster.source_digest(tmp_path)]
+    seen = [provenance.source_digest(tmp_path)]
     for name in files:
         (tmp_path / name).write_text("x = 2\n", encoding="utf-8")
-        seen.append(cluster.source_digest(tmp_path))
+        seen.append(provenance.source_digest(tmp_path))
     assert len(set(seen)) == 3
     assert seen[3] == seen[2]
 

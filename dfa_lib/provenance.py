@@ -1,0 +1,178 @@
+"""What results were computed with: code, versions, machine and data, read when they are computed."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from .training import DIGIT_SETS, Run
+from .validation import InputError
+
+PACKAGES = (
+    "dfa_lib",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "joblib",
+    "matplotlib",
+    "papermill",
+    "jupyter-book",
+    "Sphinx",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of the packages that results and pages depend on."""
+    return {"Python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
+
+
+def machine() -> dict[str, str]:
+    """Return the operating system, processor, cores, and GPU if there is one."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores in use": str(joblib.cpu_count()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "GPU": gpu,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def checksums(datasets: Sequence[str]) -> dict[str, str]:
+    """Return the checksum of each of these datasets that consists of digits."""
+    return {name: DIGIT_SETS[name]().checksum() for name in datasets if name in DIGIT_SETS}
+
+
+# ---- the code ----
+
+
+def source_digest(folder: Path) -> str:
+    """Return a digest of the library's source, less what makes pages of numbers."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), *folder.glob("data/*.py")]):
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}\n{path.read_text(encoding='utf-8')}".encode())
+    return digest.hexdigest()[:12]
+
+
+# As imported: a process may live on while its files are edited.
+_SOURCE = source_digest(Path(__file__).parent)
+
+
+def fingerprint() -> str:
+    """Return what decides a run's numbers, as text: the library's source and the version of torch."""
+    # Without the build, which says for which GPUs: a cluster may well have better ones.
+    return f"dfa_lib {_SOURCE} with torch {torch.__version__.partition('+')[0]}"
+
+
+def commit() -> str:
+    """Return the commit of the library's source, with ``-dirty`` if it has been edited since."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        said = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return said.stdout.strip()
+
+
+# ---- beside a results file ----
+
+
+def record_path(results: Path) -> Path:
+    """Return where the provenance of a results file lies: ``sgd.csv`` has ``sgd.json``."""
+    return results.with_suffix(".json")
+
+
+def read_record(results: Path) -> list[dict[str, Any]]:
+    """Return what a results file was made with: an entry for each machine and state of the code.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged. One that is missing has no entries.
+    """
+    path = record_path(results)
+    if not path.exists():
+        return []
+    try:
+        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+        return [dict(session) for session in sessions]
+    except (ValueError, KeyError, TypeError, OSError) as problem:
+        raise InputError(
+            f"{path} is damaged: it does not say what {results.name} was made with; move it away, and "
+            f"what is trained from now on is recorded anew."
+        ) from problem
+
+
+class Session:
+    """Records what runs are trained with, beside the file that they are saved to.
+
+    Parameters
+    ----------
+    results
+        The results file.
+    runs
+        What is to be trained.
+    how
+        ``"jobs=2"``, or the address of a cluster.
+    """
+
+    def __init__(self, results: Path, runs: Sequence[Run], how: str) -> None:
+        self._path = record_path(results)
+        self._entries = read_record(results)
+        self._start = time.monotonic()
+        now = _now()
+        made_with = {
+            "commit": commit(),
+            "library": fingerprint(),
+            "versions": versions(),
+            "machine": machine(),
+            "data": checksums(sorted({run.dataset for run in runs})),
+            "trained by": how,
+        }
+        last = self._entries.pop() if self._entries else {}
+        if made_with == {name: last.get(name) for name in made_with}:
+            self._entry = last
+        else:
+            self._entries += [last] if last else []
+            self._entry = {"started": now, "finished": now, "runs": 0, "seconds": 0.0} | made_with
+        self._before = float(self._entry["seconds"])
+
+    def count(self) -> None:
+        """Count a run that has been saved."""
+        self._entry["runs"] += 1
+        self._entry["finished"] = _now()
+        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 1)
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        text = json.dumps({"sessions": [*self._entries, self._entry]}, indent=1, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(self._path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
