@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from .publishing.chapter import PARAMETERS
-from .publishing.execute import TIMEOUT, execute, find_book, status
+from .publishing.chapter import PARAMETERS, PROFILES, available_cores
+from .publishing.execute import TIMEOUT, execute, find_book, results_folder, status
 from .publishing.site import build_site
-from .validation import InputError, positive_number
+from .publishing.verify import TOLERANCE, verify
+from .validation import InputError, choice, positive_number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +38,21 @@ def _parser() -> argparse.ArgumentParser:
             "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
             help=f"a parameter of the chapters: {', '.join(PARAMETERS)}",
         )  # fmt: skip
+        command.add_argument(
+            "--fresh", action="store_true", help="train everything anew, into _build/results"
+        )
         command.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for each chapter")
         _add_output(command)
         command.set_defaults(run=run)
+    text = "train some results again, picked at random, and compare"
+    command = commands.add_parser("verify", help=text, description=text)
+    command.add_argument("--profile", default="digits", help="whose results (default: digits)")
+    command.add_argument("--results", help="folder of results (default: that of the profile)")
+    command.add_argument("--sample", type=int, default=3, help="how many runs (default: 3)")
+    command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
+    command.add_argument("--jobs", type=int, default=available_cores(), help="processes")
+    _add_output(command)
+    command.set_defaults(run=_verify)
     command = commands.add_parser(
         "status", help="say which chapters are executed, and how fresh they are"
     )
@@ -74,7 +88,9 @@ def _value(text: str) -> Any:
 
 def _execute(options: argparse.Namespace) -> int:
     timeout = positive_number("timeout", options.timeout)
-    failed = execute(find_book(options.output), options.chapters, _parameters(options), timeout)
+    failed = execute(
+        find_book(options.output), options.chapters, _parameters(options), timeout, fresh=options.fresh
+    )
     if failed:
         print(f"{len(failed)} failed: {', '.join(failed)}.", file=sys.stderr)
     return len(failed)
@@ -93,6 +109,22 @@ def _build(options: argparse.Namespace) -> int:
         return code
     print(f"The site is ready: {book.html / 'index.html'}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    book = find_book(options.output)
+    profile = choice("profile", options.profile, PROFILES)
+    folder = Path(options.results) if options.results else results_folder(book, profile)
+    rows = verify(folder, options.sample, jobs=options.jobs, seed=options.seed)
+    for row in rows:
+        verdict = "the same bits" if row.same_bits else "agrees" if row.agrees else "DOES NOT AGREE"
+        print(
+            f"{row.file}: {row.run.describe()}: test accuracy {row.stored:.4f}, again {row.again:.4f}: "
+            f"{verdict}"
+        )
+    wrong = sum(not row.agrees for row in rows)
+    print(f"{len(rows) - wrong} of {len(rows)} runs agree within {TOLERANCE:g}.")
+    return wrong
 
 
 def _status(options: argparse.Namespace) -> int:

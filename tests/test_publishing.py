@@ -234,3 +234,95 @@ def test_a_relative_data_folder_means_the_callers_folder(small_book, monkeypatch
     book = small_book(one=[source])
     monkeypatch.setenv("DFA_DATA_DIR", "here")
     assert execute(book) == []
+
+
+# ---- training anew, and verifying ----
+
+TRAINS = (
+    "from pathlib import Path\n"
+    "from dfa_lib import Run, run_all\n"
+    "small = dict(learning_rate=0.1, samples=64, test_samples=32, hidden=4, epochs=1)\n"
+    "runs = [Run(**small, seed=seed) for seed in (0, 1)]\n"
+    "run_all(runs, results=Path(results) / 'some.csv')"
+)
+
+
+def test_a_build_says_how_many_runs_it_trained_and_fresh_trains_them_again(small_book, capsys):
+    from dfa_lib.cli import main
+
+    book = small_book(one=[TRAINS])
+    for arguments, said in (
+        (["execute", "one"], "2 runs were trained."),
+        (["execute", "one"], "Nothing was trained: all results were there."),
+        (["execute", "one", "--fresh"], "2 runs were trained."),
+    ):
+        assert main(arguments) == 0
+        assert said in capsys.readouterr().out
+    assert (book.output / "_build" / "results" / "digits" / "some.csv").exists()
+
+
+def test_fresh_leaves_committed_results_as_they_are(small_book):
+    from dfa_lib.publishing.execute import execute
+
+    book = small_book(one=[TRAINS])
+    committed = book.root / "results" / "mnist" / "some.csv"
+    committed.parent.mkdir(parents=True)
+    committed.write_text("committed")
+    assert execute(book, parameters={"profile": "mnist"}, fresh=True) == []
+    assert committed.read_text() == "committed"
+    assert (book.output / "_build" / "results" / "mnist" / "some.csv").exists()
+
+
+def test_fresh_and_a_folder_of_results_are_refused_together(small_book, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["execute", "--fresh", "--results", "here"]) == 2
+    assert "does not go with results" in capsys.readouterr().err
+
+
+@pytest.fixture
+def results(tmp_path, small_run):
+    from dfa_lib import run_all
+
+    folder = tmp_path / "kept"
+    for name, method in (("one", "bp"), ("two", "dfa")):
+        run_all(
+            [small_run(method=method, seed=seed) for seed in range(2)], results=folder / f"{name}.csv"
+        )
+    (folder / "other.csv").write_text("x,y\n1,2\n")
+    return folder
+
+
+def test_verify_trains_runs_again_to_the_same_bits(small_book, results, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["verify", "--results", str(results), "--sample", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith(": the same bits") for line in lines] == [True] * 3 + [False]
+    assert lines[-1] == "3 of 3 runs agree within 0.02."
+    assert main(["verify", "--results", str(results), "--sample", "99"]) == 0
+    assert "4 of 4 runs agree" in capsys.readouterr().out
+
+
+def test_verify_finds_a_number_that_was_made_up(small_book, results, capsys):
+    from dfa_lib import read_results
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    stored = read_results(results / "one.csv")["test_accuracy"].iloc[-1]
+    text = (results / "one.csv").read_text()
+    (results / "one.csv").write_text(text.replace(f",{stored},", ",0.999,"))
+    assert main(["verify", "--results", str(results), "--sample", "4"]) == 1
+    assert "again" in next(line for line in capsys.readouterr().out.splitlines() if "DOES NOT" in line)
+
+
+def test_verify_without_results_is_a_sentence(small_book, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["verify"]) == 2
+    assert "there are no results in" in capsys.readouterr().err
+    assert main(["verify", "--sample", "0"]) == 2
+    assert "sample must be a whole number of at least 1" in capsys.readouterr().err

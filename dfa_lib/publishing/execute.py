@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 
 from ..data.mnist import data_folder
+from ..provenance import read_record
 from ..validation import InputError, choice
 from .chapter import check_parameters
 from .checks import problems
@@ -77,6 +78,8 @@ def execute(
     chapters: Sequence[str] = (),
     parameters: dict[str, Any] | None = None,
     timeout: float = TIMEOUT,
+    *,
+    fresh: bool = False,
 ) -> list[str]:
     """Execute chapters into the staging folder, and say how it goes.
 
@@ -92,6 +95,9 @@ def execute(
         what is there; ``mnist`` uses and extends ``results/mnist``.
     timeout
         Seconds for each chapter.
+    fresh
+        Train everything anew, into an emptied folder beside the staging folder; ``results/mnist`` stays
+        as it is.
 
     Returns
     -------
@@ -101,7 +107,8 @@ def execute(
     Raises
     ------
     InputError
-        If a chapter, a parameter's name or its value is not accepted; nothing has been executed then.
+        If a chapter, a parameter's name or its value is not accepted, or both ``fresh`` and ``results``
+        are given; nothing has been executed then.
     """
     known = book.chapters()
     for name in chapters:
@@ -109,16 +116,19 @@ def execute(
     chosen = [name for name in known if name in chapters] if chapters else known
     given = dict(parameters or {})
     settings = check_parameters(given)
-    if settings.results is None:
-        if settings.profile == "mnist":
-            given["results"] = str(book.root / "results" / "mnist")
-        else:
-            folder = book.output / "_build" / "results" / settings.profile
-            if not chapters:
-                shutil.rmtree(folder, ignore_errors=True)
-            given["results"] = str(folder)
+    if settings.results is not None:
+        if fresh:
+            raise InputError(
+                "fresh trains into a folder of its own, so it does not go with results: leave one out."
+            )
+        folder = settings.results.resolve()
+    elif fresh or (settings.profile != "mnist" and not chapters):
+        folder = book.output / "_build" / "results" / settings.profile
+        shutil.rmtree(folder, ignore_errors=True)
     else:
-        given["results"] = str(settings.results.resolve())
+        folder = results_folder(book, settings.profile)
+    given["results"] = str(folder)
+    before = _runs_trained(folder)
 
     book.staging.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -135,7 +145,22 @@ def execute(
                 print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
         else:
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
+    trained = _runs_trained(folder) - before
+    print(f"{trained} runs were trained." if trained else "Nothing was trained: all results were there.")
     return failed
+
+
+def results_folder(book: Book, profile: str) -> Path:
+    """Return where a profile's results lie, unless another folder is named."""
+    return (
+        book.root / "results" / "mnist"
+        if profile == "mnist"
+        else book.output / "_build" / "results" / profile
+    )
+
+
+def _runs_trained(folder: Path) -> int:
+    return sum(entry["runs"] for path in folder.glob("*.csv") for entry in read_record(path))
 
 
 def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout: float) -> list[str]:
