@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
+from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
 from .statistics import summarise
@@ -468,3 +469,118 @@ def _arrow(
             color=colour, linewidth=1.7, shrinkA=0, shrinkB=0,
         )
     )  # fmt: skip
+
+
+# ---- the clusters ----
+
+# What x says on its axis, and what else a panel's runs share: its name and symbol.
+_ERROR_AXES = {
+    "samples": ("training points n", "dimensions", "d"),
+    "dimensions": ("inputs d", "samples", "n"),
+}
+# Shades, because colours mean methods.
+_LABEL_SHADES = ("#b0b0b0", "#222222")
+
+
+def error_curves(
+    panels: Sequence[tuple[pd.DataFrame, str, str]], points: Mapping[str, Examples] | None = None
+) -> Figure:
+    """Draw the error at the last epoch against the number of points or of inputs.
+
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. The
+    dotted line is the error of whoever knows nothing and always gives the likelier answer.
+
+    Parameters
+    ----------
+    panels
+        For each panel the results table of cluster runs, x (``"samples"`` or ``"dimensions"``), and
+        the points that are judged (``"test"`` or ``"train"``).
+    points
+        For each density, points of which the two inputs that matter are shown above the panels.
+
+    Raises
+    ------
+    InputError
+        If x or the points judged are something else.
+    """
+    for _, x, judged in panels:
+        choice("x", x, _ERROR_AXES)
+        choice("judged", judged, ("test", "train"))
+    runs = pd.concat([table for table, _, _ in panels]).drop_duplicates()
+    lines = list(runs[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(panels), 8.3 if points else 4.2), layout="constrained")
+        body = figure
+        if points:
+            top, body = figure.subfigures(2, 1)  # type: ignore[misc]
+            squares = top.subplots(1, len(points), squeeze=False)[0]
+            for square, (density, shown) in zip(squares, points.items(), strict=True):
+                _cluster_panel(square, density, shown)
+            top.legend(
+                *squares[0].get_legend_handles_labels(),
+                loc="outside lower center",
+                ncols=2,
+                markerscale=3,
+            )
+        for panel, (table, x, judged) in zip(
+            body.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
+        ):
+            last = table[table["epoch"] == table["epochs"]].sort_values(x)
+            _error_panel(panel, last, lines, x, f"{judged}_accuracy")
+            panel.set_ylabel("test error" if judged == "test" else "training error")
+        body.legend(
+            handles=[_legend_line(runs, *line) for line in lines],
+            loc="outside lower center",
+            ncols=min(3, len(lines)),
+        )
+    return figure
+
+
+def _error_panel(
+    panel: Axes, last: pd.DataFrame, lines: Sequence[tuple[str, str]], x: str, accuracy: str
+) -> None:
+    shade = 0.26 / len(lines)  # many bands lie over each other
+    for method, optimizer in lines:
+        runs = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
+        colour, style = COLOURS[method], LINE_STYLES[optimizer]
+        for _, run in runs.groupby("seed"):
+            panel.plot(run[x], 1 - run[accuracy], color=colour, alpha=0.25, linewidth=0.7)
+        summary = summarise(runs, [x], accuracy)
+        panel.fill_between(
+            summary[x].astype(int), 1 - summary["high"], 1 - summary["low"],
+            color=colour, alpha=shade, linewidth=0,
+        )  # fmt: skip
+        panel.plot(
+            summary[x], 1 - summary["mean"],
+            color=colour, linestyle=style, linewidth=1.9, marker="o", markersize=4,
+        )  # fmt: skip
+    clusters = CLUSTERS_PER_SIDE**2
+    panel.axhline(clusters // 2 / clusters, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+    name, other, symbol = _ERROR_AXES[x]
+    if x == "samples":
+        panel.set_xscale("log", base=2)
+    values = sorted(int(value) for value in last[x].unique())
+    panel.set_xticks(values, [str(value) for value in values])
+    panel.set_xlabel(name)
+    panel.set_title(f"{symbol} = " + ", ".join(str(value) for value in sorted(last[other].unique())))
+    panel.set_ylim(-0.01, 0.56)
+
+
+def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
+    X, y = points.batch(0, len(points))
+    for shade, number in zip(_LABEL_SHADES, (0, 1), strict=True):
+        chosen = X[y[:, 0] == number]
+        square.scatter(
+            chosen[:, 1], chosen[:, 2], s=3, color=shade, linewidth=0, label=f"label {number}"
+        )
+    radius = 1 / (3 * CLUSTERS_PER_SIDE - 1)
+    for centre in cluster_centres().tolist():
+        square.add_patch(Circle(centre, radius, fill=False, edgecolor="#888888", linewidth=0.6))
+    square.set_aspect("equal")
+    square.set_title(f"density: {density}")
+    square.set_xlabel("input 2")
+    square.set_ylabel("input 3")
+    square.set_xlim(-0.53, 0.53)
+    square.set_ylim(-0.53, 0.53)
+    square.set_xticks([-0.5, 0, 0.5])
+    square.set_yticks([-0.5, 0, 0.5])

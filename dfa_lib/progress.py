@@ -22,7 +22,7 @@ def cost(run: Run) -> int:
     assert run.samples is not None
     inputs = run.dimensions if run.dimensions is not None else _PIXELS[run.dataset] * (run.k or 1)
     widths = (inputs, *run.hidden_widths, 1)
-    return run.epochs * run.samples * sum(map(prod, pairwise(widths)))
+    return run.epochs * run.passes * run.samples * sum(map(prod, pairwise(widths)))
 
 
 class Progress:

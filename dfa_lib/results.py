@@ -24,7 +24,10 @@ from .validation import InputError, nearest
 FIELDS = tuple(f.name for f in fields(Run))
 COLUMNS = (*FIELDS, "epoch", *METRICS)
 
-_WHOLE = ("k", "samples", "test_samples", "dimensions", "labelling", "batch_size", "epochs", "seed")
+_WHOLE = (
+    *("k", "samples", "test_samples", "dimensions", "labelling"),
+    *("batch_size", "epochs", "passes", "seed"),
+)
 _REAL = ("learning_rate", "weight_decay")
 
 Results = dict[Run, History]

@@ -54,7 +54,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "samples": 256,
         "test_samples": 4_000,
         "dimensions": 15,
-        "labelling": 0,
+        "labelling": None,
         "density": "centred",
     },
 }
@@ -102,7 +102,7 @@ class Run:
         Held-out examples an epoch is judged on (default 4,000, 10,000, 4,000).
     dimensions, labelling, density
         Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
-        (default 0); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
+        (default: the run's own); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
     method
         ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"gaussian_features"``, ``"relu_features"`` or
         ``"linear_features"``.
@@ -125,6 +125,8 @@ class Run:
         λ ≥ 0 (default 0).
     batch_size, epochs
         At least 1 (default 128 and 20).
+    passes
+        How often an epoch goes through its examples (default 1).
     evaluate_on
         ``"test"`` (default), or ``"validation"`` to choose a learning rate.
     seed
@@ -158,6 +160,7 @@ class Run:
     weight_decay: float = 0.0
     batch_size: int = 128
     epochs: int = 20
+    passes: int = 1
     evaluate_on: str = "test"
     seed: int = 0
     precision: str = "float32"
@@ -180,7 +183,7 @@ class Run:
         choice("optimizer", self.optimizer, OPTIMIZERS)
         self._set("learning_rate", positive_number("learning_rate", self.learning_rate))
         self._set("weight_decay", positive_number("weight_decay", self.weight_decay, or_zero=True))
-        for name in ("batch_size", "epochs"):
+        for name in ("batch_size", "epochs", "passes"):
             self._set(name, whole_number(name, getattr(self, name)))
         choice("evaluate_on", self.evaluate_on, HELD_OUT)
         self._set("seed", whole_number("seed", self.seed, minimum=0))
@@ -195,11 +198,8 @@ class Run:
         minimum = {"dimensions": 3, "labelling": 0}
         for name in ("k", "samples", "test_samples", "dimensions", "labelling"):
             value = getattr(self, name)
-            if name not in defaults:
-                self._set(name, None)
-            else:
-                value = defaults[name] if value is None else value
-                self._set(name, whole_number(name, value, minimum.get(name, 1)))
+            value = defaults.get(name) if value is None or name not in defaults else value
+            self._set(name, None if value is None else whole_number(name, value, minimum.get(name, 1)))
         density = self.density if self.density is not None else defaults.get("density")
         applies = "density" in defaults
         self._set("density", choice("density", density, DENSITIES) if applies else None)
@@ -282,10 +282,10 @@ def load_problem(run: Run) -> Problem:
     train_stream, held_out_stream = (generator(run.seed, s) for s in ("train", run.evaluate_on))
 
     if run.dataset == "clusters":
-        assert run.labelling is not None
         assert run.dimensions is not None
         assert run.density is not None
-        labels = label_clusters(generator(run.labelling, "labelling"))
+        labelling = run.seed if run.labelling is None else run.labelling
+        labels = label_clusters(generator(labelling, "labelling"))
         points, held_out_points = (
             draw_clusters(labels, n, run.dimensions, run.density, stream).to(run.device, dtype)
             for n, stream in ((run.samples, train_stream), (run.test_samples, held_out_stream))
@@ -438,7 +438,8 @@ def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | Non
     histories, finite = [History(run) for run in runs], [True] * len(runs)
     for epoch in range(1, run.epochs + 1):
         examples = _side_by_side([problem.training() for problem in problems])
-        train_epoch(engine, examples, run.batch_size)
+        for _ in range(run.passes):
+            train_epoch(engine, examples, run.batch_size)
         held_out = _side_by_side([problem.held_out() for problem in problems])
         values = measure(run, engine.parameters, examples, held_out)
         for i, history in enumerate(histories):
@@ -473,7 +474,7 @@ def start_engine(runs: Sequence[Run], inputs: int) -> Engine:
         weight_decay=run.weight_decay,
         activation=run.activation,
         inputs_dtype=PRECISIONS[run.precision],
-        steps=run.epochs * math.ceil(run.samples / run.batch_size),
+        steps=run.epochs * run.passes * math.ceil(run.samples / run.batch_size),
     )
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dfa_lib.data.clusters import cluster_centres, draw_clusters, label_clusters
-from dfa_lib.training import load_problem
+from dfa_lib.training import load_problem, train
 
 C = 3
 RADIUS = 1 / (3 * C - 1)
@@ -120,12 +120,21 @@ def labels_by_cluster(problem):
     return dict(zip(cluster.tolist(), y.flatten().tolist(), strict=True))
 
 
-def test_labelling_does_not_depend_on_the_seed_of_the_run(small_run):
+def test_the_clusters_are_labelled_by_the_seed_of_the_labelling_or_else_of_the_run(small_run):
     def labels(**fields):
         return labels_by_cluster(load_problem(small_run(dataset="clusters", test_samples=500, **fields)))
 
-    assert labels(seed=0) == labels(seed=1)
+    assert labels(seed=0, labelling=0) == labels(seed=1, labelling=0)
     assert labels(seed=0, labelling=0) != labels(seed=0, labelling=1)
+    assert labels(seed=1) == labels(seed=0, labelling=1)
+
+
+def test_passes_are_epochs_that_are_not_judged(small_run):
+    def losses(**fields):
+        run = small_run(dataset="clusters", samples=64, batch_size=64, learning_rate=0.5, **fields)
+        return train(run).test_loss
+
+    assert losses(epochs=2, passes=3) == pytest.approx(losses(epochs=6)[2::3], rel=1e-4)
 
 
 def test_each_seed_has_points_of_its_own_and_held_out_points_are_others(small_run):

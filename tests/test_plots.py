@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import same_color
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
@@ -17,6 +17,7 @@ from dfa_lib.plots import (
     METHOD_NAMES,
     OPTIMIZER_NAMES,
     accuracy_curves,
+    error_curves,
     error_transport,
     label,
 )
@@ -296,3 +297,142 @@ def test_several_methods_have_a_titled_panel_each():
 def test_only_methods_that_send_an_error_back_can_be_drawn():
     with pytest.raises(InputError, match=r"method cannot be 'ntk'.*; accepted are bp, fa, dfa"):
         error_transport(["ntk"])
+
+
+# ---- error_curves ----
+
+FEATURES = "relu_features"
+
+
+def clusters_run(method, n, d, seed, test, train=1.0, optimizer="sgd"):
+    """A run on n points of d inputs that ends with these accuracies."""
+    run = Run(
+        dataset="clusters", method=method, optimizer=optimizer, samples=n, dimensions=d, seed=seed,
+        epochs=2, learning_rate=0.1,
+    )  # fmt: skip
+    history = History(run)
+    for share in (0.5, 1.0):  # the first epoch is half as accurate, and must not be drawn
+        accuracies = {"test_accuracy": share * test, "train_accuracy": share * train}
+        history.append({} if math.isnan(test) else dict.fromkeys(METRICS, 0.0) | accuracies)
+    return history
+
+
+CLUSTER_RUNS = [
+    clusters_run("bp", 64, 15, 0, 0.70, 0.98),
+    clusters_run("bp", 64, 15, 1, 0.80, 1.00),
+    clusters_run("bp", 32, 15, 0, 0.60, 0.96),
+    clusters_run("bp", 32, 15, 1, 0.62, 0.98),
+    clusters_run(FEATURES, 32, 15, 0, 0.55),
+    clusters_run(FEATURES, 32, 15, 1, 0.57),
+    clusters_run(FEATURES, 64, 15, 0, 0.58),
+    clusters_run(FEATURES, 64, 15, 1, 0.60),
+]
+
+
+def errors(*histories, x="samples", judged=("test",), **keywords):
+    table = to_table(histories)
+    figure = error_curves([(table, x, each) for each in judged], **keywords)
+    figure.canvas.draw()
+    return figure
+
+
+def test_the_error_is_one_minus_the_accuracy_of_the_last_epoch_by_rising_x():
+    (panel,) = errors(*CLUSTER_RUNS).axes
+    (line,) = mean_lines(panel, "bp")
+    assert list(line.get_xdata()) == [32, 64]
+    assert list(line.get_ydata()) == pytest.approx([0.39, 0.25])
+    (line,) = mean_lines(panel, FEATURES)
+    assert list(line.get_ydata()) == pytest.approx([0.44, 0.41])
+
+
+def test_each_seed_of_the_error_is_a_faint_line():
+    (panel,) = errors(*CLUSTER_RUNS).axes
+    drawn = [list(line.get_ydata()) for line in seed_lines(panel, "bp")]
+    assert drawn == [pytest.approx([0.40, 0.30]), pytest.approx([0.38, 0.20])]
+
+
+def test_the_errors_band_is_the_interval_over_seeds():
+    (panel,) = errors(*CLUSTER_RUNS).axes
+    for n, values in ((32, [0.40, 0.38]), (64, [0.30, 0.20])):
+        interval = mean_interval(values)
+        assert band(panel, "bp")[n] == pytest.approx((interval.low, interval.high))
+
+
+def test_test_and_training_error_have_a_panel_each():
+    test, train = errors(*CLUSTER_RUNS, judged=("test", "train")).axes
+    assert (test.get_ylabel(), train.get_ylabel()) == ("test error", "training error")
+    (line,) = mean_lines(train, "bp")
+    assert list(line.get_ydata()) == pytest.approx([0.03, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("x", "values", "name", "title"),
+    [
+        ("samples", [(32, 15), (128, 15)], "training points n", "d = 15"),
+        ("dimensions", [(256, 5), (256, 25)], "inputs d", "n = 256"),
+    ],
+)
+def test_the_axis_has_the_values_that_were_run_and_the_title_what_they_share(x, values, name, title):
+    (panel,) = errors(*(clusters_run("bp", n, d, 0, 0.9) for n, d in values), x=x).axes
+    varied = [n if x == "samples" else d for n, d in values]
+    assert list(panel.get_xticks()) == varied
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == [str(value) for value in varied]
+    assert (panel.get_xlabel(), panel.get_title()) == (name, title)
+
+
+def test_points_double_at_equal_steps():
+    (panel,) = errors(*(clusters_run("bp", n, 15, 0, 0.9) for n in (32, 64, 128))).axes
+    places = [panel.transData.transform((n, 0))[0] for n in (32, 64, 128)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+
+
+def test_the_dotted_line_is_the_error_of_the_likelier_answer():
+    (panel,) = errors(*CLUSTER_RUNS).axes
+    (line,) = [line for line in panel.lines if line.get_linestyle() == ":"]
+    assert list(line.get_ydata()) == pytest.approx([4 / 9, 4 / 9])
+
+
+def test_the_legend_of_errors_names_each_line_once_and_counts_diverged_runs_once():
+    figure = errors(
+        clusters_run("dfa", 32, 15, 0, 0.6),
+        clusters_run("dfa", 32, 15, 1, math.nan),
+        clusters_run("dfa", 32, 15, 0, 0.7, optimizer="rmsprop"),
+        clusters_run(FEATURES, 32, 15, 0, 0.55),
+        judged=("test", "train"),
+    )
+    assert legend_texts(figure) == [
+        "DFA, SGD (1 of 2 runs diverged)",
+        "DFA, RMSProp",
+        "ReLU features",
+    ]
+    sgd, rmsprop = mean_lines(figure.axes[0], "dfa")
+    assert sgd.get_linestyle() == "-"
+    assert rmsprop.get_linestyle() != "-"
+    assert np.isnan(sgd.get_ydata()).all()
+
+
+def test_points_are_shown_above_by_density_with_the_nine_clusters():
+    items = torch.tensor([[1.0, 0.1, 0.2, 9.0], [1.0, -0.3, 0.4, 9.0], [1.0, 0.0, -0.4, 9.0]])
+    shown = Examples(items, torch.arange(3).unsqueeze(1), torch.tensor([[1.0], [0.0], [0.0]]))
+    figure = errors(*CLUSTER_RUNS, points={"centred": shown, "uniform": shown})
+    squares = [axes for axes in figure.axes if axes.get_title().startswith("density")]
+    assert [axes.get_title() for axes in squares] == ["density: centred", "density: uniform"]
+    for square in squares:
+        circles = [patch for patch in square.patches if isinstance(patch, Circle)]
+        assert {circle.radius for circle in circles} == {1 / 8}
+        assert len({tuple(circle.center) for circle in circles}) == 9
+        drawn = {c.get_label(): c.get_offsets().tolist() for c in square.collections}
+        assert drawn["label 1"] == [pytest.approx([0.1, 0.2])]
+        assert drawn["label 0"] == [pytest.approx([-0.3, 0.4]), pytest.approx([0.0, -0.4])]
+
+
+@pytest.mark.parametrize(
+    ("x", "judged", "message"),
+    [
+        ("epoch", "test", r"x cannot be 'epoch'.*; accepted are samples, dimensions"),
+        ("samples", "validation", r"judged cannot be 'validation'.*; accepted are test, train"),
+    ],
+)
+def test_errors_are_drawn_against_points_or_inputs_only(x, judged, message):
+    with pytest.raises(InputError, match=message):
+        error_curves([(to_table(CLUSTER_RUNS), x, judged)])

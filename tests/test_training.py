@@ -293,7 +293,7 @@ def test_defaults_are_those_of_the_dataset():
     assert (digits.k, digits.hidden, digits.batch_size, digits.epochs) == (3, 512, 128, 20)
     assert (mnist.samples, mnist.test_samples, mnist.k) == (60_000, 10_000, 3)
     assert (clusters.samples, clusters.test_samples, clusters.dimensions) == (256, 4_000, 15)
-    assert (clusters.labelling, clusters.density) == (0, "centred")
+    assert (clusters.labelling, clusters.density) == (None, "centred")
     dfa = Run(method="dfa", learning_rate=1.0)
     assert (dfa.feedback, dfa.dataset, dfa.optimizer) == ("uniform", "digits", "sgd")
 
@@ -321,7 +321,7 @@ BAD = (
     + [("precision", v, ("float32", "float64")) for v in ("float16", torch.float32)]
     + [("device", v, ("cpu", "cuda")) for v in ("gpu", "cuda:1", None)]
     + [(name, v, ["at least 1"]) for name in ("k", "samples", "test_samples") for v in WHOLE]
-    + [(name, v, ["at least 1"]) for name in ("epochs", "batch_size") for v in [*WHOLE, None]]
+    + [(name, v, ["at least 1"]) for name in ("epochs", "passes", "batch_size") for v in [*WHOLE, None]]
     + [("hidden", v, ["at least 1"]) for v in [0, -1, 1.5, "3", True, None]]
     + [("seed", v, ["at least 0"]) for v in (-1, 1.5, "0", None, True)]
     + [("learning_rate", v, ["positive, finite"]) for v in POSITIVE]
@@ -414,6 +414,7 @@ SPECS = st.fixed_dictionaries(
         "optimizer": st.sampled_from(list(OPTIMIZERS)),
         "weight_decay": st.floats(min_value=0, max_value=1e300),
         "batch_size": st.integers(1, 999),
+        "passes": st.integers(1, 999),
         "seed": st.integers(0, 2**64),
     },
 )
