@@ -6,16 +6,19 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
-from .statistics import summarise
+from .statistics import mean_interval, summarise
 from .validation import choice
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -584,3 +587,195 @@ def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
     square.set_ylim(-0.53, 0.53)
     square.set_xticks([-0.5, 0, 0.5])
     square.set_yticks([-0.5, 0, 0.5])
+
+
+# ---- hidden representations ----
+
+# Paul Tol's qualitative "muted" palette and a grey, one for each digit; his "high contrast" for parity.
+DIGIT_COLOURS = (
+    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
+    "#882255", "#44AA99", "#999933", "#AA4499", "#777777",
+)  # fmt: skip
+PARITY_COLOURS = {"even": "#004488", "odd": "#DDAA33"}
+PROBE_MARKERS = {"nearest neighbours": "o", "linear": "s"}
+TARGET_NAMES = {"digit": "which digit it is", "parity": "whether it is odd"}
+
+
+def weights_label(name: str) -> str:
+    """Name what a representation comes from: ``pixels``, ``untrained``, or a run's, as ``bp-sgd``."""
+    names = {"pixels": "raw pixels", "untrained": "untrained"}
+    return names[name] if name in names else label(*name.split("-"))
+
+
+def _weights_colour(name: str) -> str:
+    greys = {"pixels": "#999999", "untrained": "#444444"}
+    return greys[name] if name in greys else COLOURS[name.split("-")[0]]
+
+
+def representation_diagram(
+    images: Float[Tensor, "k pixels"], position: int, hidden: int = 512
+) -> Figure:
+    """Draw how the hidden representation of one digit is cut out of the first layer.
+
+    Parameters
+    ----------
+    images
+        The digits of a stack.
+    position
+        The digit that is represented, from 0 to k - 1; it and its block of weights are coloured.
+    hidden
+        Units of the hidden layer, named in the drawing.
+    """
+    k, pixels = images.shape
+    side, accent = round(pixels**0.5), "#009E73"
+    with mpl.rc_context(STYLE | {"mathtext.fontset": "cm", "font.size": 12.0}):
+        figure = Figure(figsize=(8.4, 1.25 * k + 0.9), layout="constrained")
+        panel = figure.subplots()
+        panel.set_xlim(-0.75, 7.3)
+        panel.set_ylim(-0.42, k + 0.12)
+        panel.set_aspect("equal")
+        panel.set_axis_off()
+        for i, image in enumerate(images):
+            chosen, bottom = i == position, k - 1 - i
+            colour = accent if chosen else "#aaaaaa"
+            panel.imshow(
+                image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
+                extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
+            )  # fmt: skip
+            panel.add_patch(
+                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.0)
+            )
+            panel.add_patch(
+                Rectangle(
+                    (2.0, bottom), 1.5, 1, edgecolor=_INK, linewidth=1.1,
+                    facecolor="#bfe5d9" if chosen else "#f2f2f2",
+                )
+            )  # fmt: skip
+            ink = _INK if chosen else "#707070"
+            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center", color=ink)
+            block = f"$W_1^{{({i + 1})}}$\n{pixels} × {hidden}"
+            panel.text(2.75, bottom + 0.5, block, ha="center", va="center", color=ink)
+            if chosen:
+                _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
+                _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
+                _arrow(panel, (4.98, bottom + 0.5), (5.9, bottom + 0.5), accent)
+                panel.text(4.64, bottom + 0.5, "$+\\ b_1$", ha="center", va="center", color=_INK)
+                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=_INK)
+                panel.add_patch(
+                    Rectangle(
+                        (5.96, bottom), 0.22, 1, edgecolor=accent, facecolor="#bfe5d9", linewidth=2
+                    )
+                )
+                result = f"$h^{{({i + 1})}}$\n{hidden} numbers"
+                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=_INK)
+        panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=_INK)
+        panel.text(2.75, -0.08, f"$W_1$, {k * pixels} × {hidden}", ha="center", va="top", color=_INK)
+    return figure
+
+
+def representation_maps(table: pd.DataFrame) -> Figure:
+    """Draw the maps of an embedding table: one column for each of the weights.
+
+    The upper row is coloured by digit, with each digit's name at the median of its points; the lower
+    row by parity. Points are pixels even in a vector file, which would be large otherwise.
+
+    Parameters
+    ----------
+    table
+        As from ``embedding_table``.
+    """
+    names = list(table["weights"].unique())
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(2.75 * len(names), 5.7), layout="constrained", dpi=160)
+        panels = figure.subplots(2, len(names), squeeze=False)
+        for (upper, lower), name in zip(panels.T, names, strict=True):
+            points = table[table["weights"] == name]
+            upper.set_title(weights_label(name))
+            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
+            for digit, own in points.groupby("digit"):
+                upper.text(
+                    own["x"].median(), own["y"].median(), str(digit), ha="center", va="center",
+                    fontsize=12, fontweight="bold",
+                    path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                )  # fmt: skip
+            odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
+            _scatter(lower, points, odd, PARITY_COLOURS)
+        legends: dict[str, dict[Any, str]] = {
+            "digit": dict(enumerate(DIGIT_COLOURS)),
+            "parity": PARITY_COLOURS,
+        }
+        for panel, (title, colours) in zip(panels[:, -1], legends.items(), strict=True):
+            handles = [
+                Line2D([], [], linestyle="", marker=_marker(key), markersize=5, color=c, label=str(key))
+                for key, c in colours.items()
+            ]
+            panel.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _marker(key: Any) -> str:
+    """Odd digits differ in shape too where parity is shown."""
+    return "^" if key == "odd" else "o"
+
+
+def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mapping[Any, str]) -> None:
+    size = 9 if len(points) < 1_000 else 4
+    for key, colour in colours.items():
+        own = points[keys == key]
+        panel.scatter(
+            own["x"], own["y"], s=size, marker=_marker(key), color=colour, linewidths=0, rasterized=True
+        )
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.set_box_aspect(1)
+    for spine in panel.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#bbbbbb")
+
+
+def probe_accuracies(table: pd.DataFrame) -> Figure:
+    """Draw probe accuracies, one panel for each target.
+
+    Each of the weights has a circle for nearest neighbours and a square for the linear probe: the mean
+    over seeds with its 95 % Student-t interval. Faint marks beside it are single seeds.
+
+    Parameters
+    ----------
+    table
+        As from ``probe_table``.
+    """
+    names, targets = list(table["weights"].unique()), list(table["target"].unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * len(targets), 4.3), layout="constrained")
+        panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+        for panel, target in zip(panels, targets, strict=True):
+            panel.set_title(TARGET_NAMES[target])
+            for i, name in enumerate(names):
+                for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
+                    own = table[
+                        (table["target"] == target)
+                        & (table["weights"] == name)
+                        & (table["probe"] == probe)
+                    ]
+                    _probe_mark(panel, i + shift, own["accuracy"], probe, _weights_colour(name))
+            panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
+            panel.set_xlim(-0.5, len(names) - 0.5)
+            panel.grid(visible=False, axis="x")
+        panels[0].set_ylabel("test accuracy of the probe")
+        panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
+        handles = [
+            Line2D([], [], linestyle="", marker=marker, color="#222222", label=probe)
+            for probe, marker in PROBE_MARKERS.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _probe_mark(panel: Axes, x: float, accuracies: pd.Series, probe: str, colour: str) -> None:
+    interval, marker = mean_interval(accuracies), PROBE_MARKERS[probe]
+    panel.plot(
+        [x + 0.1] * len(accuracies), accuracies, linestyle="", marker=marker, markersize=4,
+        color=colour, alpha=0.5, markeredgewidth=0,
+    )  # fmt: skip
+    panel.plot([x, x], [interval.low, interval.high], color=colour, linewidth=1.8)
+    panel.plot([x], [interval.mean], linestyle="", marker=marker, markersize=7, color=colour)

@@ -48,7 +48,7 @@ HELD_OUT = ("test", "validation")
 # Values of the fields that depend on the dataset, where a Run does not give them. An epoch of the
 # bundled digits has as many stacks as show DFA's lag behind BP while the book still trains in minutes.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"k": 3, "samples": 24_000, "test_samples": 4_000},
+    "digits": {"k": 3, "samples": 18_000, "test_samples": 3_000},
     "mnist": {"k": 3, "samples": 60_000, "test_samples": 10_000},
     "clusters": {
         "samples": 256,
@@ -96,10 +96,10 @@ class Run:
     k
         Digits in a stack, at least 1 (default 3).
     samples
-        Training examples an epoch (default 24,000 stacks of digits, 60,000 of MNIST, 256 points).
+        Training examples an epoch (default 18,000 stacks of digits, 60,000 of MNIST, 256 points).
         Stacks are drawn anew each epoch; the points of the clusters stay.
     test_samples
-        Held-out examples an epoch is judged on (default 4,000, 10,000, 4,000).
+        Held-out examples an epoch is judged on (default 3,000, 10,000, 4,000).
     dimensions, labelling, density
         Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
         (default: the run's own); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.

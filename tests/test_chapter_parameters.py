@@ -180,6 +180,8 @@ def test_tuning_starts_lower_for_mnist_and_for_feedback_alignment_with_sgd():
     assert starting_rate("mnist", "bp", "sgd") == starting_rate("digits", "bp", "sgd") / 4
     assert starting_rate("digits", "dfa", "sgd") == starting_rate("digits", "bp", "sgd") / 4
     assert starting_rate("digits", "dfa", "adam") == starting_rate("digits", "bp", "adam")
+    usual = starting_rate("digits", "dfa", "sgd", "uniform")
+    assert starting_rate("digits", "dfa", "sgd", "standard_uniform") == usual / 8
 
 
 def test_a_runs_other_fields_come_before_the_chapters():

@@ -1,10 +1,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import same_color
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
@@ -13,13 +14,19 @@ from dfa_lib.experiments import to_table
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import (
     COLOURS,
+    DIGIT_COLOURS,
     LINE_STYLES,
     METHOD_NAMES,
     OPTIMIZER_NAMES,
+    PARITY_COLOURS,
     accuracy_curves,
     error_curves,
     error_transport,
     label,
+    probe_accuracies,
+    representation_diagram,
+    representation_maps,
+    weights_label,
 )
 from dfa_lib.statistics import mean_interval
 from dfa_lib.training import METHODS, METRICS, History
@@ -436,3 +443,144 @@ def test_points_are_shown_above_by_density_with_the_nine_clusters():
 def test_errors_are_drawn_against_points_or_inputs_only(x, judged, message):
     with pytest.raises(InputError, match=message):
         error_curves([(to_table(CLUSTER_RUNS), x, judged)])
+
+
+# ---- hidden representations ----
+
+WEIGHTS = ["pixels", "untrained", "bp-sgd", "dfa-sgd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("pixels", "raw pixels"), ("untrained", "untrained"), ("bp-adadelta", "BP, Adadelta")],
+)
+def test_weights_are_called_by_their_run_or_by_what_they_are(name, expected):
+    assert weights_label(name) == expected
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_the_diagram_colours_the_chosen_digit_and_its_block_only(position):
+    figure = representation_diagram(torch.rand(3, 64), position, hidden=512)
+    figure.canvas.draw()
+    (panel,) = figure.axes
+    assert [image.get_alpha() == 1.0 for image in panel.images] == [i == position for i in range(3)]
+    # Blocks stand at x = 2, the first digit's on top.
+    blocks = {p.get_y(): p for p in panel.patches if isinstance(p, Rectangle) and p.get_x() == 2.0}
+    plain = [same_color(blocks[2 - i].get_facecolor(), "#f2f2f2") for i in range(3)]
+    assert plain == [i != position for i in range(3)]
+    written = " ".join(texts(panel))
+    assert f"$h^{{({position + 1})}}$" in written
+    assert "64 × 512" in written
+    assert "192 × 512" in written
+
+
+@pytest.fixture
+def maps():
+    """Two points of each digit, for each of the weights."""
+    digits = list(range(10)) * 2
+    return pd.concat(
+        pd.DataFrame({"weights": name, "digit": digits, "x": digits, "y": np.arange(20.0) + shift})
+        for shift, name in enumerate(WEIGHTS)
+    )
+
+
+def test_maps_have_a_column_for_each_of_the_weights(maps):
+    figure = representation_maps(maps)
+    figure.canvas.draw()
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["raw pixels", "untrained", "BP, SGD", "DFA, SGD", "", "", "", ""]
+
+
+def test_maps_are_coloured_by_digit_above_and_by_parity_below(maps):
+    figure = representation_maps(maps)
+    for panels, colours in (
+        (figure.axes[:4], dict(enumerate(DIGIT_COLOURS))),
+        (figure.axes[4:], {0: PARITY_COLOURS["even"], 1: PARITY_COLOURS["odd"]}),
+    ):
+        for panel, name in zip(panels, WEIGHTS, strict=True):
+            own = maps[maps["weights"] == name]
+            drawn = {
+                (float(x), float(y))
+                for group, colour in zip(panel.collections, colours.values(), strict=True)
+                for x, y in group.get_offsets()
+                if same_color(group.get_facecolor()[0], colour)
+                and int(x) % len(colours) in colours
+                and same_color(colours[int(x) % len(colours)], colour)
+            }
+            assert drawn == set(zip(own["x"].astype(float), own["y"], strict=True))
+
+
+def test_every_digit_is_named_on_the_upper_maps_and_both_legends_are_there(maps):
+    figure = representation_maps(maps)
+    for panel in figure.axes[:4]:
+        assert sorted(text.get_text() for text in panel.texts) == [str(d) for d in range(10)]
+    legends = [figure.axes[i].get_legend() for i in (3, 7)]
+    assert [legend.get_title().get_text() for legend in legends] == ["digit", "parity"]
+    assert [t.get_text() for t in legends[1].get_texts()] == ["even", "odd"]
+    assert all(group.get_rasterized() for panel in figure.axes for group in panel.collections)
+
+
+def test_digits_have_a_colour_each():
+    assert len(set(DIGIT_COLOURS)) == 10
+
+
+@pytest.fixture
+def probes():
+    rows = [
+        {"seed": seed, "weights": name, "probe": probe, "target": target}
+        | {
+            "accuracy": 0.8
+            + 0.01 * i
+            + 0.02 * seed
+            + 0.05 * (probe == "linear")
+            - 0.1 * (target == "parity")
+        }
+        for seed in (0, 1, 2)
+        for i, name in enumerate(WEIGHTS)
+        for probe in ("nearest neighbours", "linear")
+        for target in ("digit", "parity")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_probe_panels_mark_the_mean_of_each_probe_and_weights_with_its_interval(probes):
+    figure = probe_accuracies(probes)
+    figure.canvas.draw()
+    assert [axes.get_title() for axes in figure.axes] == ["which digit it is", "whether it is odd"]
+    assert legend_texts(figure) == ["nearest neighbours", "linear"]
+    for panel, target in zip(figure.axes, ("digit", "parity"), strict=True):
+        names = [tick.get_text() for tick in panel.get_xticklabels()]
+        assert names == ["raw pixels", "untrained", "BP, SGD", "DFA, SGD"]
+        intervals = [line for line in panel.lines if line.get_linestyle() == "-"]
+        means = [line for line in panel.lines if line.get_linestyle() != "-" and is_opaque(line)]
+        assert len(intervals) == len(means) == 8
+        groups = probes[probes["target"] == target].groupby(["weights", "probe"])["accuracy"]
+        expected = [mean_interval(values) for _, values in groups]
+        assert sorted(float(line.get_ydata()[0]) for line in means) == pytest.approx(
+            sorted(interval.mean for interval in expected)
+        )
+        assert sorted(tuple(line.get_ydata()) for line in intervals) == [
+            pytest.approx(pair) for pair in sorted((i.low, i.high) for i in expected)
+        ]
+
+
+def test_probe_marks_have_the_methods_colours(probes):
+    panel = probe_accuracies(probes).axes[0]
+    for x, method in ((2, "bp"), (3, "dfa")):
+        marks = [line for line in panel.lines if abs(float(np.mean(line.get_xdata())) - x) < 0.4]
+        assert marks
+        assert all(same_color(line.get_color(), COLOURS[method]) for line in marks)
+
+
+def test_the_probe_axis_ends_at_one_even_where_an_interval_does_not(probes):
+    high = probes.assign(accuracy=[0.9, 0.99] * (len(probes) // 2))
+    figure = probe_accuracies(high)
+    assert figure.axes[0].get_ylim()[1] <= 1.005
+    assert figure.axes[0].get_ylim()[0] > 0.5
+
+
+def test_probes_of_one_seed_have_marks_and_no_interval(probes):
+    figure = probe_accuracies(probes[probes["seed"] == 0])
+    figure.canvas.draw()
+    intervals = [line for line in figure.axes[0].lines if line.get_linestyle() == "-"]
+    assert all(np.isnan(line.get_ydata()).all() for line in intervals)

@@ -50,8 +50,11 @@ EXPERIMENTS = (
     "alignment",
     "random_matrices",
     "adaptive_methods",
+    "clusters_samples",
+    "clusters_dimensions",
+    "clusters_optimizers",
 )
-"""Experiments on parities, which have runs in common: the stems of their results files."""
+"""Experiments, which have runs in common: the stems of their results files."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,15 @@ PROFILES = {
 }
 
 
-def starting_rate(dataset: str, method: str, optimizer: str) -> float:
+def starting_rate(dataset: str, method: str, optimizer: str, feedback: str | None = None) -> float:
     """Return where the tuning of a method's learning rate starts."""
     rate = STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)]
     if dataset == "mnist":  # 12 times as many inputs
         rate /= 4
     if method in ("fa", "dfa") and optimizer in ("sgd", "momentum", "nesterov"):
         rate /= 4
+    if feedback is not None and feedback.startswith("standard"):  # √hidden times as large
+        rate /= 8
     return rate
 
 
@@ -106,7 +111,7 @@ class Settings:
             "epochs": self.epochs,
             "device": self.device,
         } | fields
-        rate = starting_rate(defaults["dataset"], method, optimizer)
+        rate = starting_rate(defaults["dataset"], method, optimizer, defaults.get("feedback"))
         return Run(method=method, optimizer=optimizer, **({"learning_rate": rate} | defaults))
 
     def finished(self) -> list[Path]:
