@@ -63,8 +63,8 @@ METRIC_NAMES = {
     "weight_alignment": "cos(B, W₂ᵀ)",
     "gradient_alignment": "cosine of DFA's and BP's update of W₁",
 }
-# For what is neither a method nor an optimizer's line: the same palette, in another order.
-QUALITATIVE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+# Tell lines of one colour apart where they cross.
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LINE_STYLES: dict[str, Any] = {
     "sgd": "-",
     "adadelta": (0, (5, 1.6)),
@@ -375,12 +375,15 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             of_method = scores[scores["method"] == method]
             for place, value in enumerate(of_method[by].unique()):
                 here = of_method[of_method[by] == value].sort_values("learning_rate")
-                style: dict[str, Any] = {"color": QUALITATIVE[place % len(QUALITATIVE)]}
-                panel.plot(here["learning_rate"], here["score"], label=names[value], marker=".", **style)
+                colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
+                panel.plot(
+                    here["learning_rate"], here["score"], label=names[value], color=colour,
+                    linestyle=LINE_STYLES.get(value, "-"), linewidth=1.2, marker=marker, markersize=4.5,
+                )  # fmt: skip
                 chosen = here[here["chosen"]]
                 panel.plot(
-                    chosen["learning_rate"], chosen["score"], "o", markersize=9,
-                    markerfacecolor="none", markeredgewidth=1.6, **style,
+                    chosen["learning_rate"], chosen["score"], "o", markersize=12,
+                    markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.2,
                 )  # fmt: skip
             panel.set_xscale("log")
             panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
@@ -388,7 +391,9 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             panel.set_xlabel("learning rate")
         panels[0].set_ylabel("score on validation digits")
         handles, labels = panels[-1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(4, len(labels)), handlelength=3.5
+        )
     return figure
 
 

@@ -15,6 +15,7 @@ from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import (
     COLOURS,
     DIGIT_COLOURS,
+    FEEDBACK_NAMES,
     LINE_STYLES,
     METHOD_NAMES,
     OPTIMIZER_NAMES,
@@ -22,10 +23,14 @@ from dfa_lib.plots import (
     accuracy_curves,
     error_curves,
     error_transport,
+    final_accuracies,
     label,
+    metric_curves,
     probe_accuracies,
+    rate_curves,
     representation_diagram,
     representation_maps,
+    score_curves,
     weights_label,
 )
 from dfa_lib.statistics import mean_interval
@@ -584,3 +589,141 @@ def test_probes_of_one_seed_have_marks_and_no_interval(probes):
     figure.canvas.draw()
     intervals = [line for line in figure.axes[0].lines if line.get_linestyle() == "-"]
     assert all(np.isnan(line.get_ydata()).all() for line in intervals)
+
+
+# ---- metrics, endings and rates ----
+
+
+def circles(panel):
+    """Points of published values: open circles."""
+    return [
+        line
+        for line in panel.lines
+        if line.get_marker() == "o" and line.get_markerfacecolor() == "white"
+    ]
+
+
+def test_published_values_are_open_circles_in_the_methods_colour_and_named_in_the_legend():
+    rows = [
+        {"k": k, "method": m, "epoch": e, "test_accuracy": 0.5 + k / 10 + e / 100}
+        for k in (1, 3) for m in ("bp", "dfa") for e in (1, 2)
+    ]  # fmt: skip
+    published = pd.DataFrame(rows)
+    figure = curves(*TWO_METHODS, published=published)
+    for k, panel in ((1, panels(figure)["k = 1"]), (3, panels(figure)["k = 3"])):
+        found = circles(panel)
+        assert [
+            same_color(c.get_markeredgecolor(), COLOURS[m])
+            for c, m in zip(found, ("bp", "dfa"), strict=True)
+        ]
+        for circle in found:
+            assert circle.get_ydata() == pytest.approx([0.5 + k / 10 + e / 100 for e in (1, 2)])
+    assert legend_texts(figure)[-1] == "published"
+    assert "published" not in legend_texts(curves(*TWO_METHODS))
+
+
+def test_each_metric_has_a_panel_and_an_alignment_its_angle():
+    table = to_table([made_up("dfa", [0.5, 0.7], k=3, seed=seed) for seed in range(2)])
+    figure = metric_curves(table, ["test_accuracy", "weight_alignment"])
+    figure.canvas.draw()
+    accuracy, alignment = figure.axes
+    assert (accuracy.get_ylabel(), alignment.get_ylabel()) == ("test accuracy", "cos(B, W₂ᵀ)")
+    assert accuracy.child_axes == []
+    (angle,) = alignment.child_axes
+    assert angle.get_ylabel() == "angle, degrees"
+    # 60 degrees stand where the cosine is one half.
+    place = angle.transData.transform((0, 60))[1]
+    assert place == pytest.approx(alignment.transData.transform((0, 0.5))[1], abs=0.5)
+
+
+def test_a_metric_of_the_published_values_that_is_not_drawn_is_left_out():
+    table = to_table([made_up("dfa", [0.5, 0.7], k=3, seed=seed) for seed in range(2)])
+    published = pd.DataFrame([{"method": "dfa", "epoch": 2, "test_accuracy": 0.6}])
+    accuracy, alignment = metric_curves(
+        table, ["test_accuracy", "weight_alignment"], published=published
+    ).axes
+    assert (len(circles(accuracy)), len(circles(alignment))) == (1, 0)
+
+
+def test_endings_show_every_seed_the_mean_and_the_interval():
+    values = {("sgd", "bp"): [0.8, 0.9], ("sgd", "dfa"): [0.6, 0.62], ("adam", "bp"): [0.7, 0.9]}
+    table = to_table(
+        [
+            made_up(method, [0.5, value], k=3, seed=seed, optimizer=optimizer)
+            for (optimizer, method), both in values.items()
+            for seed, value in enumerate(both)
+        ]
+    )
+    figure = final_accuracies(table, "optimizer")
+    (panel,) = figure.axes
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["SGD", "Adam"]
+    assert legend_texts(figure) == ["BP", "DFA"]
+    dots = {tuple(line.get_xdata()) for line in panel.lines if line.get_marker() == "o"}
+    bars = {tuple(line.get_xdata()) for line in panel.lines if len(line.get_xdata()) == 2}
+    for both in values.values():
+        interval = mean_interval(np.array(both))
+        assert tuple(both) in dots
+        assert any(dot == pytest.approx((interval.mean,)) for dot in dots if len(dot) == 1)
+        assert any(bar == pytest.approx((interval.low, interval.high)) for bar in bars)
+
+
+def test_an_ending_with_a_diverged_run_has_no_mean_and_says_how_many_diverged():
+    table = to_table(
+        [made_up("dfa", [0.5, value], k=3, seed=s) for s, value in enumerate((0.7, math.nan))]
+    )
+    (panel,) = final_accuracies(table, "feedback").axes
+    assert [text.get_text().strip() for text in panel.texts] == ["1 of 2 diverged"]
+    means = [line for line in panel.lines if len(line.get_xdata()) == 1]
+    assert all(math.isnan(line.get_xdata()[0]) for line in means)
+
+
+def tuning_runs():
+    """Three rates of each of two optimizers; the middle one is best."""
+    histories, scores = [], []
+    for optimizer in ("sgd", "adam"):
+        for learning_rate, accuracy in ((0.1, 0.6), (0.2, 0.8), (0.5, 0.7)):
+            run = Run(
+                method="dfa", optimizer=optimizer, learning_rate=learning_rate, epochs=2, seed=1000
+            )
+            history = History(run)
+            for value in (0.5, accuracy):
+                history.append(dict.fromkeys(METRICS, value))
+            histories.append(history)
+            scores.append(
+                {
+                    "method": "dfa", "feedback": "uniform", "optimizer": optimizer,
+                    "learning_rate": learning_rate, "score": accuracy, "chosen": accuracy == 0.8,
+                }
+            )  # fmt: skip
+    return to_table(histories), pd.DataFrame(scores)
+
+
+def test_every_rate_has_a_curve_and_the_chosen_one_the_methods_colour():
+    table, scores = tuning_runs()
+    figure = rate_curves(table, scores, "optimizer")
+    shown = [panel for panel in figure.axes if panel.get_title()]
+    assert [panel.get_title() for panel in shown] == ["SGD", "Adam"]
+    for panel in shown:
+        lines = {line.get_label(): line for line in panel.lines if len(line.get_xdata()) == 2}
+        assert {name for name in lines if not name.startswith("_")} == {"0.1", "0.2", "0.5"}
+        assert list(lines["0.5"].get_ydata()) == [0.5, 0.7]
+        assert same_color(lines["0.2"].get_color(), COLOURS["dfa"])
+        assert not same_color(lines["0.5"].get_color(), COLOURS["dfa"])
+
+
+def test_scores_are_drawn_against_the_rate_with_a_ring_around_the_chosen_one():
+    _, scores = tuning_runs()
+    figure = score_curves(scores, "optimizer")
+    (panel,) = figure.axes
+    assert panel.get_title() == "DFA"
+    assert panel.get_xscale() == "log"
+    assert legend_texts(figure) == ["SGD", "Adam"]
+    rings = [line for line in panel.lines if line.get_markerfacecolor() == "none"]
+    assert [(list(r.get_xdata()), list(r.get_ydata())) for r in rings] == [([0.2], [0.8])] * 2
+
+
+def test_every_random_matrix_has_a_name():
+    from dfa_lib.feedback import FEEDBACK
+
+    assert FEEDBACK_NAMES.keys() == FEEDBACK.keys()
+    assert len(set(FEEDBACK_NAMES.values())) == len(FEEDBACK)

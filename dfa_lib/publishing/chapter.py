@@ -34,11 +34,11 @@ PARAMETERS: dict[str, Any] = {
 # inside. A start on the low side costs a step or two; too high a one may lie where nothing is learned,
 # and a grid that is all chance has no reason to grow.
 STARTING_RATES = {
-    "sgd": 0.2,
-    "momentum": 0.02,
-    "nesterov": 0.02,
-    "adagrad": 0.01,
-    "adadelta": 0.5,
+    "sgd": 0.5,
+    "momentum": 0.1,
+    "nesterov": 0.1,
+    "adagrad": 0.05,
+    "adadelta": 1.0,
     "rmsprop": 0.001,
     "adam": 0.001,
 }
