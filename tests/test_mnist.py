@@ -171,5 +171,5 @@ def test_backpropagation_with_rmsprop_reads_three_mnist_digits_after_three_epoch
     run = Run(
         dataset="mnist", k=3, method="bp", optimizer="rmsprop", learning_rate=0.0004, epochs=3, seed=0
     )
-    history = train(run, threads=2)
+    history = train(run)
     assert history.test_accuracy[2] >= 0.62
