@@ -13,8 +13,8 @@ pytestmark = pytest.mark.xdist_group("site")
 ROOT = Path(__file__).parents[1]
 FIGURES = {
     "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
-    "learning-problems.html": ["Fig. 2.1"],
-    "experiments.html": ["Fig. 3.1"],
+    "learning-problems.html": ["Fig. 2.1", "Fig. 2.2"],
+    "experiments.html": [f"Fig. 3.{number}" for number in range(1, 7)],
 }
 
 
