@@ -13,7 +13,16 @@ import pandas as pd
 from .cluster import train_on_cluster
 from .progress import Progress, cost
 from .provenance import Session
-from .results import COLUMNS, Results, read_histories, read_results, save, sole_writer, to_table
+from .results import (
+    COLUMNS,
+    Results,
+    read_histories,
+    read_results,
+    save,
+    sole_writer,
+    tidy_up,
+    to_table,
+)
 from .stacks import train_stacked
 from .training import History, Run, train
 from .validation import InputError, whole_number
@@ -100,6 +109,8 @@ def run_histories(
             done = _saved(path, runs, shared)
             _take_over(runs, done, path, reuse)
             _train_missing(runs, done, path, jobs, cluster)
+    elif path is not None:
+        tidy_up(path)
     return {run: done[run] for run in runs}
 
 

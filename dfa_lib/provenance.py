@@ -66,6 +66,13 @@ def checksums(datasets: Sequence[str]) -> dict[str, str]:
     return {name: DIGIT_SETS[name]().checksum() for name in datasets if name in DIGIT_SETS}
 
 
+def _checksums_here(datasets: Sequence[str]) -> dict[str, str]:
+    try:
+        return checksums(datasets)
+    except InputError:  # a cluster's workers may have what this machine has not
+        return dict.fromkeys(datasets, "not on this machine")
+
+
 # ---- the code ----
 
 
@@ -152,7 +159,7 @@ class Session:
             "library": fingerprint(),
             "versions": versions(),
             "machine": machine(),
-            "data": checksums(sorted({run.dataset for run in runs})),
+            "data": _checksums_here(sorted({run.dataset for run in runs})),
             "trained by": how,
         }
         last = self._entries.pop() if self._entries else {}

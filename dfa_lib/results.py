@@ -18,6 +18,7 @@ from typing import Any
 import filelock
 import pandas as pd
 
+from .provenance import record_path
 from .training import METRICS, History, Run
 from .validation import InputError, nearest
 
@@ -98,6 +99,18 @@ def sole_writer(path: Path) -> Iterator[None]:
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()
+
+
+def tidy_up(path: Path) -> None:
+    """Remove what a killed process left beside ``path``, unless another process is at work there."""
+    lock, *halves = (
+        path.with_name(f".{name}")
+        for name in (f"{path.name}.lock", f"{path.name}.tmp", f"{record_path(path).name}.tmp")
+    )
+    if lock.exists() or any(half.exists() for half in halves):
+        with suppress(InputError), sole_writer(path):
+            for half in halves:
+                half.unlink(missing_ok=True)
 
 
 def _check_writable(path: Path) -> None:

@@ -735,3 +735,25 @@ def test_a_damaged_file_to_reuse_is_named_and_nothing_is_trained(trained, small_
         run_all([small_run()], results=tmp_path / "own.csv", reuse=[tmp_path / "other.csv"])
     assert trained == []
     assert files(tmp_path) == ["other.csv"]
+
+
+def test_what_a_process_left_that_was_killed_at_its_very_end_is_tidied_up(trained, small_run, tmp_path):
+    # All runs are saved, so that the next call has nothing to train and takes no lock.
+    path = tmp_path / "some.csv"
+    run_all([small_run()], results=path)
+    left = [tmp_path / name for name in (".some.csv.lock", ".some.csv.tmp", ".some.json.tmp")]
+    for place in left:
+        place.touch()
+    run_all([small_run()], results=path)
+    assert [place.exists() for place in left] == [False] * 3
+    assert trained == [small_run()]
+
+
+def test_reading_leaves_the_files_of_a_process_at_work_alone(trained, small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    run_all([small_run()], results=path)
+    with sole_writer(path):
+        (tmp_path / ".some.csv.tmp").touch()
+        run_all([small_run()], results=path)
+        assert (tmp_path / ".some.csv.tmp").exists()
+        assert (tmp_path / ".some.csv.lock").exists()
