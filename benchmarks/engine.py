@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from baselines import Baseline
@@ -23,7 +24,7 @@ from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.mnist import load_mnist
 from dfa_lib.experiments import final_epoch, repeats
 from dfa_lib.optimizers import OPTIMIZERS
-from dfa_lib.publishing.chapter import available_cores, starting_rate
+from dfa_lib.publishing.chapter import starting_rate
 from dfa_lib.statistics import paired_difference
 from dfa_lib.training import DIGIT_SETS, PRECISIONS, has_bfloat16, load_problem, start_engine
 
@@ -137,7 +138,7 @@ def baseline_table(dataset: str, scale: Scale) -> str:
     rows = []
     for optimizer in BASELINE_OPTIMIZERS:
         run = example_run(dataset, "bp", optimizer)
-        with training.using_threads(available_cores()):
+        with training.using_threads(joblib.cpu_count()):
             actions = [our_step(run), *(Baseline(run, in_memory=m).step for m in (True, False))]
             ours, *others = alternate(
                 actions, scale.pairs, seconds=4 * scale.seconds, warm_up=scale.warm_up
@@ -155,7 +156,7 @@ def baseline_table(dataset: str, scale: Scale) -> str:
 
 def throughput_table(dataset: str, scale: Scale) -> str:
     """Compare runs side by side with one run after the other, on one core and on all of them."""
-    samples, cores = scale.steps * 128, available_cores()
+    samples, cores = scale.steps * 128, joblib.cpu_count()
     run = example_run(dataset, samples=samples, test_samples=samples // 20, epochs=1)
 
     def side_by_side(jobs: int) -> None:
@@ -223,7 +224,7 @@ def precision_table(scale: Scale) -> str:
                 epochs=scale.epochs,
                 precision=precision,
             )
-            ends = final_epoch(run_all(repeats([run], scale.seeds), jobs=available_cores()))
+            ends = final_epoch(run_all(repeats([run], scale.seeds), jobs=joblib.cpu_count()))
             last[precision] = ends["test_accuracy"].to_numpy()
         gap = paired_difference(last["bfloat16"], last["float32"])
         means = [f"{last[precision].mean():.3f}" for precision in TRAINING_PRECISIONS]
@@ -252,7 +253,7 @@ def memory_table(dataset: str, scale: Scale) -> str:
 
 def thread_counts() -> list[int]:
     """Return 1, and the number of cores where that is more."""
-    return sorted({1, available_cores()})
+    return sorted({1, joblib.cpu_count()})
 
 
 def process_counts(largest: int) -> list[int]:

@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+import joblib
 import numpy as np
 import torch
 
 from dfa_lib import provenance
-from dfa_lib.publishing.chapter import available_cores
 
 
 def alternate(
@@ -71,7 +71,7 @@ def describe_machine() -> str:
     """Say in one line what the numbers were measured on, and when."""
     parts = [
         provenance.machine()["processor"],
-        f"{available_cores()} cores",
+        f"{joblib.cpu_count()} cores",
         platform.system(),
         f"Python {platform.python_version()}",
         f"torch {torch.__version__}",

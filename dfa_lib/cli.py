@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .publishing.chapter import PARAMETERS, PROFILES, available_cores
+import joblib
+
+from .publishing.chapter import PARAMETERS, PROFILES
 from .publishing.execute import TIMEOUT, execute, find_book, results_folder, status
 from .publishing.site import build_site
 from .publishing.verify import TOLERANCE, verify
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--results", help="folder of results (default: that of the profile)")
     command.add_argument("--sample", type=int, default=3, help="how many runs (default: 3)")
     command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
-    command.add_argument("--jobs", type=int, default=available_cores(), help="processes")
+    command.add_argument("--jobs", type=int, default=joblib.cpu_count(), help="processes")
     _add_output(command)
     command.set_defaults(run=_verify)
     command = commands.add_parser(

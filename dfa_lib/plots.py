@@ -18,6 +18,7 @@ from torch import Tensor
 from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
+from .experiments import final_epoch
 from .statistics import mean_interval, summarise
 from .validation import choice
 
@@ -74,6 +75,8 @@ LINE_STYLES: dict[str, Any] = {
     "rmsprop": (0, (3, 1.2)),
     "adam": (0, (8, 2)),
 }
+# A coin, or whoever knows nothing.
+REFERENCE_LINE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": ":", "zorder": 0}
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 11.0,
@@ -188,10 +191,10 @@ def _metric_panel(
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric.endswith("accuracy"):
-        panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_ylim(0.45, 1.005)
     elif metric.endswith("alignment"):
-        panel.axhline(0.0, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.axhline(0.0, **REFERENCE_LINE)
         panel.set_ylim(min(-0.1, panel.get_ylim()[0]), 1.005)
         angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
         angle.set_yticks([0, 30, 45, 60, 75, 90])
@@ -232,7 +235,7 @@ def _legend_below(
 
 def _legend_line(table: pd.DataFrame, method: str, optimizer: str) -> Line2D:
     runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
-    last = runs[runs["epoch"] == runs["epochs"]]
+    last = final_epoch(runs)
     diverged = int(last["test_accuracy"].isna().sum())
     note = f" ({diverged} of {len(last)} runs diverged)" if diverged else ""
     return Line2D(
@@ -272,7 +275,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         ``"optimizer"`` or ``"feedback"``.
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
-    last = table[table["epoch"] == table["epochs"]]
+    last = final_epoch(table)
     rows, methods = list(last[by].unique()), list(last["method"].unique())
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 1.1 + 0.62 * len(rows)), layout="constrained")
@@ -287,7 +290,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
             panel.plot(summary["mean"], y, "o", color=colour, markersize=7)
             if diverged := int(accuracies.isna().sum()):
                 panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", color=colour, va="center")
-        panel.axvline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+        panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
         panel.invert_yaxis()
         panel.set_xlabel("test accuracy, last epoch")
@@ -344,7 +347,7 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
                     color=COLOURS[str(row.method)] if row.chosen else shade,
                     linewidth=2.2 if row.chosen else 1.2, zorder=3 if row.chosen else 2,
                 )  # fmt: skip
-            panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+            panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(names[value])
             panel.legend(title="rate", fontsize=8, title_fontsize=8, loc="upper left")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -386,7 +389,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                     markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.2,
                 )  # fmt: skip
             panel.set_xscale("log")
-            panel.axhline(0.5, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+            panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(METHOD_NAMES[method])
             panel.set_xlabel("learning rate")
         panels[0].set_ylabel("score on validation digits")
@@ -533,7 +536,7 @@ def error_curves(
         for panel, (table, x, judged) in zip(
             body.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
         ):
-            last = table[table["epoch"] == table["epochs"]].sort_values(x)
+            last = final_epoch(table).sort_values(x)
             _error_panel(panel, last, lines, x, f"{judged}_accuracy")
             panel.set_ylabel("test error" if judged == "test" else "training error")
         body.legend(
@@ -563,7 +566,7 @@ def _error_panel(
             color=colour, linestyle=style, linewidth=1.9, marker="o", markersize=4,
         )  # fmt: skip
     clusters = CLUSTERS_PER_SIDE**2
-    panel.axhline(clusters // 2 / clusters, color="#555555", linewidth=0.8, linestyle=":", zorder=0)
+    panel.axhline(clusters // 2 / clusters, **REFERENCE_LINE)
     name, other, symbol = _ERROR_AXES[x]
     if x == "samples":
         panel.set_xscale("log", base=2)

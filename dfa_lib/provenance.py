@@ -1,5 +1,6 @@
 """What results were computed with: code, versions, machine and data, read when they are computed."""
 
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -8,12 +9,15 @@ import subprocess
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import joblib
 import torch
 
+from .data.images import DigitSets
+from .files import replace_text
 from .training import DIGIT_SETS, Run
 from .validation import InputError
 
@@ -63,7 +67,12 @@ def _processor() -> str:
 
 def checksums(datasets: Sequence[str]) -> dict[str, str]:
     """Return the checksum of each of these datasets that consists of digits."""
-    return {name: DIGIT_SETS[name]().checksum() for name in datasets if name in DIGIT_SETS}
+    return {name: _checksum(DIGIT_SETS[name]()) for name in datasets if name in DIGIT_SETS}
+
+
+@cache
+def _checksum(sets: DigitSets) -> str:
+    return sets.checksum()  # once for a process: every call that trains asks for it
 
 
 def _checksums_here(datasets: Sequence[str]) -> dict[str, str]:
@@ -77,12 +86,48 @@ def _checksums_here(datasets: Sequence[str]) -> dict[str, str]:
 
 
 def source_digest(folder: Path) -> str:
-    """Return a digest of the library's source, less what makes pages of numbers."""
+    """Return a digest of the code that decides a run's numbers.
+
+    Comments, docstrings, layout and messages do not count.
+    """
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.py"), *folder.glob("data/*.py")]):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}\n{path.read_text(encoding='utf-8')}".encode())
+    for name, tree in numerical_code(folder).items():
+        digest.update(f"{name}\n{ast.unparse(_Bare().visit(tree))}\n".encode())
     return digest.hexdigest()[:12]
+
+
+def numerical_code(folder: Path) -> dict[str, ast.Module]:
+    """Return the modules that a run's numbers come from, parsed: ``training`` and what it imports."""
+    code: dict[str, ast.Module] = {}
+    names = ["training.py"]
+    for name in names:  # grows while it is read
+        if name not in code:
+            code[name] = ast.parse((folder / name).read_text(encoding="utf-8"))
+            names += _imported(name, code[name])
+    return code
+
+
+class _Bare(ast.NodeTransformer):
+    """Removes docstrings, and formatted messages, which not every Python writes alike."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        if isinstance(node.value, ast.Constant):
+            return None
+        self.generic_visit(node)
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Constant:
+        return ast.Constant("")
+
+
+def _imported(name: str, tree: ast.Module) -> list[str]:
+    folder = PurePosixPath(name).parent
+    return [
+        ((folder.parent if node.level == 2 else folder) / node.module.replace(".", "/")).as_posix()
+        + ".py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level and node.module
+    ]
 
 
 # As imported: a process may live on while its files are edited.
@@ -90,7 +135,7 @@ _SOURCE = source_digest(Path(__file__).parent)
 
 
 def fingerprint() -> str:
-    """Return what decides a run's numbers, as text: the library's source and the version of torch."""
+    """Return what decides a run's numbers, as text: the library's numerical code and torch's version."""
     # Without the build, which says for which GPUs: a cluster may well have better ones.
     return f"dfa_lib {_SOURCE} with torch {torch.__version__.partition('+')[0]}"
 
@@ -175,10 +220,8 @@ class Session:
         self._entry["runs"] += 1
         self._entry["finished"] = _now()
         self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 1)
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
         text = json.dumps({"sessions": [*self._entries, self._entry]}, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(self._path)
+        replace_text(self._path, text + "\n")
 
 
 def _now() -> str:

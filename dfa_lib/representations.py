@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .data.images import take
+from .files import replace_text
 from .networks import ACTIVATIONS, Parameters
 from .training import DIGIT_SETS, Run, initial_parameters, train
 from .validation import InputError, choice, whole_number
@@ -422,13 +423,6 @@ def _damaged(path: Path | None) -> InputError:
 
 
 def _write(path: Path | None, table: pd.DataFrame) -> None:
-    """Replace the file in one step, so that no reader and no kill ever sees half of it."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        table.to_csv(temporary, index=False, na_rep="nan", lineterminator="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, table.to_csv(index=False, na_rep="nan", lineterminator="\n"))

@@ -18,6 +18,7 @@ from typing import Any
 import filelock
 import pandas as pd
 
+from .files import half_written, replace_text, write_text
 from .provenance import record_path
 from .training import METRICS, History, Run
 from .validation import InputError, nearest
@@ -78,7 +79,7 @@ def sole_writer(path: Path) -> Iterator[None]:
         If the file or its folder is read-only, or another process is writing the file.
     """
     _check_writable(path)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    lock = filelock.FileLock(_lock_file(path), blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -101,12 +102,14 @@ def sole_writer(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 def tidy_up(path: Path) -> None:
     """Remove what a killed process left beside ``path``, unless another process is at work there."""
-    lock, *halves = (
-        path.with_name(f".{name}")
-        for name in (f"{path.name}.lock", f"{path.name}.tmp", f"{record_path(path).name}.tmp")
-    )
+    lock = _lock_file(path)
+    halves = [half_written(path), half_written(record_path(path))]
     if lock.exists() or any(half.exists() for half in halves):
         with suppress(InputError), sole_writer(path):
             for half in halves:
@@ -133,40 +136,34 @@ def save(path: Path, results: Results) -> None:
         If it cannot be written. The file stays as it is, and a copy of ``results`` is left in the folder
         for temporary files, if that is possible.
     """
-    # Always of the same name: what a kill leaves is overwritten, and gone, with the next run.
-    temporary = path.with_name(f".{path.name}.tmp")
+    text = _as_csv(results)
     try:
-        try:
-            _write(temporary, results)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_text(path, text)
     except OSError as problem:
         raise InputError(
             f"{path} could not be written ({_reason(problem)}) and is as it was before; "
-            f"{_rescue(path, results)}."
+            f"{_rescue(path, text, len(results))}."
         ) from problem
 
 
-def _write(path: Path, results: Results) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for history in sorted(results.values(), key=lambda history: _order(history.run)):
-            for row in _rows(history):
-                writer.writerow({name: _text(name, value) for name, value in row.items()})
-        file.flush()
-        os.fsync(file.fileno())
+def _as_csv(results: Results) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for history in sorted(results.values(), key=lambda history: _order(history.run)):
+        for row in _rows(history):
+            writer.writerow({name: _text(name, value) for name, value in row.items()})
+    return file.getvalue()
 
 
-def _rescue(path: Path, results: Results) -> str:
+def _rescue(path: Path, text: str, runs: int) -> str:
     """Write a copy where there may still be room. Return what became of it, and what to do."""
     copy = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".csv")
         os.close(descriptor)
         copy = Path(name)
-        _write(copy, results)
+        write_text(copy, text)
     except OSError as problem:
         if copy is not None:
             copy.unlink(missing_ok=True)
@@ -175,7 +172,7 @@ def _rescue(path: Path, results: Results) -> str:
             f"finished since are lost: make room, and run again"
         )
     return (
-        f"all {len(results)} finished runs are in {copy}: make room, move that file to {path}, and run "
+        f"all {runs} finished runs are in {copy}: make room, move that file to {path}, and run "
         f"again to train only what is missing"
     )
 

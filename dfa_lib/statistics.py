@@ -62,6 +62,14 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE
     return mean_interval(x - y, confidence)
 
 
+def in_words(difference: Interval) -> str:
+    """Say a paired difference with its interval, to three places: ``+0.120 (95 % interval …)``."""
+    if difference.n == 1:
+        return f"{difference.mean:+.3f} in the one seed that was run"
+    interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
+    return f"{difference.mean:+.3f} (95 % interval {interval}, {difference.n} paired seeds)"
+
+
 def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy") -> pd.DataFrame:
     """Reduce a results table to one row per group, over its seeds.
 

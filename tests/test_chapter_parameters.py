@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import joblib
 import pytest
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def test_without_parameters_the_profile_is_digits_on_every_core_and_nothing_is_k
     settings = check_parameters({})
     assert settings == check_parameters(PARAMETERS)
     assert (settings.profile, settings.device, settings.results) == ("digits", "cpu", None)
-    assert settings.jobs == chapter.available_cores()
+    assert settings.jobs == joblib.cpu_count()
 
 
 @pytest.mark.parametrize("name", PROFILES)

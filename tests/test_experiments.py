@@ -39,6 +39,23 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".json")
 
 
+def interrupted(seeds, file, seed, happens):
+    """Source of a process that trains ``small_run`` with these seeds; something happens before one."""
+    return f"""if True:
+        import os, signal
+        from dfa_lib import Run, experiments
+        from dfa_lib.experiments import repeats
+        real = experiments.train
+        def train(run):
+            if run.seed == {seed}:
+                {happens}
+            return real(run)
+        experiments.train = train
+        small = dict(samples=256, test_samples=128, hidden=16, epochs=2, learning_rate=0.1)
+        experiments.run_all(repeats([Run(**small)], {seeds}), {str(file)!r})
+    """
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Record which runs are trained, and make up their numbers."""
@@ -274,19 +291,7 @@ def test_each_run_is_saved_as_it_finishes(trained, tmp_path, small_run, monkeypa
 
 def test_killed_run_resumes_without_retraining(tmp_path, small_run, trained):
     file = tmp_path / "results.csv"
-    code = f"""if True:
-        import os, signal
-        from dfa_lib import Run, experiments
-        from dfa_lib.experiments import repeats
-        real = experiments.train
-        def train(run):
-            if run.seed == 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(run)
-        experiments.train = train
-        small = dict(samples=256, test_samples=128, hidden=16, epochs=2, learning_rate=0.1)
-        experiments.run_all(repeats([Run(**small)], 4), {str(file)!r})
-    """
+    code = interrupted(4, file, 2, "os.kill(os.getpid(), signal.SIGKILL)")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert files(tmp_path) == [".results.csv.lock", "results.csv"]
@@ -467,19 +472,7 @@ def test_a_folder_is_no_results_file(trained, tmp_path, small_run):
 
 def test_a_second_process_is_refused_and_neither_loses_anything(trained, tmp_path, small_run):
     file = tmp_path / "results.csv"
-    code = f"""if True:
-        from dfa_lib import Run, experiments
-        from dfa_lib.experiments import repeats
-        real = experiments.train
-        def train(run):
-            if run.seed == 1:
-                print("halfway", flush=True)
-                input()
-            return real(run)
-        experiments.train = train
-        small = dict(samples=256, test_samples=128, hidden=16, epochs=2, learning_rate=0.1)
-        experiments.run_all(repeats([Run(**small)], 3), {str(file)!r})
-    """
+    code = interrupted(3, file, 1, 'print("halfway", flush=True); input()')
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:

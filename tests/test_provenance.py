@@ -1,10 +1,22 @@
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from dfa_lib import InputError, provenance, run_all
-from dfa_lib.provenance import checksums, commit, fingerprint, machine, read_record, versions
+from dfa_lib.provenance import (
+    checksums,
+    commit,
+    fingerprint,
+    machine,
+    numerical_code,
+    read_record,
+    source_digest,
+    versions,
+)
+
+LIBRARY = Path(provenance.__file__).parent
 
 
 def test_a_results_file_has_beside_it_what_it_was_made_with(small_run, tmp_path):
@@ -72,3 +84,47 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 def test_digits_have_a_checksum_and_clusters_none():
     assert list(checksums(["clusters", "digits"])) == ["digits"]
+
+
+# ---- the digest of the code ----
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Return a function that writes a file of a small library and digests the whole."""
+    files = {
+        "training.py": "from .engine import step\n",
+        "engine.py": "def step(x):\n    return x + 1\n",
+        "data/parity.py": "x = 1\n",
+        "plots.py": "colour = 1\n",
+    }
+
+    def digest(**changes):
+        for name, text in (files | changes).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        return source_digest(tmp_path)
+
+    return digest
+
+
+def test_the_digest_follows_what_training_imports(library):
+    before = library()
+    assert library(**{"engine.py": "def step(x):\n    return x + 2\n"}) != before
+    assert library(**{"plots.py": "colour = 2\n"}) == before
+    assert library(**{"data/parity.py": "x = 2\n"}) == before
+    imported = {"engine.py": "from .data.parity import x\ndef step(x):\n    return x + 1\n"}
+    assert library(**imported) != library(**imported, **{"data/parity.py": "x = 2\n"})
+
+
+def test_the_digest_leaves_out_comments_docstrings_layout_and_messages(library):
+    before = library(**{"engine.py": "def step(x):\n    print(f'{x} a')\n    return x + 1\n"})
+    said = "# why\ndef step(x):\n    'What it does.'\n    print(f'{x} b')\n\n    return (x + 1)  # so\n"
+    assert library(**{"engine.py": said}) == before
+
+
+def test_the_digest_of_this_library_covers_all_that_a_run_is_computed_with():
+    sources = set(numerical_code(LIBRARY))
+    assert {"engine.py", "networks.py", "optimizers.py", "lazy.py", "data/parity.py"} <= sources
+    assert not {"plots.py", "cli.py", "experiments.py", "provenance.py"} & sources
+    assert source_digest(LIBRARY) in fingerprint()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dfa_lib import InputError
-from dfa_lib.statistics import mean_interval, paired_difference, summarise
+from dfa_lib.statistics import Interval, in_words, mean_interval, paired_difference, summarise
 
 
 def test_interval_of_three_values_by_hand():
@@ -131,3 +131,9 @@ def test_intervals_cover_the_truth_in_95_of_100_experiments():
     intervals = [mean_interval(sample) for sample in random.normal(0.7, 0.1, size=(2_000, 5))]
     covered = np.mean([interval.low <= 0.7 <= interval.high for interval in intervals])
     assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_difference_in_words_has_its_interval_and_says_when_there_is_none():
+    three = Interval(0.12, -0.0105, 0.25, 3)
+    assert in_words(three) == "+0.120 (95 % interval -0.011 to +0.250, 3 paired seeds)"
+    assert in_words(paired_difference([0.5], [0.7])) == "-0.200 in the one seed that was run"

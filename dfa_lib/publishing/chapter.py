@@ -152,7 +152,7 @@ def check_parameters(given: dict[str, Any]) -> Settings:
         profile=values["profile"],
         seeds=number("seeds", profile.seeds),
         epochs=number("epochs", profile.epochs),
-        jobs=number("jobs", available_cores()),
+        jobs=number("jobs", joblib.cpu_count()),
         device=choice("device", values["device"], ("cpu", "cuda")),
         results=Path(results) if results else None,
     )
@@ -180,11 +180,6 @@ def _assigned(source: str) -> list[str]:
         t for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets
     ]
     return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return int(joblib.cpu_count())
 
 
 def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:
