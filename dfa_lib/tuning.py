@@ -15,7 +15,7 @@ import pandas as pd
 
 from .experiments import Results, run_histories
 from .training import History, Run
-from .validation import whole_number
+from .validation import InputError, whole_number
 
 SCORED_EPOCHS = 10
 # Tuning has seeds of its own, far from those of the repeats, which are 0, 1, 2, …
@@ -54,6 +54,11 @@ def tune(
     scores
         One row per run and rate: what was tuned, ``learning_rate``, ``score`` (in [0, 1]; nan if it
         diverged), ``chosen``.
+
+    Raises
+    ------
+    InputError
+        If a run diverges at every rate.
     """
     seeds = whole_number("seeds", seeds)
     grids = {run: _grid(run.learning_rate) for run in runs}
@@ -67,6 +72,13 @@ def tune(
         widened = [run for run in runs if _widen(grids[run], best[run])]
         if not widened:
             break
+    for run in runs:
+        if all(map(math.isnan, scores[run].values())):
+            raise InputError(
+                f"{run.method} with {run.optimizer} on {run.dataset} diverged at every learning rate "
+                f"from {rate(min(grids[run])):g} to {rate(max(grids[run])):g}, so none can be chosen: "
+                f"look at its other settings."
+            )
     chosen = [replace(run, learning_rate=rate(best[run])) for run in runs]
     return chosen, _table(runs, scores, best)
 

@@ -129,6 +129,14 @@ def test_widening_ends_where_no_rate_makes_sense(direction, end, scripted, small
     assert chosen.learning_rate == end
 
 
+def test_a_run_that_diverges_at_every_rate_is_named(scripted, small_run):
+    scripted(lambda run: math.nan if run.method == "dfa" else peak_at(0.1)(run))
+    with pytest.raises(
+        InputError, match=r"dfa with sgd on digits diverged at every .* from 1e-07 to 0\.2"
+    ):
+        tune([small_run(method="bp"), small_run(method="dfa")])
+
+
 def test_each_run_is_tuned_for_itself(scripted, small_run):
     scripted(lambda run: peak_at({"bp": 0.5, "dfa": 0.01}[run.method])(run))
     chosen, scores = tune([small_run(method="bp"), small_run(method="dfa")])
