@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .data.images import take
-from .files import replace_text
 from .networks import ACTIVATIONS, Parameters
+from .tables import damaged, read_table, write_table
 from .training import DIGIT_SETS, Run, initial_parameters, train
 from .validation import InputError, choice, whole_number
 
@@ -242,14 +241,14 @@ def probe_table(
     present = pd.MultiIndex.from_frame(table[keys])
     proper = table["accuracy"].between(0, 1) | table["accuracy"].isna()
     if not (len(present) == len(accepted) and set(present) == set(accepted) and proper.all()):
-        raise _damaged(path)
+        raise damaged(path)
     missing = [seed for seed in wanted if seed not in found]
     if missing:
         rows = _probe(runs, missing, jobs)
         new = pd.DataFrame([{"experiment": experiment} | row for row in rows], columns=[*PROBE_COLUMNS])
         table = pd.concat([table, new]) if len(table) else new
         table = table.sort_values("seed", kind="stable", ignore_index=True)
-        _write(path, table)
+        write_table(path, table)
     return table[table["seed"].isin(wanted)].reset_index(drop=True)
 
 
@@ -286,11 +285,11 @@ def embedding_table(
             ],
             ignore_index=True,
         )
-        _write(path, table)
+        write_table(path, table)
     digits = [table["digit"][table["weights"] == name].tolist() for name in names]
     same = all(each == digits[0] for each in digits) and len(table) == len(names) * len(digits[0])
     if not (same and table["digit"].between(0, 9).all()):
-        raise _damaged(path)
+        raise damaged(path)
     return table
 
 
@@ -387,42 +386,12 @@ def _experiment(runs: Sequence[Run]) -> str:
     return hashlib.sha256(spec.encode()).hexdigest()[:16]
 
 
-# ---- the CSVs ----
-
-
 def _read(path: Path | None, columns: dict[str, Any], experiment: str) -> pd.DataFrame:
     """Return the table of a CSV that is this experiment's, or an empty one if there is no file."""
-    if path is None or not path.exists():
-        return pd.DataFrame(columns=[*columns]).astype(columns)
-    try:
-        text = path.read_text(encoding="utf-8")
-        lines = text.splitlines()
-        # pandas would take a line that was cut short for one with empty values.
-        whole = text.endswith("\n") and all(line.count(",") == len(columns) - 1 for line in lines)
-        if not whole or lines[0].split(",") != [*columns] or len(lines) < 2:
-            raise _damaged(path)
-        # As text first: Python reads numbers back exactly, pandas may differ in the last digit.
-        table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False).astype(columns)
-    except InputError:
-        raise
-    except ValueError as problem:
-        raise _damaged(path) from problem
-    if set(table["experiment"]) != {experiment}:
+    table = read_table(path, columns)
+    if not table.empty and set(table["experiment"]) != {experiment}:
         raise InputError(
             f"{path} belongs to another experiment: its runs are not those that were asked for; "
             f"name another file, or move this one away."
         )
     return table
-
-
-def _damaged(path: Path | None) -> InputError:
-    return InputError(
-        f"{path} is damaged: it does not have the columns, values and rows that were saved; delete it, "
-        f"and it will be computed again."
-    )
-
-
-def _write(path: Path | None, table: pd.DataFrame) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, table.to_csv(index=False, na_rep="nan", lineterminator="\n"))
