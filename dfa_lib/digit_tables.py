@@ -122,7 +122,7 @@ def _draw(sets: DigitSets) -> list[dict[str, Any]]:
     images, labels = sets.test
     ground, ink = images.min(), images.max()
     greys = (255 * (images - ground) / (ink - ground)).round().int()
-    drawn = generator(0, "shown")
+    drawn = generator(0, "sample stacks")
     return [
         {"k": k, "stack": stack, "position": position, "digit": int(labels[row])}
         | {"pixels": " ".join(map(str, greys[row].tolist()))}
