@@ -1,16 +1,19 @@
-"""Runs on a Dask cluster: a ``Run`` goes out to a worker, its ``History`` comes back, nothing else."""
+"""Runs on a Dask cluster: a ``Run`` goes out to a worker, its ``History`` comes back.
+
+What a reader has registered for a run goes with it, nothing else does.
+"""
 
 import importlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch
 
+from .extension import ship, train_shipped
 from .provenance import fingerprint
-from .training import History, Run, train
+from .training import History, Run
 from .validation import InputError
 
 # Seconds until a cluster that does not answer, or that has no workers, is given up.
@@ -47,7 +50,7 @@ def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, No
         work, library = _worker_code(), fingerprint()
         _check_workers(client, work, library, address)
         pending = {
-            client.submit(work, library, asdict(run), pure=False, priority=-place): run
+            client.submit(work, library, ship(run), pure=False, priority=-place): run
             for place, run in enumerate(runs)
         }
         while pending:
@@ -90,17 +93,17 @@ def _history(distributed: ModuleType, future: Any, run: Run) -> History:
 # ---- what the workers have ----
 
 
-def train_here(library: str, fields: dict[str, Any] | None = None) -> History | str:
+def train_here(library: str, shipped: bytes | None = None) -> History | str:
     """Train a run on this worker, if it has the library that the client has; return what it has if not.
 
     Without a run, return what it has.
     """
     here = fingerprint()
-    if fields is None or here != library:
+    if shipped is None or here != library:
         return here
     # For good: set back by one run, it would change under another that trains beside it.
     torch.set_num_threads(1)
-    return train(Run(**fields))
+    return train_shipped(shipped)
 
 
 def _worker_code() -> Callable[..., Any]:

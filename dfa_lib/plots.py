@@ -19,43 +19,15 @@ from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
 from .experiments import final_epoch
+from .names import COLOURS as COLOURS
+from .names import FEEDBACK_NAMES as FEEDBACK_NAMES
+from .names import LINE_STYLES as LINE_STYLES
+from .names import METHOD_NAMES as METHOD_NAMES
+from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
 from .statistics import mean_interval, summarise
+from .training import METHODS
 from .validation import choice
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
-COLOURS = {
-    "bp": "#0072B2",
-    "fa": "#E69F00",
-    "dfa": "#D55E00",
-    "ntk": "#009E73",
-    "gaussian_features": "#CC79A7",
-    "relu_features": "#56B4E9",
-    "linear_features": "#7F7F7F",
-}
-METHOD_NAMES = {
-    "bp": "BP",
-    "fa": "FA",
-    "dfa": "DFA",
-    "ntk": "NTK",
-    "gaussian_features": "Gaussian features",
-    "relu_features": "ReLU features",
-    "linear_features": "linear features",
-}
-OPTIMIZER_NAMES = {
-    "sgd": "SGD",
-    "momentum": "momentum",
-    "nesterov": "Nesterov",
-    "adagrad": "Adagrad",
-    "adadelta": "Adadelta",
-    "rmsprop": "RMSProp",
-    "adam": "Adam",
-}
-FEEDBACK_NAMES = {
-    "uniform": "uniform on ±1/√h",
-    "standard_uniform": "uniform on [0, 1]",
-    "gaussian": "N(1/√h, 1/h)",
-    "standard_gaussian": "N(0, 1)",
-}
 METRIC_NAMES = {
     "train_loss": "training loss, nats",
     "train_accuracy": "training accuracy",
@@ -66,15 +38,6 @@ METRIC_NAMES = {
 }
 # Tell lines of one colour apart where they cross.
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-LINE_STYLES: dict[str, Any] = {
-    "sgd": "-",
-    "adadelta": (0, (5, 1.6)),
-    "momentum": (0, (5, 1.5, 1, 1.5)),
-    "nesterov": (0, (3, 1, 1, 1, 1, 1)),
-    "adagrad": (0, (1, 1)),
-    "rmsprop": (0, (3, 1.2)),
-    "adam": (0, (8, 2)),
-}
 # A coin, or whoever knows nothing.
 REFERENCE_LINE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": ":", "zorder": 0}
 STYLE: dict[Any, Any] = {
@@ -93,8 +56,8 @@ STYLE: dict[Any, Any] = {
 
 def label(method: str, optimizer: str) -> str:
     """Name a line: the method, and the optimizer where methods are trained with several."""
-    lazy = method not in ("bp", "fa", "dfa")
-    return METHOD_NAMES[method] if lazy else f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[optimizer]}"
+    alone = METHODS[method].lazy
+    return METHOD_NAMES[method] if alone else f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[optimizer]}"
 
 
 def accuracy_curves(

@@ -1,7 +1,8 @@
 """Results files: a CSV that is read back exactly, and written by one process at a time.
 
 It is tidy: one row per run and epoch, with the fields of ``Run`` and the metrics of ``History`` as
-columns, sorted by the fields, so that it does not depend on the order of training.
+columns, sorted by the fields, so that it does not depend on the order of training. What a reader has
+registered has its name followed by ``@`` and a digest of its code.
 """
 
 import csv
@@ -18,6 +19,7 @@ from typing import Any
 import filelock
 import pandas as pd
 
+from .extension import TABLES, full_name, short_name
 from .files import half_written, replace_text, write_text
 from .provenance import record_path
 from .training import METRICS, History, Run
@@ -41,7 +43,9 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing, truncated, has a column too many or too few, or a value that is not one.
+        If the file is missing, truncated, has a column too many or too few, or a value that is not one;
+        or if it holds runs of a method, an optimizer or a random matrix that is not registered here, or
+        not with the code that they were trained with.
     """
     return to_table(list(read_histories(Path(path)).values()))
 
@@ -191,7 +195,7 @@ def _text(name: str, value: Any) -> str:
     """A metric that was not measured is left empty; one that a diverged run lost is ``nan``."""
     if name in METRICS and math.isnan(value):
         return "nan" if _always_measured(name) else ""
-    return "" if value is None else str(value)
+    return "" if value is None else full_name(name, str(value))
 
 
 def _always_measured(metric: str) -> bool:
@@ -222,8 +226,9 @@ def read_histories(path: Path) -> Results:
                 f"{path} is damaged: line {number} has {len(line)} of {len(COLUMNS)} values or no end; "
                 f"delete that line, and the rest of its run, and the run will be trained again."
             )
+        values = dict(zip(header, line, strict=True))
+        values |= {name: _registered(path, name, values[name]) for name in TABLES}
         try:
-            values = dict(zip(header, line, strict=True))
             run = Run(**{name: _value(name, values[name]) for name in FIELDS})
             metrics = {name: _metric(name, values[name]) for name in METRICS}
             rows.setdefault(run, []).append((values["epoch"], metrics))
@@ -243,6 +248,13 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     if missing or len(header) != len(COLUMNS):
         problem = f"lacks {', '.join(missing)}" if missing else "names a column twice"
         raise InputError(f"{path} is not a complete results file: its first line {problem}.")
+
+
+def _registered(path: Path, name: str, text: str) -> str:
+    try:
+        return short_name(name, text)
+    except InputError as problem:
+        raise InputError(f"{path} holds {problem}.") from problem
 
 
 def _value(name: str, text: str) -> Any:

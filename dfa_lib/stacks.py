@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from .extension import stacks
 from .training import History, Run, stackable, train_stack
 from .validation import InputError
 
@@ -14,8 +15,9 @@ logger = logging.getLogger(__name__)
 def train_stacked(runs: Sequence[Run]) -> Iterator[History]:
     """Train runs in stacks, and yield their histories as each stack ends.
 
-    Runs that share a shape (``stackable``) train together. A stack that does not fit in memory is split
-    in two, and each half is tried again.
+    Runs that share a shape (``stackable``) train together, except those whose rule or optimizer has
+    been registered and takes one run at a time only. A stack that does not fit in memory is split in
+    two, and each half is tried again.
 
     Raises
     ------
@@ -24,7 +26,7 @@ def train_stacked(runs: Sequence[Run]) -> Iterator[History]:
     """
     shapes: dict[Run, list[Run]] = {}
     for run in runs:
-        shapes.setdefault(stackable(run), []).append(run)
+        shapes.setdefault(stackable(run) if stacks(run) else run, []).append(run)
     for together in shapes.values():
         yield from _train_or_split(together)
 
