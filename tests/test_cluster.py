@@ -14,7 +14,10 @@ from dfa_lib import (  # noqa: E402
     InputError,
     cluster,
     experiments,
+    extension,
     read_results,
+    register_method,
+    register_optimizer,
     run_all,
     tune,
 )
@@ -119,6 +122,33 @@ def test_a_cluster_gives_the_bytes_of_this_machine(address, tmp_path, small_run)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "here.csv", "here.json", "there.csv", "there.json",
     ]  # fmt: skip
+
+
+def test_what_a_reader_has_registered_goes_to_the_workers(address, tmp_path, small_run, registered):
+    runs = repeats([small_run(method=registered, optimizer=registered, learning_rate=1e-3)], 3)
+    here = run_all(runs, tmp_path / "here.csv")
+    assert here.equals(run_all(runs, tmp_path / "there.csv", cluster=address))
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+
+
+@pytest.fixture
+def registered():
+    """A learning rule and an optimizer of this name, which the library has not."""
+
+    def transport(parameters, layer, error, delta):
+        return delta @ parameters[f"W{layer + 1}"].sign().mT
+
+    def update(theta, g, state, learning_rate):
+        return theta - learning_rate * g.sign(), state
+
+    tables = (*extension.TABLES.values(), extension.REGISTERED)
+    before = [dict(table) for table in tables]
+    register_method("of_a_reader", transport)
+    register_optimizer("of_a_reader", update)
+    yield "of_a_reader"
+    for table, saved in zip(tables, before, strict=True):
+        table.clear()
+        table.update(saved)
 
 
 def test_tuning_on_a_cluster_chooses_as_on_this_machine(address, small_run):

@@ -111,8 +111,10 @@ class Settings:
             "epochs": self.epochs,
             "device": self.device,
         } | fields
-        rate = starting_rate(defaults["dataset"], method, optimizer, defaults.get("feedback"))
-        return Run(method=method, optimizer=optimizer, **({"learning_rate": rate} | defaults))
+        if "learning_rate" not in defaults:
+            feedback = defaults.get("feedback")
+            defaults["learning_rate"] = starting_rate(defaults["dataset"], method, optimizer, feedback)
+        return Run(method=method, optimizer=optimizer, **defaults)
 
     def finished(self) -> list[Path]:
         """Return the results files of all experiments so far, whose runs need not be trained again."""
