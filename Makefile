@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench serve clean
+.PHONY: help book teach test bench serve clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -20,6 +20,9 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 book: $(VENV)/.installed ## train everything on the bundled digits and build the site in _build/html
 	$(BIN)/dfa-book build
+
+teach: $(VENV)/.installed ## write notebooks for students and for instructors into _build/teach
+	$(BIN)/dfa-book teach
 
 test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff check .

@@ -10,7 +10,9 @@ import joblib
 
 from .publishing.chapter import PARAMETERS, PROFILES
 from .publishing.execute import TIMEOUT, execute, find_book, results_folder, status
+from .publishing.launch import repository, write_colab_cells
 from .publishing.site import build_site
+from .publishing.teach import teach
 from .publishing.verify import TOLERANCE, verify
 from .validation import InputError, choice, positive_number
 
@@ -60,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_output(command)
     command.set_defaults(run=_status)
+    command = commands.add_parser("teach", help="write notebooks for students and for instructors")
+    _add_output(command)
+    command.set_defaults(run=_teach)
+    text = "let Colab install dfa_lib from this repository, in the first code cell of every chapter"
+    command = commands.add_parser("colab", help=text, description=text)
+    command.add_argument("url", nargs="?", metavar="URL", help="default: that of git's remote origin")
+    command.set_defaults(run=_colab)
     return parser
 
 
@@ -135,4 +144,24 @@ def _status(options: argparse.Namespace) -> int:
     widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
     for row in [header, *rows]:
         print("  ".join(f"{row[name]:{widths[name]}}" for name in header).rstrip())
+    return 0
+
+
+def _teach(options: argparse.Namespace) -> int:
+    book = find_book(options.output)
+    for chapter, counts in teach(book).items():
+        print(f"{chapter}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    print(
+        f"The notebooks are ready, for students and for instructors: {book.output / '_build' / 'teach'}"
+    )
+    return 0
+
+
+def _colab(options: argparse.Namespace) -> int:
+    book = find_book()
+    published = repository(book.root)
+    url = options.url or (published.url if published else "")
+    changed = write_colab_cells(book, url)
+    print(f"Colab installs dfa_lib from {url or 'the address that is filled in there'}.")
+    print(f"Chapters that were changed: {', '.join(changed) or 'none'}.")
     return 0

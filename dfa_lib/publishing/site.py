@@ -1,5 +1,6 @@
 """Building the site from the executed chapters with Jupyter Book."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from ..validation import InputError
 from .execute import Book
+from .launch import launch_config
 
 
 def build_site(book: Book) -> int:
@@ -35,6 +37,9 @@ def build_site(book: Book) -> int:
             shutil.copyfile(path, book.staging / path.name)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copyfile(book.root / name, book.staging / name)
+    with (book.staging / "_config.yml").open("a", encoding="utf-8") as config:
+        for name, value in launch_config(book).items():
+            config.write(f"\n{name}: {json.dumps(value)}\n")  # JSON is YAML
     # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(book.staging)]

@@ -1,0 +1,121 @@
+"""Where the book is published, and what lets its notebooks run there: buttons, and Colab's cell."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+from .execute import Book
+
+COLAB_CELL = """\
+# On Colab, this installs the book's library, dfa_lib. Elsewhere it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+repository = "{url}"  # its address, such as https://github.com/OWNER/NAME
+if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None:
+    if not repository:
+        raise RuntimeError("Set repository, above, to the address of the book, and run this again.")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    # Colab's own torch is kept; only what Colab lacks is added.
+    subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
+    subprocess.run([*pip, "jaxtyping", "myst-nb"], check=True)"""
+COLAB_TAG = "colab"
+
+
+class Repository(NamedTuple):
+    """An address that others can clone from, and a branch."""
+
+    url: str
+    branch: str
+
+
+def repository(root: Path) -> Repository | None:
+    """Return where this copy of the book is published, or None if that is not known.
+
+    ``DFA_REPOSITORY_URL`` says so, or GitHub Actions' own variables, or git's remote ``origin``.
+    """
+    given = os.environ.get("DFA_REPOSITORY_URL")
+    if not given and "GITHUB_REPOSITORY" in os.environ:
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        given = f"{server}/{os.environ['GITHUB_REPOSITORY']}"
+    url = _public(given or _git(root, "remote", "get-url", "origin"))
+    branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
+    return Repository(url, branch) if url.startswith("https://") else None
+
+
+def _public(url: str) -> str:
+    """Return an address as anyone can use it: by https, without a user's name or token."""
+    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
+    url = re.sub(r"^https://[^@/]*@", "https://", url)
+    return url.removesuffix("/").removesuffix(".git")
+
+
+def _git(root: Path, *command: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *command], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git here
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def launch_config(book: Book) -> dict[str, Any]:
+    """Return what the book's configuration needs for launch buttons; nothing where it is not published.
+
+    The buttons open the chapters' sources. Colab has a button if those know where the library is, and a
+    JupyterHub if ``DFA_JUPYTERHUB_URL`` names one.
+    """
+    published = repository(book.root)
+    if published is None:
+        return {}
+    buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    cell = COLAB_CELL.format(url=published.url)
+    paths = [book.source / f"{name}.ipynb" for name in book.chapters()]
+    if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
+        buttons["colab_url"] = "https://colab.research.google.com"
+    if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
+        buttons["jupyterhub_url"] = hub
+    return {
+        "repository": {
+            "url": published.url,
+            "branch": published.branch,
+            "path_to_book": book.source.relative_to(book.root).as_posix(),
+        },
+        "launch_buttons": buttons,
+    }
+
+
+def _first_code(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return next((str(cell.source) for cell in cells if cell.cell_type == "code"), "")
+
+
+def write_colab_cells(book: Book, url: str) -> list[str]:
+    """Make the cell for Colab the first code cell of every chapter; return the chapters that changed.
+
+    Parameters
+    ----------
+    url
+        Where Colab installs ``dfa_lib`` from; without it, the cell asks for the address.
+    """
+    changed = []
+    source = COLAB_CELL.format(url=_public(url))
+    for name in book.chapters():
+        path = book.source / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        cells = [c for c in notebook.cells if COLAB_TAG not in c.metadata.get("tags", [])]
+        first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+        tags = {"tags": [COLAB_TAG, "remove-cell"]}
+        cells.insert(first, new_code_cell(source, id=f"{name}-{COLAB_TAG}", metadata=tags))
+        if cells != notebook.cells:
+            notebook.cells = cells
+            nbformat.write(notebook, path)
+            changed.append(name)
+    return changed

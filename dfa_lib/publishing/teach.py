@@ -1,0 +1,250 @@
+"""The teaching edition: each chapter as a notebook for students and as one for instructors.
+
+Both are plain Jupyter notebooks, without what only the site can show, and set to the profile ``class``.
+The student's lacks the solutions; in the place of each is a gap that says whose it is.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from ..provenance import commit
+from ..validation import InputError
+from .execute import Book
+from .launch import repository
+from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
+
+EDITIONS = ("student", "instructor")
+PROFILE = "class"
+# The home page of the site is no chapter.
+LEFT_OUT = ("index",)
+# Code that the site folds or does not show is folded in Jupyter.
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+GAP = "gap"
+
+
+@dataclass
+class Piece:
+    """A cell, or as much of one as belongs to the same solution or to none."""
+
+    cell: NotebookNode
+    text: str
+    solution: str | None  # label of the exercise that it solves
+
+    @property
+    def tags(self) -> set[str]:
+        """The cell's tags."""
+        return set(self.cell.metadata.get("tags", []))
+
+
+def teach(book: Book) -> dict[str, dict[str, int]]:
+    """Write both editions of every chapter into ``_build/teach``.
+
+    Returns
+    -------
+    dict
+        For each chapter, how many ``exercises`` and how many ``gaps`` (cells to be filled in) it has.
+
+    Raises
+    ------
+    InputError
+        If a chapter has something that plain Markdown cannot show, or a solution without its exercise.
+    """
+    pages = read_pages(book)
+    known = labels(pages)
+    chapters = {page.name: page for page in pages if page.name in book.chapters()}
+    for name in LEFT_OUT:
+        chapters.pop(name, None)
+    bibliography = Bibliography(book.source / "references.bib")
+    folder = book.output / "_build" / "teach"
+    shutil.rmtree(folder, ignore_errors=True)
+    counts = {}
+    for name, page in chapters.items():
+        notebook = nbformat.read(book.source / f"{name}.ipynb", as_version=4)
+        pieces = list(_pieces(name, notebook))
+        for edition in EDITIONS:
+            writer = Writer(page, chapters, known, bibliography)
+            cells = list(_cells(pieces, writer, edition))
+            made = new_notebook(cells=[_about(book, page, edition), *cells], metadata=notebook.metadata)
+            target = folder / edition
+            target.mkdir(parents=True, exist_ok=True)
+            nbformat.validate(made)
+            nbformat.write(made, target / f"{name}.ipynb")
+            for image in writer.images:
+                (target / image).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(book.source / image, target / image)
+            if edition == "student":
+                counts[name] = {
+                    "exercises": len({p.solution for p in pieces} - {None}),
+                    "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
+                }
+    return counts
+
+
+# ---- reading ----
+
+
+def read_pages(book: Book) -> list[Page]:
+    """Return the pages of the book in the order of its table of contents, with their numbers."""
+    toc = yaml.safe_load((book.root / "_toc.yml").read_text(encoding="utf-8"))
+    count = 0
+    pages = [_page(book, toc["root"])]
+    for part in toc.get("parts", [toc]):
+        for entry in part.get("chapters", []):
+            if "file" not in entry:
+                continue
+            count += bool(part.get("numbered"))
+            number = count if part.get("numbered") else None
+            pages += [_page(book, name, number) for name in _files(entry)]
+    return pages
+
+
+def _files(entry: dict[str, Any]) -> Iterator[str]:
+    if "file" in entry:
+        yield entry["file"]
+    for section in entry.get("sections", []):
+        yield from _files(section)
+
+
+def _page(book: Book, name: str, number: int | None = None) -> Page:
+    path = book.source / f"{name}.ipynb"
+    if path.exists():
+        notebook = nbformat.read(path, as_version=4)
+        return Page(name, [(c.cell_type == "code", c.source) for c in notebook.cells], number)
+    path = path.with_suffix(".md")
+    return Page(name, [(False, path.read_text(encoding="utf-8"))] if path.exists() else [], number)
+
+
+def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
+    """Yield the cells of a chapter, cut where a solution begins or ends.
+
+    A solution lies between solution-start and solution-end, or is a ``{solution}``, or carries the tag
+    ``solution`` and then belongs to the last exercise before it.
+    """
+    exercise: str | None = None
+    solution: str | None = None
+    for cell in notebook.cells:
+        tagged = "solution" in cell.metadata.get("tags", [])
+        if tagged and exercise is None and solution is None and "{solution" not in cell.source:
+            raise InputError(f"{name}, cell {cell.id} is tagged solution, but follows no exercise.")
+        if cell.cell_type == "code":
+            yield Piece(cell, cell.source, solution or (exercise if tagged else None))
+            continue
+        parts: list[Piece] = []
+        for block in blocks(cell.source):
+            text, kind = (block, "") if isinstance(block, str) else (block.source, block.name)
+            if isinstance(block, Directive) and kind in ("exercise", "exercise-start"):
+                exercise = block.options.get("label", "")
+            if isinstance(block, Directive) and kind in ("solution", "solution-start"):
+                solution = block.argument
+            of = solution or (exercise if tagged else None)
+            if parts and parts[-1].solution == of:
+                parts[-1].text += f"\n{text}"
+            else:
+                parts.append(Piece(cell, text, of))
+            if kind in ("solution", "solution-end"):
+                solution = None
+        yield from parts
+    if solution is not None:
+        raise InputError(f"{name}: the solution of {solution} has no solution-end.")
+
+
+# ---- writing ----
+
+
+def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[NotebookNode]:
+    """Yield an edition's cells."""
+    for place, piece in enumerate(pieces):
+        if piece.solution is not None and edition == "student":
+            if piece.solution not in (before.solution for before in pieces[:place]):
+                own = [other for other in pieces if other.solution == piece.solution]
+                yield from _gap(piece.solution, own, writer)
+        elif piece.cell.cell_type == "code":
+            if FIGURE.search(piece.text):
+                names = (figure["name"] for figure in FIGURE.finditer(piece.text))
+                numbers = ", ".join(writer.labels[name].text for name in names)
+                yield new_markdown_cell(f"**{numbers}**", id=f"{piece.cell.id}-number")
+            yield _code(piece, writer)
+        else:
+            text = writer.markdown(piece.text)
+            if writer.page.chapter and text.startswith("# "):
+                text = f"# {writer.page.chapter}. {text.removeprefix('# ')}"
+            if text:
+                tags = {"tags": ["solution"]} if piece.solution else {}
+                yield new_markdown_cell(text, metadata=tags)
+    if writer.cited:
+        yield new_markdown_cell(f"## References\n\n{writer.bibliography.listed(writer.cited)}")
+
+
+def _code(piece: Piece, writer: Writer) -> NotebookNode:
+    source = writer.code(piece.text)
+    tags = ["solution"] if piece.solution else []
+    metadata: dict[str, Any] = {}
+    if "parameters" in piece.tags:
+        tags.append("parameters")
+        given = 'profile = "digits"  # '
+        if given not in source:
+            raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
+        source = source.replace(given, f'profile = "{PROFILE}"  # {PROFILE} (within a minute), ')
+    elif piece.tags & FOLDED and not piece.solution:
+        metadata["jupyter"] = {"source_hidden": True}
+    if tags:
+        metadata["tags"] = tags
+    return _cell(new_code_cell(source, id=piece.cell.id, metadata=metadata))
+
+
+def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[NotebookNode]:
+    """Yield what stands in a solution's place: room for text, and for code if the solution shows any."""
+    whose = writer.exercise(label)
+    number, _, title = whose.partition(" ")[2].partition(" ")
+    whose = f"Exercise {number}, {title}" if title else f"Exercise {number}"
+    yield new_markdown_cell(
+        f"**{whose}:** *your answer goes here.*", id=f"{label}-answer", metadata={"tags": [GAP]}
+    )
+    shown = [p for p in solution if p.cell.cell_type == "code" and not p.tags & {"remove-input"}]
+    if shown:
+        # The tag lets "Run all" go on to what comes after the gap.
+        yield new_code_cell(
+            f"raise NotImplementedError({f'{whose}: your code goes here.'!r})",
+            id=f"{label}-code",
+            metadata={"tags": [GAP, "raises-exception"]},
+        )
+
+
+def _about(book: Book, page: Page, edition: str) -> NotebookNode:
+    """Return the first cell: what the notebook is, where it is from, and what it needs."""
+    title = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    version, _, changed = commit().partition("-")
+    published = repository(book.root)
+    if published is None:
+        address, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
+    else:
+        address, where = f" of <{published.url}>", ""
+        library = f"dfa_lib[book] @ git+{published.url}@{version}"
+    follows = "a gap for your answer" if edition == "student" else "its solution"
+    made = f"Made by `make teach` from commit `{version}`{address}{', edited' * bool(changed)}."
+    text = f"""\
+**{page.title}**, {edition} edition. From *{title}: an executable companion*. Each exercise is followed by
+{follows}. {made}
+
+To run it, install the book's library, once{where}:
+
+```
+pip install "{library}"
+```
+
+Nothing is downloaded while it runs, and two cores need less than a minute. The cell of parameters
+decides how much is trained. Text and figures are under CC BY 4.0, code under the MIT licence."""
+    return _cell(new_markdown_cell(text, id="about"))
+
+
+def _cell(made: Any) -> NotebookNode:
+    """Give a cell its type, which nbformat does not."""
+    assert isinstance(made, NotebookNode)
+    return made
