@@ -81,15 +81,18 @@ def with_optimizer(method: str, optimizer: str) -> Select:
 
 def gap(optimizer: str) -> Select:
     """Select BP's test accuracy minus DFA's with an optimizer, by seed."""
-    return lambda evidence: (
-        with_optimizer("bp", optimizer)(evidence) - with_optimizer("dfa", optimizer)(evidence)
-    )
+
+    def select(evidence: Evidence) -> pd.Series:
+        bp, dfa = (with_optimizer(method, optimizer)(evidence) for method in RULES)
+        return bp - dfa
+
+    return select
 
 
 def mean_gap(evidence: Evidence) -> pd.Series:
     """Select BP's test accuracy minus DFA's, averaged over all optimizers, by seed."""
     gaps = pd.DataFrame({optimizer: gap(optimizer)(evidence) for optimizer in OPTIMIZERS})
-    return pd.Series(gaps.mean(axis=1, skipna=False))
+    return pd.Series(gaps.to_numpy(dtype=float).mean(1), index=gaps.index)
 
 
 def by_epoch(experiment: str, metric: str, epoch: Callable[[int], int], **fields: object) -> Select:
@@ -97,7 +100,7 @@ def by_epoch(experiment: str, metric: str, epoch: Callable[[int], int], **fields
 
     def select(evidence: Evidence) -> pd.Series:
         curves = evidence.curves(experiment, metric, **fields)
-        return curves.loc[epoch(int(curves.index[-1]))]
+        return curves.iloc[epoch(len(curves)) - 1]
 
     return select
 

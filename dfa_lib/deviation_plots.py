@@ -1,0 +1,168 @@
+"""Figures of the pages on claims and deviations: what was counted, shared, or chosen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from .plots import COLOURS, METHOD_NAMES, OPTIMIZER_NAMES, REFERENCE_LINE, STYLE
+from .statistics import Interval, mean_interval, summarise
+
+_INK = "#333333"
+# What a style means is said in the legend; a colour means a method.
+COUNTED_STYLES: dict[str, Any] = {"updates": "-", "epochs": (0, (3, 1.2))}
+
+
+def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame) -> Figure:
+    """Draw how counting epochs changes the length of Adam's step, and what that does to the accuracy.
+
+    Parameters
+    ----------
+    factor
+        As from ``step_factor``.
+    updates_per_epoch
+        Of those.
+    table
+        As from ``adam_table``.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.8, 4.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(np.arange(1, len(factor) + 1) / updates_per_epoch, factor, color=_INK, linewidth=1.6)
+        left.axhline(1.0, **REFERENCE_LINE)
+        left.set_yscale("log")
+        left.set_xlabel("epoch")
+        left.set_ylabel("length of the step, wrong over right")
+        for (method, counted), runs in table.groupby(["method", "counted"]):
+            summary = summarise(runs, ["epoch"])
+            colour, style = COLOURS[str(method)], COUNTED_STYLES[str(counted)]
+            right.fill_between(
+                summary["epoch"], summary["low"], summary["high"], color=colour, alpha=0.12, linewidth=0
+            )
+            right.plot(
+                summary["epoch"], summary["mean"], color=colour, linestyle=style, linewidth=1.9,
+                label=f"{METHOD_NAMES[str(method)]}, {counted} counted",
+            )  # fmt: skip
+        right.set_xlabel("epoch")
+        right.set_ylabel("test accuracy")
+        for panel in (left, right):
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def repeats_by_matrix(table: pd.DataFrame) -> Figure:
+    """Draw the accuracies of runs with each of several random matrices: dots, and a bar at their mean.
+
+    Parameters
+    ----------
+    table
+        As from ``shared_table``.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 3.4), layout="constrained")
+        panel = figure.subplots()
+        for matrix, runs in table.groupby("matrix"):
+            x, values = int(str(matrix)) + 1, runs["test_accuracy"]
+            panel.plot([x] * len(runs), values, "o", color=COLOURS["dfa"], alpha=0.45, markersize=4)
+            panel.plot([x - 0.3, x + 0.3], [values.mean()] * 2, color=_INK, linewidth=2)
+        panel.axhline(table["test_accuracy"].mean(), **REFERENCE_LINE)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.set_xlabel("random matrix B")
+        panel.set_ylabel("test accuracy, last epoch")
+    return figure
+
+
+def differences(groups: Mapping[str, Sequence[float]], what: str) -> Figure:
+    """Draw paired differences, one row a group: dots, their mean and its 95 % Student-t interval.
+
+    Parameters
+    ----------
+    groups
+        By their names.
+    what
+        Says on the axis what is subtracted from what.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 1.1 + 0.5 * len(groups)), layout="constrained")
+        panel = figure.subplots()
+        for y, values in enumerate(groups.values()):
+            interval = mean_interval(list(values))
+            panel.plot(values, [y] * len(values), "o", color=_INK, alpha=0.3, markersize=3.5)
+            _row(panel, y, interval)
+        panel.axvline(0.0, **REFERENCE_LINE)
+        panel.set_yticks(range(len(groups)), list(groups))
+        panel.invert_yaxis()
+        panel.set_xlabel(what)
+    return figure
+
+
+def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
+    """Draw how often intervals hold what they should, one row each, beside what they promise.
+
+    Parameters
+    ----------
+    rows
+        Shares, by what the interval is; one without an interval of its own is drawn as a dot.
+    promised
+        Where a dotted line is drawn.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 1.1 + 0.5 * len(rows)), layout="constrained")
+        panel = figure.subplots()
+        for y, interval in enumerate(rows.values()):
+            _row(panel, y, interval)
+        panel.axvline(promised, **REFERENCE_LINE)
+        panel.set_yticks(range(len(rows)), list(rows))
+        panel.invert_yaxis()
+        panel.set_xlim(min(0.5, panel.get_xlim()[0]), 1.005)
+        panel.set_xlabel("share of intervals that hold the mean")
+    return figure
+
+
+def _row(panel: Any, y: int, interval: Interval) -> None:
+    panel.plot([interval.low, interval.high], [y, y], color=_INK, linewidth=2.0)
+    panel.plot(interval.mean, y, "o", color=_INK, markersize=7)
+
+
+def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> Figure:
+    """Draw the size of the error's signal at each hidden layer, one panel for each kind of unit.
+
+    Parameters
+    ----------
+    sizes
+        For each method and kind of unit, one row a network: sizes from the first hidden layer to the
+        last.
+    """
+    units = list(dict.fromkeys(unit for _, unit in sizes))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(units), 3.8), layout="constrained")
+        panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
+        for panel, unit in zip(panels, units, strict=True):
+            for method in dict.fromkeys(method for method, _ in sizes):
+                rows, colour = np.array(sizes[method, unit]), COLOURS[method]
+                layers = range(1, rows.shape[1] + 1)
+                for row in rows:
+                    panel.plot(layers, row, color=colour, alpha=0.25, linewidth=0.7)
+                middle = np.exp(np.log(rows).mean(0))
+                panel.plot(layers, middle, color=colour, linewidth=1.9, marker="o", markersize=4)
+            panel.set_yscale("log")
+            panel.set_title(f"{unit} units")
+            panel.set_xlabel("hidden layer, from the inputs")
+        panels[0].set_ylabel("size of the signal δ, last layer = 1")
+        handles = [
+            Line2D([], [], color=COLOURS[m], linewidth=1.9, marker="o", label=METHOD_NAMES[m])
+            for m in dict.fromkeys(method for method, _ in sizes)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def optimizer_repeat(optimizer: str, repeat: int) -> str:
+    """Name a row of the figure on states that are carried over."""
+    return f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}"
