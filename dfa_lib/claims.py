@@ -17,8 +17,9 @@ from .validation import InputError
 HOLDS = "holds"
 IN_PART = "holds in part"
 FAILS = "does not hold"
+UNDECIDED = "undecided"
 NOT_TESTED = "not tested"
-VERDICTS = (HOLDS, IN_PART, FAILS, NOT_TESTED)
+VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 
 
 class NotComputed(Exception):
@@ -107,8 +108,8 @@ def paired(a: pd.Series, b: pd.Series) -> Interval:
 
 
 def exactly(value: float) -> Interval:
-    """Return a number that was not sampled, as an interval without width."""
-    return Interval(value, value, value, 1)
+    """Return a number that was not sampled, as an interval without width over no repeats."""
+    return Interval(value, value, value, 0)
 
 
 # ---- claims ----
@@ -118,9 +119,9 @@ def exactly(value: float) -> Interval:
 class Part:
     """A number that a claim is judged by, and the range in which the claim puts it.
 
-    The rule is the same for every number. The part *holds* if its whole 95 % interval lies inside the
-    range, holds *in part* if its mean does and the interval reaches beyond (or there is no interval,
-    for want of a second seed), and does *not hold* if the mean lies outside.
+    The rule is the same for every number. It *holds* if the whole interval lies inside the range, does
+    *not hold* if the whole interval lies outside, and is *undecided* if the interval has a foot in
+    each, or if there is none, for want of a second seed.
 
     Parameters
     ----------
@@ -159,21 +160,21 @@ class Part:
 
     def verdict(self, interval: Interval) -> str:
         """Apply the rule; a mean that is nan, because a run diverged, is ``NOT_TESTED``."""
-        if math.isnan(interval.mean):
+        mean, low, high, _ = interval
+        if math.isnan(mean):
             return NOT_TESTED
-        if not self._inside(interval.mean):
+        if (self.above < low and high < self.below) or low == high == self.above == self.below:
+            return HOLDS
+        if high <= self.above or low >= self.below:
             return FAILS
-        return HOLDS if self._inside(interval.low) and self._inside(interval.high) else IN_PART
-
-    def _inside(self, x: float) -> bool:
-        return self.above < x < self.below or x == self.above == self.below
+        return UNDECIDED
 
     def in_words(self, interval: Interval) -> str:
         """Write the number with its interval."""
         if math.isnan(interval.mean):
             return "a run diverged"
         text = format(interval.mean, self.form)
-        if interval.low == interval.high:
+        if not interval.n:
             return f"{text}, exactly"
         if math.isnan(interval.low):
             return f"{text}, without an interval: it was measured once"
@@ -185,8 +186,9 @@ class Part:
 class Claim:
     """A claim, in our own words, and how it is tested.
 
-    It holds if all its parts hold, does not hold if none of them does, not even in part, and holds in
-    part otherwise. A part without a number, because a run diverged, neither holds nor fails.
+    It holds if all its parts hold, and holds in part if some do. If none does, it does not hold where
+    one fails, and is undecided otherwise. A part without a number, because a run diverged, neither holds
+    nor fails.
 
     Parameters
     ----------
@@ -249,12 +251,13 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
 
 def combined(verdicts: Sequence[str]) -> str:
     """Return the verdict on a whole from those on its parts."""
-    tested = [verdict for verdict in verdicts if verdict != NOT_TESTED]
-    if not tested:
+    if all(verdict == NOT_TESTED for verdict in verdicts):
         return NOT_TESTED
-    if all(verdict == FAILS for verdict in tested):
-        return FAILS
-    return HOLDS if all(verdict == HOLDS for verdict in verdicts) else IN_PART
+    if all(verdict == HOLDS for verdict in verdicts):
+        return HOLDS
+    if HOLDS in verdicts or IN_PART in verdicts:
+        return IN_PART
+    return FAILS if FAILS in verdicts else UNDECIDED
 
 
 def overall(judgements: Sequence[Judgement]) -> str:

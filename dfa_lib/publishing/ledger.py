@@ -5,9 +5,10 @@ it serves: numbers are *alike* if they differ by less than ``ALIKE``, *at a gues
 to a coin, and a method has *learned* three digits if it is further away.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,23 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ..claims import Claim, Evidence, NotComputed, Part, exactly, paired
+from ..claims import (
+    FAILS,
+    HOLDS,
+    IN_PART,
+    NOT_COMPUTED,
+    NOT_TESTED,
+    UNDECIDED,
+    Claim,
+    Evidence,
+    Judgement,
+    Ledger,
+    NotComputed,
+    Part,
+    exactly,
+    judge,
+    paired,
+)
 from ..feedback import feedback_matrices
 from ..learning_rules import (
     backpropagation,
@@ -30,6 +47,9 @@ from ..plots import FEEDBACK_NAMES, OPTIMIZER_NAMES, label
 from ..randomness import generator
 from ..statistics import CONFIDENCE, Interval, mean_interval
 from ..tuning import SCORED_EPOCHS
+from ..validation import InputError
+from .chapter import Settings
+from .execute import find_book
 
 ALIKE = 0.03
 COIN = 0.5
@@ -516,7 +536,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "3c",
         "On simple tasks, DFA does as well as BP.",
-        "section 1.2, after the papers on FA and DFA",
+        "section 1.2",
         "fig-sgd",
         parts=(
             Part(
@@ -903,7 +923,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "9a",
         "RMSProp aligns sooner than SGD.",
-        "a further figure of the finished text",
+        "a figure of the finished text",
         "fig-alignment-optimizers",
         parts=_parts_for(
             _COSINES,
@@ -917,7 +937,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "9b",
         "RMSProp ends less aligned than SGD.",
-        "a further figure of the finished text",
+        "a figure of the finished text",
         "fig-alignment-optimizers",
         parts=_parts_for(
             _COSINES,
@@ -931,7 +951,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "9c",
         "RMSProp ends more accurate than SGD all the same.",
-        "a further figure of the finished text",
+        "a figure of the finished text",
         "fig-alignment-optimizers",
         parts=(
             Part(
@@ -977,7 +997,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "11a",
         "On the clusters, training both layers beats training the output layer.",
-        "the finished text, sections 2.2 and 3.2",
+        "sections 2.2 and 3.2 of the finished text",
         "fig-clusters",
         parts=tuple(
             Part(
@@ -991,7 +1011,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "11b",
         "On the clusters, the error falls as training points are added.",
-        "the finished text, sections 2.2 and 3.2",
+        "sections 2.2 and 3.2 of the finished text",
         "fig-clusters",
         parts=_parts_for(
             {"bp": "BP", "relu_features": "ReLU features"},
@@ -1005,7 +1025,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "11c",
         "On the clusters, the error rises with the number of inputs.",
-        "the finished text, sections 2.2 and 3.2",
+        "sections 2.2 and 3.2 of the finished text",
         "fig-clusters",
         parts=_parts_for(
             {"bp": "BP", "relu_features": "ReLU features"},
@@ -1019,7 +1039,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "12a",
         "On the clusters, DFA with SGD does not fit its training data.",
-        "the finished text, section 3.2",
+        "section 3.2 of the finished text",
         "fig-clusters-dfa",
         parts=(
             Part(
@@ -1033,7 +1053,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "12b",
         "On the clusters, DFA with SGD beats the lazy method.",
-        "the finished text, section 3.2",
+        "section 3.2 of the finished text",
         "fig-clusters-dfa",
         parts=(
             Part(
@@ -1048,7 +1068,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "12c",
         "On the clusters, RMSProp lowers DFA's test error.",
-        "the finished text, section 3.2",
+        "section 3.2 of the finished text",
         "fig-clusters-dfa",
         parts=(
             Part(
@@ -1063,7 +1083,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "12d",
         "On the clusters, RMSProp raises BP's test error.",
-        "the finished text, section 3.2",
+        "section 3.2 of the finished text",
         "fig-clusters-dfa",
         parts=(
             Part(
@@ -1189,3 +1209,105 @@ CLAIMS: tuple[Claim, ...] = (
         note="The same stacks are passed as often as there are epochs, at the rate tuned for new ones.",
     ),
 )
+
+
+# ---- the page ----
+
+DATASETS = {"digits": "the digits", "mnist": "MNIST"}
+
+
+def find_evidence(settings: Settings) -> dict[str, Evidence]:
+    """Return where the results of each dataset lie: those of this edition, and the other edition's.
+
+    The MNIST edition's are in the repository, the digits' beside the staged book; either may be absent.
+    """
+    own = "mnist" if settings.profile == "mnist" else "digits"
+    folders: dict[str, Path | None] = dict.fromkeys(DATASETS)
+    try:
+        root = find_book().root
+        folders["mnist"] = root / "results" / "mnist"
+        if own == "mnist":
+            folders["digits"] = root / "_build" / "results" / "digits"
+    except InputError:  # a notebook by itself, without its book
+        pass
+    if settings.results is not None:
+        folders[own] = settings.results
+    return {dataset: Evidence(dataset, folder) for dataset, folder in folders.items()}
+
+
+def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:
+    """Return each claim with its judgement on each dataset."""
+    return [
+        (claim, {dataset: judge(claim, found) for dataset, found in evidence.items()})
+        for claim in claims
+    ]
+
+
+def verdict_in_words(judgement: Judgement) -> str:
+    """Say a verdict in a word or two."""
+    return "not computed" if judgement.reason == NOT_COMPUTED else judgement.verdict
+
+
+def summary_table(ledger: Ledger) -> str:
+    """Return one line of a Markdown table for each claim."""
+    lines = [
+        "| | claim | on the digits | on MNIST | figure |",
+        "|---|---|---|---|---|",
+    ]
+    for claim, judgements in ledger:
+        verdicts = " | ".join(verdict_in_words(judgements[dataset]) for dataset in DATASETS)
+        figure = f"{{numref}}`{claim.figure}`" if claim.figure else "none"
+        lines.append(f"| [{claim.id}](#claim-{claim.id}) | {claim.text} | {verdicts} | {figure} |")
+    return "\n".join(lines)
+
+
+def entry(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
+    """Return a claim's entry as a fold: its rule first, then what was found on each dataset."""
+    figure = f" Its figure here is {{numref}}`{claim.figure}`." if claim.figure else ""
+    lines = [
+        f":::{{admonition}} {claim.id}. {claim.text}",
+        ":class: dropdown",
+        f":name: claim-{claim.id}",
+        "",
+        f"**Made in:** {claim.made} of the thesis.{figure}",
+        "",
+    ]
+    if claim.parts:
+        lines.append(
+            "**Rule:** the claim holds if each of these lies, interval and all, where it is put."
+        )
+        lines += ["", *(f"{i}. {p.what}: {p.range}" for i, p in enumerate(claim.parts, 1)), ""]
+    for dataset, name in DATASETS.items():
+        judgement = judgements[dataset]
+        reason = f" ({judgement.reason})" if judgement.reason else ""
+        lines += [f"**On {name}: {judgement.verdict}**{reason}", ""]
+        numbers = list(zip(claim.parts, judgement.numbers, strict=False))
+        # Of what is measured and not judged, only the number is told.
+        told = [
+            f"{i}. {part.in_words(number)}"
+            + ("" if judgement.verdict == NOT_TESTED else f": {part.verdict(number)}")
+            for i, (part, number) in enumerate(numbers, 1)
+        ]
+        lines += [*told, ""] if told else []
+    if claim.note:
+        lines += [f"*{claim.note}*", ""]
+    return "\n".join([*lines, ":::"])
+
+
+def summary(ledger: Ledger) -> str:
+    """Count the verdicts, in a sentence for each dataset."""
+    sentences = [f"The ledger has {len(ledger)} claims."]
+    for dataset, name in DATASETS.items():
+        found = [verdict_in_words(judgements[dataset]) for _, judgements in ledger]
+        counts = {
+            "hold": found.count(HOLDS),
+            "hold in part": found.count(IN_PART),
+            "do not hold": found.count(FAILS),
+            "are undecided": found.count(UNDECIDED),
+            "are not tested": found.count(NOT_TESTED),
+            "were not computed in this build": found.count("not computed"),
+        }
+        told = [f"{count} {verb}" for verb, count in counts.items() if count]
+        listed = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+        sentences.append(f"On {name}, {listed}.")
+    return " ".join(sentences)
