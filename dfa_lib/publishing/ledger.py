@@ -7,7 +7,7 @@ to a coin, and a method has *learned* three digits if it is further away.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ from ..optimizers import OPTIMIZERS, step
 from ..plots import FEEDBACK_NAMES, OPTIMIZER_NAMES, label
 from ..randomness import generator
 from ..statistics import CONFIDENCE, Interval, mean_interval
+from ..training import using_threads
 from ..tuning import SCORED_EPOCHS
 from ..validation import InputError
 from .chapter import Settings
@@ -353,6 +354,7 @@ def deep_network(inputs: int, seed: int, *, hidden: int = DEPTH) -> tuple[Parame
     return parameters, X, torch.randint(2, (BATCH, 1), generator=stream).double()
 
 
+@cache
 def signals(rule: Callable[..., Parameters], activation: str, inputs: int, seed: int) -> list[float]:
     """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
     parameters, X, y = deep_network(inputs, seed)
@@ -363,7 +365,8 @@ def signals(rule: Callable[..., Parameters], activation: str, inputs: int, seed:
             sizes[name] = float(torch.linalg.vector_norm(b))
         return product(a, b)
 
-    rule(parameters, X, y, activation, emit)
+    with using_threads(1):
+        rule(parameters, X, y, activation, emit)
     return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
 
 
@@ -380,9 +383,10 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
     trained = []
     for rule in (feedback_alignment, direct_feedback_alignment):
         parameters = start
-        for _ in range(10):
-            gradients = partial(rule, X=X, y=y)
-            parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, gradients, learning_rate=0.1)
+        gradients = partial(rule, X=X, y=y)
+        with using_threads(1):
+            for _ in range(10):
+                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, gradients, learning_rate=0.1)
         trained.append(parameters)
     return exactly(max(float((trained[0][n] - trained[1][n]).abs().max()) for n in start))
 
@@ -390,8 +394,6 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
 def layers_alone(evidence: Evidence) -> Interval:
     """Measure how far DFA's updates are from those that each layer works out by itself, side by side."""
     parameters, X, y = deep_network(INPUTS[evidence.dataset], 0)
-    passed = forward(parameters, X, "tanh")
-    e = output_error(passed.logits, y)
 
     def alone(layer: int) -> Parameters:
         slope = ACTIVATIONS["tanh"].derivative(passed.pre_activations[layer - 1])
@@ -399,9 +401,11 @@ def layers_alone(evidence: Evidence) -> Interval:
             parameters, layer, passed.hidden[layer - 1], product(e, parameters[f"B{layer}"]) * slope
         )
 
-    with ThreadPoolExecutor(DEPTH) as threads:
+    with using_threads(1), ThreadPoolExecutor(DEPTH) as threads:
+        passed = forward(parameters, X, "tanh")
+        e = output_error(passed.logits, y)
         side_by_side = list(threads.map(alone, range(1, DEPTH + 1)))
-    together = direct_feedback_alignment(parameters, X, y, "tanh")
+        together = direct_feedback_alignment(parameters, X, y, "tanh")
     return exactly(
         max(float((g - together[name]).abs().max()) for own in side_by_side for name, g in own.items())
     )
