@@ -22,7 +22,7 @@ TUNED = [name for name in WHAT if name not in ("samples", "dimensions", "batch_s
 
 @pytest.fixture(scope="module")
 def scores():
-    """Return the mean accuracy of the last ten epochs on validation digits, by what was tuned and rate."""
+    """Return what tuning judges by, the accuracy of the last ten epochs, by what was tuned and rate."""
     table = read_results(FOLDER / "tuning.csv").fillna({"feedback": "none"})
     last = table[table["epoch"] > table["epochs"] - SCORED_EPOCHS]
     return last.groupby([*TUNED, "learning_rate"])["test_accuracy"].mean()
