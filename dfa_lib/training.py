@@ -61,13 +61,28 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 class Method(NamedTuple):
-    """A way to train: how its parameters start, what it computes, and which way it moves."""
+    """A way to train: how its parameters start, what it computes, and which way it moves.
 
-    gradients: Callable[..., Parameters]  # of (parameters, X, y, activation, emit)
-    forward: Callable[..., ForwardPass] = forward  # of (parameters, X, activation)
-    direct_feedback: bool | None = None  # of a rule with random matrices: is B straight from the output?
+    Parameters
+    ----------
+    gradients
+        A function of ``(parameters, X, y, activation, emit)``: a learning rule.
+    forward
+        A function of ``(parameters, X, activation)``: the forward pass.
+    direct_feedback
+        Of a rule with random matrices: whether B comes straight from the output (DFA) or from the layer
+        above (FA). None for a rule without.
+    lazy
+        Whether the hidden representation stays as it was drawn.
+    activation
+        Of the hidden units, where the method leaves no choice.
+    """
+
+    gradients: Callable[..., Parameters]
+    forward: Callable[..., ForwardPass] = forward
+    direct_feedback: bool | None = None
     lazy: bool = False
-    activation: str | None = None  # where the method leaves no choice
+    activation: str | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -79,6 +94,7 @@ METHODS: dict[str, Method] = {
     "relu_features": Method(output_layer_gradients, lazy=True, activation="relu"),
     "linear_features": Method(output_layer_gradients, lazy=True, activation="linear"),
 }
+"""The values of ``Run.method``, and what they stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +120,11 @@ class Run:
         Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
         (default: the run's own); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
     method
-        ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"gaussian_features"``, ``"relu_features"`` or
-        ``"linear_features"``.
+        ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"gaussian_features"``, ``"relu_features"``,
+        ``"linear_features"``, or one that ``register_method`` has added.
     feedback
         The random matrices of FA and DFA: ``"uniform"`` (default), ``"standard_uniform"``,
-        ``"gaussian"`` or ``"standard_gaussian"``.
+        ``"gaussian"``, ``"standard_gaussian"``, or one that ``register_feedback`` has added.
     hidden
         Width of the hidden layer (default 512), or the widths of several.
     activation
@@ -118,7 +134,7 @@ class Run:
         Whether layers have them (default True; Gaussian features have none in the first).
     optimizer
         ``"sgd"`` (default), ``"momentum"``, ``"nesterov"``, ``"adagrad"``, ``"adadelta"``,
-        ``"rmsprop"`` or ``"adam"``.
+        ``"rmsprop"``, ``"adam"``, or one that ``register_optimizer`` has added.
     learning_rate
         Positive. There is no default: a rate that suits one method ruins another.
     weight_decay
@@ -264,6 +280,7 @@ class History:
 
 
 METRICS = tuple(f.name for f in fields(History) if f.name != "run")
+"""The names of what a ``History`` measures."""
 
 
 class Problem(NamedTuple):
