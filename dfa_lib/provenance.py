@@ -39,9 +39,14 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of the packages that results and pages depend on."""
-    return {"Python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in PACKAGES
-    }
+    return {"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # a chapter on Colab needs none that builds sites
+        return "not installed"
 
 
 def machine() -> dict[str, str]:

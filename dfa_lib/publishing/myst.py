@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pybtex.backends.markdown import Backend
 from pybtex.database import Entry, Person, parse_file
@@ -235,14 +236,20 @@ class Bibliography:
 
 @dataclass
 class Writer:
-    """Turns the text of one page into plain Markdown; ``cited`` and ``images`` are what it met there."""
+    """Turns the text of one page into plain Markdown.
+
+    ``results`` are other pages' glued values, by page and key, as far as they are known; ``cited``,
+    ``images`` and ``quoted`` (pages whose results were put in) are what it met.
+    """
 
     page: Page
     pages: dict[str, Page]
     labels: dict[str, Label]
     bibliography: Bibliography
+    results: dict[tuple[str, str], Any] = field(default_factory=dict)
     cited: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    quoted: list[str] = field(default_factory=list)
 
     def markdown(self, text: str) -> str:
         """Return the text of a Markdown cell, in plain Markdown.
@@ -274,7 +281,7 @@ class Writer:
             head = label.text if label and "nonumber" not in block.options else kind.capitalize()
             return _box(f"{head} ({title})" if title else head, body)
         if name in ("exercise", "exercise-start"):
-            return f"### {self.exercise(block.options.get('label', ''))}\n\n{body}"
+            return f"### {self.exercise(block.options['label'])}\n\n{body}"
         if name in ("solution", "solution-start"):
             return f"#### Solution to {self._label(block.argument).text.lower()}\n\n{body}"
         if name in ADMONITIONS:
@@ -300,7 +307,7 @@ class Writer:
     def exercise(self, label: str) -> str:
         """Return an exercise's number and title."""
         found = self._label(label)
-        return f"{found.text} {self._inline(found.title)}".strip()
+        return f"{found.text} ({self._inline(found.title)})" if found.title else found.text
 
     def _picture(self, block: Directive, caption: str) -> str:
         self.images.append(block.argument)
@@ -426,14 +433,23 @@ class Writer:
         return "(" + "; ".join(f"{authors}, {year}" for authors, year in named) + ")"
 
     def _glued(self, text: str) -> str:
-        """Say where a result is computed; Markdown cells of Jupyter cannot show it."""
-        path, _, _ = text.rpartition("::")
+        """Return another page's result, or say where it is computed."""
+        path, _, key = text.rpartition("::")
         name = path.removesuffix(".ipynb")
         if name in ("", self.page.name):
             return "(*computed above*)"
+        key, _, form = key.partition(":")
+        if (name, key) in self.results:
+            self.quoted.append(name)
+            return self._inline(format(self.results[name, key], form))
         called = self.pages[name].called if name in self.pages else name
         return f"(*computed in {self._to_page(name, called)}*)"
 
 
 def _box(title: str, body: str) -> str:
-    return f'<div class="alert alert-info">\n\n**{title}.** {body}\n\n</div>'
+    space = (
+        " "
+        if re.match(r"[\w*\[($\"'`‘“]", body) and not body.startswith(("$$", "```", "* "))
+        else "\n\n"
+    )
+    return f'<div class="alert alert-info">\n\n**{title}.**{space}{body}\n\n</div>'

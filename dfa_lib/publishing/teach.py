@@ -4,6 +4,8 @@ Both are plain Jupyter notebooks, without what only the site can show, and set t
 The student's lacks the solutions; in the place of each is a gap that says whose it is.
 """
 
+import ast
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..provenance import commit
 from ..validation import InputError
-from .execute import Book
+from .execute import Book, status
 from .launch import repository
 from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
 
@@ -62,6 +64,7 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
     for name in LEFT_OUT:
         chapters.pop(name, None)
     bibliography = Bibliography(book.source / "references.bib")
+    results = glued_results(book)
     folder = book.output / "_build" / "teach"
     shutil.rmtree(folder, ignore_errors=True)
     counts = {}
@@ -69,9 +72,10 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
         notebook = nbformat.read(book.source / f"{name}.ipynb", as_version=4)
         pieces = list(_pieces(name, notebook))
         for edition in EDITIONS:
-            writer = Writer(page, chapters, known, bibliography)
+            writer = Writer(page, chapters, known, bibliography, results)
             cells = list(_cells(pieces, writer, edition))
-            made = new_notebook(cells=[_about(book, page, edition), *cells], metadata=notebook.metadata)
+            first = _about(book, page, edition, quotes=bool(writer.quoted))
+            made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
             target = folder / edition
             target.mkdir(parents=True, exist_ok=True)
             nbformat.validate(made)
@@ -143,7 +147,7 @@ def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
                 exercise = block.options.get("label", "")
             if isinstance(block, Directive) and kind in ("solution", "solution-start"):
                 solution = block.argument
-            of = solution or (exercise if tagged else None)
+            of = solution or (exercise if tagged and not kind.startswith("exercise") else None)
             if parts and parts[-1].solution == of:
                 parts[-1].text += f"\n{text}"
             else:
@@ -153,6 +157,28 @@ def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
         yield from parts
     if solution is not None:
         raise InputError(f"{name}: the solution of {solution} has no solution-end.")
+
+
+def glued_results(book: Book) -> dict[tuple[str, str], Any]:
+    """Return the values that executed chapters have glued, by chapter and key.
+
+    A chapter that has changed since counts as not executed, and so does one in the profile ``smoke``.
+    """
+    results = {}
+    for row in status(book):
+        if row["state"] == "fresh" and "profile=smoke" not in row["parameters"].split():
+            notebook = nbformat.read(book.staging / f"{row['chapter']}.ipynb", as_version=4)
+            for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+                glued = output.get("metadata", {}).get("scrapbook")
+                if glued:
+                    text = output["data"].get(f"{glued['mime_prefix']}text/plain", "None")
+                    results[row["chapter"], glued["name"]] = _value(text)
+    return results
+
+
+def _value(text: str) -> Any:
+    """Read a number or a string as Python writes it."""
+    return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
 
 
 # ---- writing ----
@@ -176,10 +202,15 @@ def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[No
             if writer.page.chapter and text.startswith("# "):
                 text = f"# {writer.page.chapter}. {text.removeprefix('# ')}"
             if text:
-                tags = {"tags": ["solution"]} if piece.solution else {}
-                yield new_markdown_cell(text, metadata=tags)
+                before = sum(other.cell.id == piece.cell.id for other in pieces[:place])
+                yield new_markdown_cell(
+                    text,
+                    id=f"{piece.cell.id}-{before}" if before else piece.cell.id,
+                    metadata={"tags": ["solution"]} if piece.solution else {},
+                )
     if writer.cited:
-        yield new_markdown_cell(f"## References\n\n{writer.bibliography.listed(writer.cited)}")
+        references = writer.bibliography.listed(writer.cited)
+        yield new_markdown_cell(f"## References\n\n{references}", id="references")
 
 
 def _code(piece: Piece, writer: Writer) -> NotebookNode:
@@ -202,22 +233,21 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
 def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[NotebookNode]:
     """Yield what stands in a solution's place: room for text, and for code if the solution shows any."""
     whose = writer.exercise(label)
-    number, _, title = whose.partition(" ")[2].partition(" ")
-    whose = f"Exercise {number}, {title}" if title else f"Exercise {number}"
     yield new_markdown_cell(
         f"**{whose}:** *your answer goes here.*", id=f"{label}-answer", metadata={"tags": [GAP]}
     )
     shown = [p for p in solution if p.cell.cell_type == "code" and not p.tags & {"remove-input"}]
     if shown:
+        reminder = f"{whose}: your code goes here."
         # The tag lets "Run all" go on to what comes after the gap.
         yield new_code_cell(
-            f"raise NotImplementedError({f'{whose}: your code goes here.'!r})",
+            f"raise NotImplementedError({json.dumps(reminder, ensure_ascii=False)})",
             id=f"{label}-code",
             metadata={"tags": [GAP, "raises-exception"]},
         )
 
 
-def _about(book: Book, page: Page, edition: str) -> NotebookNode:
+def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:
     """Return the first cell: what the notebook is, where it is from, and what it needs."""
     title = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))["title"]
     version, _, changed = commit().partition("-")
@@ -228,10 +258,15 @@ def _about(book: Book, page: Page, edition: str) -> NotebookNode:
         address, where = f" of <{published.url}>", ""
         library = f"dfa_lib[book] @ git+{published.url}@{version}"
     follows = "a gap for your answer" if edition == "student" else "its solution"
-    made = f"Made by `make teach` from commit `{version}`{address}{', edited' * bool(changed)}."
+    edited = ", edited" if changed else ""
+    about = (
+        f"Each exercise is followed by {follows}. Made by `make teach` from commit "
+        f"`{version}`{address}{edited}."
+    )
+    if quotes:
+        about += " Results that it quotes from other chapters are those of the book itself."
     text = f"""\
-**{page.title}**, {edition} edition. From *{title}: an executable companion*. Each exercise is followed by
-{follows}. {made}
+**{page.title}**, {edition} edition. From *{title}: an executable companion*. {about}
 
 To run it, install the book's library, once{where}:
 
