@@ -21,6 +21,7 @@ HEADING = re.compile(r"^(?P<level>#{1,6})[ ]+(?P<title>.+?)[ ]*$")
 EQUATION_END = re.compile(r"^(?P<before>.*)\$\$[ ]*\((?P<label>[\w:.-]+)\)[ ]*$")
 # In a code cell a role stands in a string, whose braces are doubled where it is a formatted one.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
+IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
 WITH_TITLE = re.compile(r"^(?P<title>.*?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\((?P<path>[^()\s]+)\)")
@@ -266,7 +267,8 @@ class Writer:
 
     def code(self, source: str) -> str:
         """Return the source of a code cell, with the roles in its strings turned into plain Markdown."""
-        return ROLE.sub(self._role, source)
+        # What else is in braces before a backtick is a variable of a formatted string.
+        return ROLE.sub(lambda r: self._role(r) if IN_CODE.match(r["name"]) else r[0], source)
 
     def _directive(self, block: Directive) -> str:
         name, kind = block.name, block.name.removeprefix("prf:")
