@@ -13,7 +13,7 @@ from .publishing.execute import TIMEOUT, execute, find_book, results_folder, sta
 from .publishing.launch import repository, write_colab_cells
 from .publishing.site import build_site
 from .publishing.teach import teach
-from .publishing.verify import TOLERANCE, verify
+from .publishing.verify import TOLERANCE, certify, verify
 from .validation import InputError, choice, positive_number
 
 
@@ -48,11 +48,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for each chapter")
         _add_output(command)
         command.set_defaults(run=run)
-    text = "train some results again, picked at random, and compare"
-    command = commands.add_parser("verify", help=text, description=text)
+    text = "train some runs of each results file again, picked at random, and compare"
+    command = commands.add_parser(
+        "verify",
+        help=text,
+        description=f"{text}; where all agree, each file's record vouches for it with the code of today",
+    )
     command.add_argument("--profile", default="digits", help="whose results (default: digits)")
     command.add_argument("--results", help="folder of results (default: that of the profile)")
-    command.add_argument("--sample", type=int, default=3, help="how many runs (default: 3)")
+    command.add_argument("--sample", type=int, default=3, help="runs of each file (default: 3)")
     command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
     command.add_argument("--jobs", type=int, default=joblib.cpu_count(), help="processes")
     _add_output(command)
@@ -135,6 +139,9 @@ def _verify(options: argparse.Namespace) -> int:
         )
     wrong = sum(not row.agrees for row in rows)
     print(f"{len(rows) - wrong} of {len(rows)} runs agree within {TOLERANCE:g}.")
+    certified = certify(folder, rows)
+    if certified:
+        print(f"The records of {', '.join(certified)} say so.")
     return wrong
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
 from .progress import Progress, cost
-from .provenance import Session
+from .provenance import Session, take_over
 from .results import (
     COLUMNS,
     Results,
+    digest,
     read_histories,
     read_results,
     save,
@@ -150,7 +151,10 @@ def _take_over(
         if all(run in done for run in runs):
             break
         found = read_histories(Path(other))
-        done |= {run: found[run] for run in runs if run in found and run not in done}
+        taken = {run: found[run] for run in runs if run in found and run not in done}
+        if path is not None:
+            take_over(path, Path(other), map(digest, taken.values()))
+        done |= taken
     if path is not None and len(done) > before:
         save(path, done)
 
@@ -169,8 +173,8 @@ def _train_missing(
         for history in histories:
             done[history.run] = history
             if path is not None and session is not None:
+                session.count([digest(history)])
                 save(path, done)
-                session.count()
             progress.finished(history.run)
 
 

@@ -7,7 +7,9 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -35,6 +37,9 @@ PACKAGES = (
     "jupyter-book",
     "Sphinx",
 )
+
+
+NOT_HERE = "not on this machine"
 
 
 def versions() -> dict[str, str]:
@@ -80,11 +85,12 @@ def _checksum(sets: DigitSets) -> str:
     return sets.checksum()  # once for a process: every call that trains asks for it
 
 
-def _checksums_here(datasets: Sequence[str]) -> dict[str, str]:
+def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
+    """Return the checksums, or ``NOT_HERE`` for datasets that this machine cannot read."""
     try:
         return checksums(datasets)
     except InputError:  # a cluster's workers may have what this machine has not
-        return dict.fromkeys(datasets, "not on this machine")
+        return dict.fromkeys(datasets, NOT_HERE)
 
 
 # ---- the code ----
@@ -165,25 +171,93 @@ def record_path(results: Path) -> Path:
     return results.with_suffix(".json")
 
 
-def read_record(results: Path) -> list[dict[str, Any]]:
-    """Return what a results file was made with: an entry for each machine and state of the code.
+Entry = dict[str, Any]
 
-    Raises
-    ------
-    InputError
-        If the file is damaged. One that is missing has no entries.
+
+@dataclass
+class Record:
+    """What a results file was made with.
+
+    An entry's ``digests`` say which runs of the file it speaks of: see ``results.digests``. Entries that
+    were written before there were digests have none, and say how many runs they speak of.
     """
-    path = record_path(results)
-    if not path.exists():
-        return []
-    try:
-        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
-        return [dict(session) for session in sessions]
-    except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise InputError(
-            f"{path} is damaged: it does not say what {results.name} was made with; move it away, and "
-            f"what is trained from now on is recorded anew."
-        ) from problem
+
+    sessions: list[Entry] = field(default_factory=list)
+    """For each machine and state of the code that trained runs: which, when and how long."""
+    taken: list[Entry] = field(default_factory=list)
+    """The same, of runs that another experiment had trained."""
+    verified: list[Entry] = field(default_factory=list)
+    """For each time that runs were trained again and agreed: with what, and how many."""
+
+    @classmethod
+    def read(cls, results: Path) -> "Record":
+        """Return the record of a results file: an empty one, if there is none.
+
+        Raises
+        ------
+        InputError
+            If the record is damaged.
+        """
+        path = record_path(results)
+        if not path.exists():
+            return cls()
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            kinds = {f.name: [dict(entry) for entry in found.get(f.name, [])] for f in fields(cls)}
+            if not any(kinds.values()):
+                raise KeyError("sessions")
+            return cls(**kinds)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+            raise InputError(
+                f"{path} is damaged: it does not say what {results.name} was made with; move it away, "
+                f"and what is trained from now on is recorded anew."
+            ) from problem
+
+    def write(self, results: Path) -> None:
+        """Replace the record of a results file."""
+        text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
+        replace_text(record_path(results), text + "\n")
+
+
+def read_record(results: Path) -> list[Entry]:
+    """Return what runs were trained with into a results file: the ``sessions`` of its record."""
+    return Record.read(results).sessions
+
+
+def digests_of(entry: Entry) -> set[str]:
+    """Return the digests of the runs that an entry of a record speaks of."""
+    return set(entry.get("digests", "").split())
+
+
+def take_over(results: Path, other: Path, digests: Iterable[str]) -> None:
+    """Record that a results file takes runs from another, with what the other's record says of them."""
+    record, source, wanted = Record.read(results), Record.read(other), set(digests)
+
+    def about(entries: Sequence[Entry]) -> list[Entry]:
+        kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
+        of_file = {"seconds", "trained by"}  # not of these runs
+        return [
+            {name: value for name, value in entry.items() if name not in of_file}
+            | {"runs": len(common), "digests": " ".join(sorted(common))}
+            for entry in kept
+            if (common := digests_of(entry) & wanted)
+        ]
+
+    record.taken += about([*source.sessions, *source.taken])
+    record.verified += about(source.verified)
+    if record != Record():
+        record.write(results)
+
+
+def made_with(datasets: Sequence[str]) -> Entry:
+    """Return what is computed with here and now, as it stands in a record."""
+    return {
+        "commit": commit(),
+        "library": fingerprint(),
+        "versions": versions(),
+        "machine": machine(),
+        "data": checksums_here(datasets),
+    }
 
 
 class Session:
@@ -200,33 +274,33 @@ class Session:
     """
 
     def __init__(self, results: Path, runs: Sequence[Run], how: str) -> None:
-        self._path = record_path(results)
-        self._entries = read_record(results)
+        self._results = results
+        self._record = Record.read(results)
         self._start = time.monotonic()
-        now = _now()
-        made_with = {
-            "commit": commit(),
-            "library": fingerprint(),
-            "versions": versions(),
-            "machine": machine(),
-            "data": _checksums_here(sorted({run.dataset for run in runs})),
-            "trained by": how,
-        }
-        last = self._entries.pop() if self._entries else {}
-        if made_with == {name: last.get(name) for name in made_with}:
+        entry = made_with(sorted({run.dataset for run in runs})) | {"trained by": how}
+        last = self._record.sessions[-1] if self._record.sessions else {}
+        if "digests" in last and entry == {name: last.get(name) for name in entry}:
             self._entry = last
         else:
-            self._entries += [last] if last else []
-            self._entry = {"started": now, "finished": now, "runs": 0, "seconds": 0.0} | made_with
+            now = _now()
+            counts = {"started": now, "finished": now, "runs": 0, "seconds": 0.0}
+            self._entry = counts | entry | {"digests": ""}
+            self._record.sessions.append(self._entry)
         self._before = float(self._entry["seconds"])
 
-    def count(self) -> None:
-        """Count a run that has been saved."""
-        self._entry["runs"] += 1
+    def count(self, digests: Iterable[str], runs: int = 1) -> None:
+        """Count runs that are about to be saved.
+
+        The record is written before the results: a kill between the two leaves a run in the record that
+        is trained once more, and never one in the results that no record knows.
+        """
+        self._entry["runs"] += runs
         self._entry["finished"] = _now()
         self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 1)
-        text = json.dumps({"sessions": [*self._entries, self._entry]}, indent=1, ensure_ascii=False)
-        replace_text(self._path, text + "\n")
+        self._entry["digests"] = " ".join(sorted(digests_of(self._entry) | set(digests)))
+        # Where the record cannot be written, the results cannot either; whoever saves those says so.
+        with suppress(OSError):
+            self._record.write(self._results)
 
 
 def _now() -> str:

@@ -26,7 +26,9 @@ from torch import Tensor
 
 from .data.images import take
 from .networks import ACTIVATIONS, Parameters
-from .tables import damaged, read_table, write_table
+from .provenance import Session
+from .results import digests
+from .tables import as_csv, damaged, read_table, write_table
 from .training import DIGIT_SETS, Run, initial_parameters, train
 from .validation import InputError, choice, whole_number
 
@@ -244,11 +246,12 @@ def probe_table(
         raise damaged(path)
     missing = [seed for seed in wanted if seed not in found]
     if missing:
+        session, before = _session(path, runs, jobs), len(_first_layers)
         rows = _probe(runs, missing, jobs)
         new = pd.DataFrame([{"experiment": experiment} | row for row in rows], columns=[*PROBE_COLUMNS])
         table = pd.concat([table, new]) if len(table) else new
         table = table.sort_values("seed", kind="stable", ignore_index=True)
-        write_table(path, table)
+        _write(path, table, new, session, trained=len(_first_layers) - before)
     return table[table["seed"].isin(wanted)].reset_index(drop=True)
 
 
@@ -270,6 +273,7 @@ def embedding_table(
     names = weights_names(runs)
     table = _read(path, EMBEDDING_COLUMNS, experiment)
     if table.empty:
+        session, before = _session(path, runs, jobs), len(_first_layers)
         test = take(DIGIT_SETS[runs[0].dataset]().test, 0, EMBEDDED_DIGITS)
         features = _representations(runs, 0, [test.images], jobs)
         maps = Parallel(n_jobs=whole_number("jobs", jobs))(
@@ -285,7 +289,7 @@ def embedding_table(
             ],
             ignore_index=True,
         )
-        write_table(path, table)
+        _write(path, table, table, session, trained=len(_first_layers) - before)
     digits = [table["digit"][table["weights"] == name].tolist() for name in names]
     same = all(each == digits[0] for each in digits) and len(table) == len(names) * len(digits[0])
     if not (same and table["digit"].between(0, 9).all()):
@@ -395,3 +399,17 @@ def _read(path: Path | None, columns: dict[str, Any], experiment: str) -> pd.Dat
             f"name another file, or move this one away."
         )
     return table
+
+
+def _session(path: Path | None, runs: Sequence[Run], jobs: int) -> Session | None:
+    return None if path is None else Session(path, runs, f"jobs={jobs}")
+
+
+def _write(
+    path: Path | None, table: pd.DataFrame, new: pd.DataFrame, session: Session | None, trained: int
+) -> None:
+    """Save a table, and record its new rows and how many runs were trained for them."""
+    if path is not None and session is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        session.count(digests(as_csv(new)), trained)
+        write_table(path, table)

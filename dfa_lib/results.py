@@ -6,6 +6,7 @@ registered has its name followed by ``@`` and a digest of its code.
 """
 
 import csv
+import hashlib
 import io
 import math
 import os
@@ -158,6 +159,30 @@ def _as_csv(results: Results) -> str:
         for row in _rows(history):
             writer.writerow({name: _text(name, value) for name, value in row.items()})
     return file.getvalue()
+
+
+def digest(history: History) -> str:
+    """Return the digest that ``digests`` gives to a run once it is saved."""
+    return next(iter(digests(_as_csv({history.run: history}))))
+
+
+def digests(text: str) -> dict[str, dict[str, str]]:
+    """Return a digest of the rows of each run in the text of a CSV, and the fields that it has there.
+
+    In a table of another kind, rows that agree in the fields of ``Run`` that it has, the seed for
+    example, count as those of a run.
+    """
+    lines = text.splitlines()
+    header = lines[0].split(",") if lines else []
+    runs: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for line in lines[1:]:
+        row = zip(header, line.split(","), strict=False)  # whether it is damaged, others say
+        run = tuple((name, value) for name, value in row if name in FIELDS)
+        runs.setdefault(run, lines[:1]).append(line)
+    return {
+        hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]: dict(run)
+        for run, rows in runs.items()
+    }
 
 
 def _rescue(path: Path, text: str, runs: int) -> str:

@@ -52,4 +52,9 @@ def write_table(path: Path | None, table: pd.DataFrame) -> None:
     """Save a table; do nothing where there is no path."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, table.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+        replace_text(path, as_csv(table))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Return what ``write_table`` writes."""
+    return table.to_csv(index=False, na_rep="nan", lineterminator="\n")

@@ -7,6 +7,7 @@ the values that a person passes into a cell of its own below it. The next cell c
 
 import ast
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -186,11 +187,14 @@ def _assigned(source: str) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:
+def show_figure(
+    figure: Figure, *, name: str, caption: str, alt: str, results: Sequence[str] = ()
+) -> None:
     """Show a figure with its caption.
 
     In Jupyter the caption stands below the figure. On the site, ``dfa-book`` makes a numbered figure of
-    the two, which other pages can refer to by ``name``.
+    the two, which other pages can refer to by ``name``, and tells below it what ``results`` were made
+    with.
 
     Parameters
     ----------
@@ -200,11 +204,15 @@ def show_figure(figure: Figure, *, name: str, caption: str, alt: str) -> None:
         MyST Markdown that can be understood without the text around it.
     alt
         What is seen, for those who cannot see it.
+    results
+        The experiments that the figure is drawn from, as ``Settings.csv`` names them, those that its
+        learning rates were chosen by among them: ``("sgd", "tuning")``. None, if nothing was trained.
     """
     svg = StringIO()
     with mpl.rc_context({"svg.hashsalt": "dfa"}):  # the same figure is the same file
         figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
-    about = {"name": name, "caption": caption, "alt": alt}
+    drawn_from = [results] if isinstance(results, str) else list(results)
+    about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
     display(
         {"image/svg+xml": svg.getvalue(), "text/plain": alt}, raw=True, metadata={"dfa_figure": about}
     )

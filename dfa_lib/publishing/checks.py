@@ -1,7 +1,15 @@
-"""The gates: what must be true of an executed chapter before it is published."""
+"""The gates: what must be true of a chapter, and of an executed chapter, before it is published."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 Cell = dict[str, Any]
 Notebook = dict[str, Any]
@@ -9,6 +17,36 @@ Notebook = dict[str, Any]
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 # Shorter alternative texts than this name a figure; they do not say what is seen.
 SHORTEST_ALT = 40
+# Those of _config.yml.
+EXTENSIONS = (
+    *("amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "linkify", "substitution"),
+)
+# Directives whose content is no prose, and those whose first line is none.
+NO_PROSE = {
+    *("bibliography", "code", "code-block", "code-cell", "eval-rst", "image", "include"),
+    *("literalinclude", "math", "mermaid", "raw", "tableofcontents", "toctree"),
+}
+NO_TITLE = {"figure", "list-table"}
+
+_DECIMAL = r"(?<![\w.])(?<!\d,)(?:\d[\d,]*)?\.\d+(?:[eE][-+−]?\d+)?(?!\d|\.\d)"
+_POWER_OF_TEN = r"(?<![\w.])\d+[eE][-+−]?\d+(?!\w)"
+_PERCENTAGE = r"\d[\d.,]*\s*(?:%|per\s?cent\b|percentage\b)"
+RESULT = re.compile(f"{_PERCENTAGE}|{_DECIMAL}|{_POWER_OF_TEN}")
+# Numbers that look like results and are none: the level of intervals, places in a text, versions.
+_PLACES = (
+    r"figures?|figs?\.|sections?|sec\.|chapters?|tables?|equations?|eqs?\.|exercises?|theorems?|lemmas?|"
+    r"propositions?|definitions?|algorithms?|appendix|appendices|parts?|§"
+)
+_VERSIONED = (
+    r"versions?|python|torch|pytorch|torchvision|numpy|scipy|pandas|matplotlib|scikit-learn|papermill|"
+    r"sphinx|jupyter book|mathjax|cuda|cc by"
+)
+NO_RESULT = re.compile(
+    rf"(?<!\d)95\s*%|(?<!\w)(?:{_PLACES}|{_VERSIONED})\s*\(?\d+(?:\.\d+)*\)?"
+    r"(?:(?:\s+and|\s+or|\s+to|\s*[–-])\s*\(?\d+(?:\.\d+)+\)?)*"
+    r"|arxiv[:\s]*\d{4}\.\d{4,5}|\b10\.\d{4,}/\S+",
+    re.IGNORECASE,
+)
 
 
 def problems(notebook: Notebook) -> list[str]:
@@ -66,9 +104,108 @@ def _figure_problems(notebook: Notebook) -> Iterator[str]:
 
 def _code_cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
     """Yield the code cells that have code, with their number in the chapter as it is stored, from 1."""
+    for number, cell in _cells(notebook):
+        if cell["cell_type"] == "code" and cell["source"].strip():
+            yield number, cell
+
+
+def _cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
     number = 0
     for cell in notebook["cells"]:
         if not ADDED_BY_PAPERMILL.intersection(cell["metadata"].get("tags", [])):
             number += 1
-        if cell["cell_type"] == "code" and cell["source"].strip():
-            yield number, cell
+        yield number, cell
+
+
+# ---- results typed by hand ----
+
+
+def typed_results(notebook: Notebook) -> list[str]:
+    """Return where a chapter's prose has a number that looks like a result, a sentence each."""
+    return [
+        f"cell {number}: {problem}"
+        for number, cell in _cells(notebook)
+        if cell["cell_type"] == "markdown"
+        for problem in text_problems(cell["source"])
+    ]
+
+
+def text_problems(text: str) -> list[str]:
+    """Return the numbers in MyST Markdown that look like results, a sentence each.
+
+    These are decimal numbers and percentages in prose: not in mathematics, code, roles, the targets of
+    links or the options of directives. A paragraph, list item or row of a table that cites a source may
+    have them.
+    """
+    return [
+        f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, cite "
+        f"where it is from in the same paragraph, or write it as mathematics or code if it is no result."
+        for prose, cites in _passages(_parser().parse(text, {}))
+        if not cites
+        for found in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
+    ]
+
+
+def _around(prose: str, start: int, end: int) -> str:
+    return " ".join(prose[max(start - 30, 0) : end + 20].split())
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return create_md_parser(MdParserConfig(enable_extensions=set(EXTENSIONS)), RendererHTML)
+
+
+def _passages(tokens: Iterable[Token]) -> Iterator[tuple[str, bool]]:
+    """Yield the prose of each paragraph, list item and row of a table, and whether it cites a source."""
+    open_passages: list[list[tuple[str, bool]]] = []
+    heading = False
+    for token in tokens:
+        heading = token.type == "heading_open" or (heading and token.type == "inline")
+        if token.type in ("list_item_open", "tr_open"):
+            open_passages.append([])
+        elif token.type in ("list_item_close", "tr_close"):
+            yield _joined(open_passages.pop())
+        elif token.type == "inline":
+            prose, cites = _prose(token.children or [])
+            if heading:
+                prose = re.sub(r"^(?:\w+ )?\d+(?:\.\d+)*\.?\s", "", prose)
+            if open_passages:
+                open_passages[-1].append((prose, cites))
+            else:
+                yield prose, cites
+        elif token.type == "html_block":
+            yield re.sub(r"<!--.*?-->|<[^>]*>", " ", token.content, flags=re.DOTALL), False
+        elif token.type in ("fence", "colon_fence"):
+            yield from _directive(token)
+
+
+def _joined(parts: list[tuple[str, bool]]) -> tuple[str, bool]:
+    return "\n".join(prose for prose, _ in parts), any(cites for _, cites in parts)
+
+
+def _directive(token: Token) -> Iterator[tuple[str, bool]]:
+    found = re.match(r"\{([\w:+-]+)\}\s*(.*)", token.info)
+    if found is None or found[1] in NO_PROSE:
+        return
+    if found[1] not in NO_TITLE:
+        yield from _passages(_parser().parse(found[2], {}))
+    content = re.sub(r"\A\s*---\n(?:.*\n)*?---\n|\A(?:\s*:[\w-]+:.*\n?)+", "", token.content)
+    yield from _passages(_parser().parse(content, {}))
+
+
+def _prose(children: Iterable[Token]) -> tuple[str, bool]:
+    """Return the words of a piece of text, with a mark for what is none, and whether it cites."""
+    words, cites, inside_address = [], False, False
+    for child in children:
+        if child.type in ("link_open", "link_close") and child.info == "auto":
+            inside_address = child.type == "link_open"
+        elif child.type in ("text", "image") and not inside_address:
+            words.append(re.sub(r"\{[^{}]*\}", " ", child.content))
+        elif child.type in ("softbreak", "hardbreak"):
+            words.append("\n")
+        elif child.type == "myst_role":
+            cites |= child.meta["name"].startswith("cite")
+            words.append("…")
+        elif child.type in ("code_inline", "math_inline"):
+            words.append("…")
+    return "".join(words), cites

@@ -17,10 +17,10 @@ from typing import Any
 import nbformat
 
 from ..data.mnist import data_folder
-from ..provenance import read_record
+from ..provenance import commit, read_record
 from ..validation import InputError, choice
 from .chapter import check_parameters
-from .checks import problems
+from .checks import problems, typed_results
 
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
@@ -170,6 +170,9 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
     last cell. The kernel's folder is the chapter's, so a relative path would lead elsewhere there.
     """
     source = book.source / f"{name}.ipynb"
+    typed = typed_results(nbformat.read(source, as_version=4))
+    if typed:  # said before hours of training, not after
+        return [f"{source.name}, {sentence}" for sentence in typed]
     with tempfile.TemporaryDirectory(prefix="dfa-book-") as folder:
         target = Path(folder) / source.name
         command = [sys.executable, "-m", "papermill", str(source), str(target)]
@@ -196,6 +199,7 @@ def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout:
         if not trouble:
             _prepare(notebook)
             notebook.metadata["dfa_source"] = _checksum(source)
+            notebook.metadata["dfa_commit"] = commit()
             staged = book.staging / f".{source.name}"
             nbformat.write(notebook, staged)
             staged.replace(book.staging / source.name)

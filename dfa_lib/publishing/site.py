@@ -7,17 +7,21 @@ import sys
 from pathlib import Path
 
 from ..validation import InputError
+from .checks import text_problems
 from .execute import Book
+from .figures import add_folds, figures, stale_results, write_list
 from .launch import launch_config
 
 
 def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
+    Nothing is built where a page has a result typed by hand, or a figure is drawn from stale results.
+
     Returns
     -------
     int
-        Jupyter Book's exit status: 0 where all went well.
+        0 where all went well; Jupyter Book's exit status, or how many sentences said what is wrong.
 
     Raises
     ------
@@ -40,6 +44,15 @@ def build_site(book: Book) -> int:
     with (book.staging / "_config.yml").open("a", encoding="utf-8") as config:
         for name, value in launch_config(book).items():
             config.write(f"\n{name}: {json.dumps(value)}\n")  # JSON is YAML
+    shown = figures(book)
+    pages = {path.name: path.read_text(encoding="utf-8") for path in sorted(book.source.glob("*.md"))}
+    wrong = [f"{name}, {said}" for name, text in pages.items() for said in text_problems(text)]
+    wrong += stale_results(shown)
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr, flush=True)
+        return len(wrong)
+    add_folds(book, shown)
+    write_list(book, shown)
     # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(book.staging)]

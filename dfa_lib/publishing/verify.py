@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from ..experiments import run_histories
-from ..results import COLUMNS, read_histories
+from ..provenance import Record, made_with
+from ..results import COLUMNS, digest, digests, read_histories, sole_writer
 from ..training import History, Run
 from ..validation import InputError, whole_number
+from .freshness import unaccounted
 
 # Another processor rounds differently, and over thousands of steps a run drifts; the same one does not.
 TOLERANCE = 0.02
@@ -22,6 +25,7 @@ class Comparison(NamedTuple):
     stored: float  # test accuracy of the last epoch
     again: float
     same_bits: bool  # of every metric in every epoch
+    digest: str  # of the stored run
 
     @property
     def agrees(self) -> bool:
@@ -31,12 +35,14 @@ class Comparison(NamedTuple):
 
 
 def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[Comparison]:
-    """Train runs again that are picked at random from all results files of a folder.
+    """Train runs again that are picked at random from each results file of a folder.
+
+    Runs that a file's record does not know are picked first.
 
     Parameters
     ----------
     sample
-        How many; all, if there are not as many.
+        How many of each file; all, if there are not as many.
     jobs
         As for ``run_all``.
     seed
@@ -47,25 +53,68 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     InputError
         If the folder has no results, or ``sample`` or ``jobs`` is not accepted.
     """
-    sample = whole_number("sample", sample)
-    stored = [
-        (path.name, history)
-        for path in results_files(folder)
-        for history in read_histories(path).values()
-    ]
-    if not stored:
+    sample, chance = whole_number("sample", sample), random.Random(seed)
+    picked: list[tuple[str, History]] = []
+    for path in results_files(folder):
+        stored, unknown = list(read_histories(path).values()), unaccounted(path)
+        chance.shuffle(stored)
+        stored.sort(key=lambda history: digest(history) not in unknown)
+        picked += [(path.name, history) for history in stored[:sample]]
+    if not picked:
         raise InputError(f"there are no results in {folder}: train some first.")
-    picked = random.Random(seed).sample(stored, min(sample, len(stored)))
     again = run_histories([history.run for _, history in picked], jobs=jobs)
     return [_compare(name, history, again[history.run]) for name, history in picked]
 
 
+def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
+    """Write into the records of results files that runs of theirs were trained again and agreed.
+
+    That speaks for all runs of a file that its record knows, and for those that were trained again.
+
+    Returns
+    -------
+    list of str
+        The files whose records now say so: all that were sampled, or none if any run did not agree.
+
+    Raises
+    ------
+    InputError
+        If another process is writing a file.
+    """
+    if not all(row.agrees for row in comparisons):
+        return []
+    names = sorted({row.file for row in comparisons})
+    for name in names:
+        path, rows = folder / name, [row for row in comparisons if row.file == name]
+        with sole_writer(path):
+            record, trained_again = Record.read(path), {row.digest for row in rows}
+            stored = digests(path.read_text(encoding="utf-8"))
+            vouched_for = stored.keys() - (unaccounted(path) - trained_again)
+            datasets = sorted({fields["dataset"] for fields in stored.values()})
+            bits = sum(row.same_bits for row in rows)
+            record.verified = [
+                {
+                    "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "sample": len(rows),
+                    "agreement": f"{bits} to the same bits, the others within {TOLERANCE:g}"
+                    if bits < len(rows)
+                    else "to the same bits",
+                    **made_with(datasets),
+                    "runs": len(vouched_for),
+                    "digests": " ".join(sorted(vouched_for)),
+                }
+            ]
+            record.write(path)
+    return names
+
+
 def results_files(folder: Path) -> Sequence[Path]:
     """Return the results files of a folder, by name; other tables in it are left out."""
-    return [path for path in sorted(folder.glob("*.csv")) if _has_results(path)]
+    return [path for path in sorted(folder.glob("*.csv")) if is_results(path)]
 
 
-def _has_results(path: Path) -> bool:
+def is_results(path: Path) -> bool:
+    """Whether a CSV holds runs, and not a table of another kind."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return set(COLUMNS) <= set(file.readline().strip().split(","))
 
@@ -77,4 +126,5 @@ def _compare(name: str, stored: History, again: History) -> Comparison:
         stored.test_accuracy[-1],
         again.test_accuracy[-1],
         str(stored) == str(again),  # as text, because nan is not equal to itself
+        digest(stored),
     )

@@ -1,0 +1,305 @@
+"""What stands below each figure of the site, and in the list of all figures: what it was made with."""
+
+import hashlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from ..provenance import Entry, digests_of, record_path
+from ..results import digests
+from .chapter import PARAMETERS, check_parameters
+from .execute import Book
+from .freshness import entries_of, staleness
+from .verify import is_results
+
+LIST = "figures.md"
+PLACE = "% The list of figures stands here."
+# Copies of results files, in the staging folder.
+DOWNLOADS = "results"
+NOT_OF_THE_NUMBERS = ("jobs", "results")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of an executed chapter."""
+
+    chapter: str
+    notebook: nbformat.NotebookNode
+    place: int  # its cell
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its label."""
+        return str(self.about["name"])
+
+    @property
+    def title(self) -> str:
+        """The first sentence of its caption, up to a semicolon."""
+        return re.split(r"[.;] ", self.about["caption"].strip(), maxsplit=1)[0].rstrip(".")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that the chapter was given and that are not the defaults."""
+        given = self.notebook.metadata["papermill"]["parameters"]
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in NOT_OF_THE_NUMBERS and value != PARAMETERS[name]
+        }
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The results files that it is drawn from."""
+        folder = Path(self.notebook.metadata["papermill"]["parameters"].get("results", ""))
+        return [folder / f"{experiment}.csv" for experiment in self.about.get("results", [])]
+
+    @property
+    def drawn(self) -> str:
+        """The day on which it was drawn."""
+        return _day(self.notebook.metadata["papermill"]["start_time"])
+
+
+def figures(book: Book) -> list[Shown]:
+    """Return the figures of all executed chapters, in the order of the book."""
+    found = []
+    for chapter in book.chapters():
+        notebook = nbformat.read(book.staging / f"{chapter}.ipynb", as_version=4)
+        found += [
+            Shown(chapter, notebook, place, output.metadata["dfa_figure"])
+            for place, cell in enumerate(notebook.cells)
+            for output in cell.get("outputs", [])
+            if "dfa_figure" in output.get("metadata", {})
+        ]
+    return found
+
+
+def stale_results(shown: Sequence[Shown]) -> list[str]:
+    """Say which results that figures are drawn from are not fresh, and what to do: a sentence each."""
+    drawn: dict[Path, list[Shown]] = {}
+    for figure in shown:
+        for path in figure.files:
+            drawn.setdefault(path, []).append(figure)
+    sentences = []
+    for path, theirs in drawn.items():
+        reason = staleness(path)
+        if reason is not None:
+            names = " and ".join(figure.name for figure in theirs)
+            sentences.append(f"stale results: {path}, drawn in {names}, {reason}; {_remedy(path)}.")
+    return sentences
+
+
+def _remedy(path: Path) -> str:
+    if not path.exists():
+        return "execute the chapter again"
+    again = "delete it and build again to compute it anew"
+    if not is_results(path):
+        return again
+    return (
+        f"run dfa-book verify --results {path.parent}, which trains some of its runs again and vouches "
+        f"for it if they agree, or {again}"
+    )
+
+
+# ---- the fold below a figure ----
+
+
+def add_folds(book: Book, shown: Sequence[Shown]) -> None:
+    """Put a fold below each figure of the staged chapters, and copies of the results beside them."""
+    shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
+    for chapter in dict.fromkeys(figure.chapter for figure in shown):
+        theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
+        notebook = next(iter(theirs.values())).notebook
+        cells = []
+        for place, cell in enumerate(notebook.cells):
+            if "dfa_fold" in cell.metadata:  # of an earlier build
+                continue
+            cells.append(cell)
+            if place in theirs:
+                text = _fold(book, theirs[place])
+                fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
+                fold["id"] = f"fold-{theirs[place].name}"[:64]
+                cells.append(fold)
+        notebook.cells = cells
+        nbformat.write(notebook, book.staging / f"{chapter}.ipynb")
+
+
+def _fold(book: Book, figure: Shown) -> str:
+    """Return the fold below a figure, as MyST: all of it is read from the records and the notebook."""
+    rows: list[tuple[str, list[str]]] = [("Chapter", [_chapter(figure)])]
+    if figure.files:
+        entries = [entry for path in figure.files for entry in _speaking(path)]
+        rows += [
+            ("Results", [_results(path, _download(book, path)) for path in figure.files]),
+            ("Data", _data(figure.files, entries)),
+            ("Trained with", _trained(entries)),
+            ("Freshness", [_freshness(figure)]),
+        ]
+    else:
+        rows.append(("Results", ["none: nothing was trained for this figure"]))
+    given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
+    line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
+    rows.append(("Draw it again", [f"```bash\n  {line}\n  ```"]))
+    terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
+    return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
+
+
+def _chapter(figure: Shown) -> str:
+    values: dict[str, Any] = {}
+    for cell in figure.notebook.cells:
+        if {"parameters", "injected-parameters"}.intersection(cell.metadata.get("tags", [])):
+            exec(cell.source, values)  # what the chapter itself was executed with
+    settings = check_parameters({name: values.get(name, PARAMETERS[name]) for name in PARAMETERS})
+    metadata = figure.notebook.metadata
+    seconds = metadata["papermill"]["duration"]
+    return (
+        f"profile {settings.profile}, {_number(settings.seeds, 'seed')}, "
+        f"{_number(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
+        f"{seconds:,.0f} s, at commit `{metadata.get('dfa_commit', 'unknown')}`"
+    )
+
+
+def _results(path: Path, copy: str) -> str:
+    runs = digests(path.read_text(encoding="utf-8")).values()
+    seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "")})
+    record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
+    count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
+    spans = f"{', ' if count else ': '}{_spans(seeds)}" if seeds else ""
+    return f"{{download}}`{path.name} <{copy}.csv>`{record}{count}{spans}"
+
+
+def _download(book: Book, path: Path) -> str:
+    """Copy a results file and its record into the staging folder; return where, without the ending."""
+    folder = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    target = book.staging / DOWNLOADS / folder / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    if record_path(path).exists():
+        shutil.copyfile(record_path(path), record_path(target))
+    return f"/{DOWNLOADS}/{folder}/{path.stem}"
+
+
+def _data(files: Sequence[Path], entries: Sequence[Entry]) -> list[str]:
+    sums = dict.fromkeys(
+        f"{name}, checksum `{value}`" for entry in entries for name, value in entry["data"].items()
+    )
+    runs = [run for path in files for run in digests(path.read_text(encoding="utf-8")).values()]
+    if any(run.get("dataset") == "clusters" for run in runs):
+        sums["clusters, which each run draws from its seed"] = None
+    return list(sums)
+
+
+def _trained(entries: Sequence[Entry]) -> list[str]:
+    """Say what runs were trained with, once for each machine and state of the code."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if "sample" not in entry:  # a verification has trained nothing
+            groups.setdefault(_made_with(entry), []).append(entry)
+    texts = []
+    for made_with, theirs in groups.items():
+        own = [entry for entry in theirs if "taken from" not in entry]
+        days = sorted({_day(entry[end]) for entry in theirs for end in ("started", "finished")})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        counts = []
+        if own:
+            runs, seconds = (sum(entry[name] for entry in own) for name in ("runs", "seconds"))
+            counts.append(f"{_number(runs, 'run')} in {seconds:,.0f} s")
+        for source in dict.fromkeys(e["taken from"] for e in theirs if "taken from" in e):
+            runs = sum(entry["runs"] for entry in theirs if entry.get("taken from") == source)
+            counts.append(f"{_number(runs, 'run')} taken from {source}")
+        texts.append(f"{made_with}: {', '.join(counts)}, {when}")
+    return texts or ["no record says what"]
+
+
+def _made_with(entry: Entry) -> str:
+    machine, versions = entry["machine"], entry["versions"]
+    gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
+    return (
+        f"commit `{entry['commit']}`, numerical code `{_code(entry)}`, torch {versions['torch']}, "
+        f"Python {versions['Python']}; {machine['processor']}, {machine['cores in use']} cores, "
+        f"{machine['instructions']}, {gpu}, {machine['system']}"
+    )
+
+
+def _freshness(figure: Shown) -> str:
+    verified = [e for path in figure.files for e in _speaking(path) if "sample" in e]
+    texts = ["the numerical code, torch and the data are those of this build"]
+    for entry in verified:
+        texts.append(
+            f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical "
+            f"code `{_code(entry)}` on {entry['machine']['processor']}, agreed {entry['agreement']}"
+        )
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _speaking(path: Path) -> list[Entry]:
+    """Return the entries that speak of runs that are in a results file."""
+    present = digests(path.read_text(encoding="utf-8")).keys()
+    return [e for e in entries_of(path) if "digests" not in e or digests_of(e) & present]
+
+
+# ---- the list of all figures ----
+
+
+def write_list(book: Book, shown: Sequence[Shown]) -> None:
+    """Write the list of figures into its page, if the book has one."""
+    page = book.staging / LIST
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(PLACE, _table(shown)), encoding="utf-8")
+
+
+def _table(shown: Sequence[Shown]) -> str:
+    rows = [
+        "| Figure | What it shows | Drawn from | Computed | Numerical code | State |",
+        "|---" * 6 + "|",
+    ]
+    for figure in shown:
+        entries = [entry for path in figure.files for entry in _speaking(path)]
+        trained = [entry for entry in entries if "sample" not in entry]
+        verified = sorted(_day(entry["date"]) for entry in entries if "sample" in entry)
+        cells = [
+            f"{{numref}}`{figure.name}`",
+            figure.title.replace("|", r"\|"),
+            ", ".join(path.stem for path in figure.files) or "nothing trained",
+            max((_day(entry["finished"]) for entry in trained), default=figure.drawn),
+            ", ".join(dict.fromkeys(f"`{_code(entry)}`" for entry in trained)),
+            f"verified {verified[-1]}" if verified else "fresh",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+# ---- in words ----
+
+
+def _code(entry: Entry) -> str:
+    return str(entry["library"].split()[1])
+
+
+def _day(when: str) -> str:
+    return datetime.fromisoformat(when).date().isoformat()
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _spans(seeds: Iterable[int]) -> str:
+    """Say which seeds, ``seeds 0 to 4, 1000``."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
+        else:
+            spans.append([seed])
+    texts = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans]
+    return f"seed{'' if texts[0].isdigit() and len(texts) == 1 else 's'} {', '.join(texts)}"
