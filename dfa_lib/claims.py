@@ -61,7 +61,7 @@ class Evidence:
     def probes(self) -> pd.DataFrame:
         """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
         path = self._path("probes")
-        return pd.read_csv(path, dtype=PROBE_COLUMNS, float_precision="round_trip")
+        return pd.read_csv(path, dtype=PROBE_COLUMNS)
 
     def runs(self, experiment: str, **fields: object) -> pd.DataFrame:
         """Return the rows of the runs with these fields; ``NotComputed`` if there are none."""

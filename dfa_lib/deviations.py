@@ -483,7 +483,7 @@ def _kept(results: Results, scale: Scale, name: str, make: Callable[[], pd.DataF
     path = None if results is None else Path(results)
     if path is not None and path.exists():
         try:
-            table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), float_precision="round_trip")
+            table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype=str).apply(_numbers)
             same = set(table["experiment"]) == {experiment}
         except (KeyError, ValueError) as problem:
             raise InputError(
@@ -498,3 +498,13 @@ def _kept(results: Results, scale: Scale, name: str, make: Callable[[], pd.DataF
         text = table.assign(experiment=experiment).to_csv(index=False, lineterminator="\n")
         replace_text(path, text)
     return table
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, if that is what it has; read by Python, to the last digit."""
+    for kind in (int, float):
+        try:
+            return column.astype(kind)
+        except ValueError:
+            continue
+    return column

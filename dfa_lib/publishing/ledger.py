@@ -219,7 +219,7 @@ def rates_apart(evidence: Evidence) -> Interval:
     if len(rates) < len(FEEDBACK_NAMES):
         raise NotComputed("random_matrices")
     steps = round(3 * float(np.log10(rates.max() / rates.min())))
-    return Interval(steps, steps - 2, steps + 2, len(rates))
+    return Interval(float(steps), steps - 2.0, steps + 2.0, len(rates))
 
 
 # ---- numbers from the tuning ----
@@ -310,7 +310,7 @@ def rise(experiment: str, method: str, varied: str) -> Measure:
         def error_at(value: int) -> pd.Series:
             return 1 - last[last[varied] == value].set_index("seed")["test_accuracy"]
 
-        return paired(error_at(last[varied].max()), error_at(last[varied].min()))
+        return paired(error_at(int(last[varied].max())), error_at(int(last[varied].min())))
 
     return measure
 
@@ -472,7 +472,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda o, name: Part(
                 f"test accuracy of {name} minus that of the best lazy method, k = 1",
                 difference(network(1, o), best_lazy(1)),
-                above=0,
+                above=0.0,
                 below=0.1,
             ),
         ),
@@ -520,7 +520,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "test accuracy of DFA minus that of the best lazy method, k = 3",
                 difference(final("sgd", k=3, method="dfa"), best_lazy(3)),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -533,7 +533,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "test accuracy of BP minus that of DFA, k = 3",
                 difference(final("sgd", k=3, method="bp"), final("sgd", k=3, method="dfa")),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -585,7 +585,7 @@ CLAIMS: tuple[Claim, ...] = (
                     _aligned("weight_alignment", "sgd", to_last),
                     _aligned("weight_alignment", "sgd", first),
                 ),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -612,7 +612,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "epoch at which alignment is half way to its last value, minus that at which "
                 "accuracy is",
                 alignment_before_accuracy,
-                below=0,
+                below=0.0,
                 form="+.1f",
             ),
         ),
@@ -640,13 +640,13 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "cosine of DFA's and BP's update of W₁ after the first epoch",
                 mean(_aligned("gradient_alignment", "sgd", first)),
-                above=0,
+                above=0.0,
                 below=0.99,
             ),
             Part(
                 "cosine of DFA's and BP's update of W₁ after the last epoch",
                 mean(_aligned("gradient_alignment", "sgd", to_last)),
-                above=0,
+                above=0.0,
                 below=0.99,
             ),
         ),
@@ -680,7 +680,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "steps of the grid of rates, 1, 2, 5, 10, …, from the smallest of the four tuned rates "
                 "to the largest",
                 rates_apart,
-                above=2,
+                above=2.0,
                 form=".0f",
                 repeats="matrices",
                 interval="give or take a step at either end",
@@ -698,7 +698,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda kind, name: Part(
                 f"test accuracy with B {name} minus that with B {FEEDBACK_NAMES['standard_uniform']}",
                 difference(_matrix(kind), _matrix("standard_uniform")),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -731,7 +731,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda kind, name: Part(
                 f"test accuracy of BP minus that of DFA with B {name}, k = 3",
                 difference(final("sgd", k=3, method="bp"), _matrix(kind)),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -745,12 +745,12 @@ CLAIMS: tuple[Claim, ...] = (
                 "what DFA loses of its score a step of the grid beside its best rate, minus what BP "
                 "loses: SGD, k = 3",
                 more_sensitive(("sgd",)),
-                above=0,
+                above=0.0,
             ),
             Part(
                 "the same, mean over seven optimizers",
                 more_sensitive(tuple(OPTIMIZERS)),
-                above=0,
+                above=0.0,
                 repeats="optimizers",
             ),
         ),
@@ -768,7 +768,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "training minus validation accuracy at the highest rate tried, less that at the best",
                 overfitting,
-                above=0,
+                above=0.0,
             ),
         ),
         note="A rate is tried with one seed, so there is no interval.",
@@ -782,7 +782,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 f"test accuracy of {RULES[m]} with {name} minus that with SGD",
                 difference(with_optimizer(m, o), with_optimizer(m, "sgd")),
-                above=0,
+                above=0.0,
             )
             for m in RULES
             for o, name in _ADAPTIVE_NAMES.items()
@@ -813,7 +813,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda o, name: Part(
                 f"gap between BP and DFA with SGD minus that with {name}",
                 difference(gap("sgd"), gap(o)),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -826,7 +826,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "test accuracy of BP minus that of DFA, mean over seven optimizers",
                 mean(mean_gap),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -840,7 +840,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "standard deviation over seeds of DFA's test accuracy divided by that of BP's, pooled "
                 "over four adaptive methods",
                 spread_ratio,
-                above=1,
+                above=1.0,
                 form=".2f",
                 repeats="seeds of each",
             ),
@@ -860,7 +860,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 f"share of SGD's epochs in which {RULES[m]} with {name} gets as far as with SGD in all",
                 share_of_epochs(m, o),
-                below=1,
+                below=1.0,
                 form=".2f",
             )
             for m in RULES
@@ -878,7 +878,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda m, name: Part(
                 f"share of SGD's epochs in which {name} with momentum gets as far as with SGD in all",
                 share_of_epochs(m, "momentum"),
-                below=1,
+                below=1.0,
                 form=".2f",
             ),
         ),
@@ -934,7 +934,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda metric, name: Part(
                 f"{name} early on (after one epoch in 25), with RMSProp minus with SGD",
                 difference(_aligned(metric, "rmsprop", early), _aligned(metric, "sgd", early)),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -948,7 +948,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda metric, name: Part(
                 f"{name} at the last epoch, with RMSProp minus with SGD",
                 difference(_aligned(metric, "rmsprop", to_last), _aligned(metric, "sgd", to_last)),
-                below=0,
+                below=0.0,
             ),
         ),
     ),
@@ -961,7 +961,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "test accuracy at the last epoch of the long run, with RMSProp minus with SGD",
                 difference(final("alignment", optimizer="rmsprop"), final("alignment", optimizer="sgd")),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -1007,7 +1007,7 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 f"test error of ReLU features minus that of BP, mean over {symbol}",
                 difference(error(experiment, "relu_features"), error(experiment, "bp")),
-                above=0,
+                above=0.0,
             )
             for experiment, symbol in (("clusters_samples", "n"), ("clusters_dimensions", "d"))
         ),
@@ -1022,7 +1022,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda m, name: Part(
                 f"test error of {name} at the largest n minus that at the smallest",
                 rise("clusters_samples", m, "samples"),
-                below=0,
+                below=0.0,
             ),
         ),
     ),
@@ -1036,7 +1036,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda m, name: Part(
                 f"test error of {name} at the largest d minus that at the smallest",
                 rise("clusters_dimensions", m, "dimensions"),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -1065,7 +1065,7 @@ CLAIMS: tuple[Claim, ...] = (
                 difference(
                     error("clusters_optimizers", "relu_features"), error("clusters_optimizers", "dfa")
                 ),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -1080,7 +1080,7 @@ CLAIMS: tuple[Claim, ...] = (
                 difference(
                     error("clusters_optimizers", "dfa", "rmsprop"), error("clusters_optimizers", "dfa")
                 ),
-                below=0,
+                below=0.0,
             ),
         ),
     ),
@@ -1095,7 +1095,7 @@ CLAIMS: tuple[Claim, ...] = (
                 difference(
                     error("clusters_optimizers", "bp", "rmsprop"), error("clusters_optimizers", "bp")
                 ),
-                above=0,
+                above=0.0,
             ),
         ),
     ),
@@ -1108,8 +1108,8 @@ CLAIMS: tuple[Claim, ...] = (
             Part(
                 "largest difference between weights trained by FA and by DFA for ten steps",
                 fa_minus_dfa,
-                above=0,
-                below=0,
+                above=0.0,
+                below=0.0,
                 form="g",
             ),
         ),
@@ -1137,7 +1137,7 @@ CLAIMS: tuple[Claim, ...] = (
                     f"power of ten by which the signal of BP changes from the last hidden layer to the "
                     f"first, {activation} units",
                     mean(signal_at_the_bottom(backpropagation, activation)),
-                    below=-1,
+                    below=-1.0,
                     form="+.2f",
                     repeats="networks",
                 ),
@@ -1147,7 +1147,7 @@ CLAIMS: tuple[Claim, ...] = (
                         signal_at_the_bottom(direct_feedback_alignment, activation),
                         signal_at_the_bottom(backpropagation, activation),
                     ),
-                    above=0,
+                    above=0.0,
                     form="+.2f",
                     repeats="networks",
                 ),
@@ -1168,8 +1168,8 @@ CLAIMS: tuple[Claim, ...] = (
                 "largest difference between DFA's updates and those that each layer works out by "
                 "itself, in a thread of its own",
                 layers_alone,
-                above=0,
-                below=0,
+                above=0.0,
+                below=0.0,
                 form="g",
             ),
         ),
@@ -1206,7 +1206,7 @@ CLAIMS: tuple[Claim, ...] = (
             lambda m, name: Part(
                 f"test accuracy of {name} with SGD, k = 3, with new stacks minus with the same ones",
                 difference(final("sgd", k=3, method=m), final("fresh_stacks", k=3, method=m)),
-                above=0,
+                above=0.0,
             ),
         ),
         not_on={"mnist": "the runs on stacks that stay the same are trained on the bundled digits only"},
@@ -1303,15 +1303,19 @@ def summary(ledger: Ledger) -> str:
     sentences = [f"The ledger has {len(ledger)} claims."]
     for dataset, name in DATASETS.items():
         found = [verdict_in_words(judgements[dataset]) for _, judgements in ledger]
-        counts = {
-            "hold": found.count(HOLDS),
-            "hold in part": found.count(IN_PART),
-            "do not hold": found.count(FAILS),
-            "are undecided": found.count(UNDECIDED),
-            "are not tested": found.count(NOT_TESTED),
-            "were not computed in this build": found.count("not computed"),
+        verbs = {
+            HOLDS: ("holds", "hold"),
+            IN_PART: ("holds in part", "hold in part"),
+            FAILS: ("does not hold", "do not hold"),
+            UNDECIDED: ("is undecided", "are undecided"),
+            NOT_TESTED: ("is not tested", "are not tested"),
+            "not computed": ("was not computed in this build", "were not computed in this build"),
         }
-        told = [f"{count} {verb}" for verb, count in counts.items() if count]
+        told = [
+            f"{found.count(verdict)} {verb[found.count(verdict) > 1]}"
+            for verdict, verb in verbs.items()
+            if verdict in found
+        ]
         listed = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
         sentences.append(f"On {name}, {listed}.")
     return " ".join(sentences)
