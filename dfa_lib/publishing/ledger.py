@@ -1283,6 +1283,9 @@ def entry(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
         lines += ["", *(f"{i}. {p.what}: {p.range}" for i, p in enumerate(claim.parts, 1)), ""]
     for dataset, name in DATASETS.items():
         judgement = judgements[dataset]
+        if judgement.reason == NOT_COMPUTED:
+            lines += [f"**On {name}:** {NOT_COMPUTED}", ""]
+            continue
         reason = f" ({judgement.reason})" if judgement.reason else ""
         lines += [f"**On {name}: {judgement.verdict}**{reason}", ""]
         numbers = list(zip(claim.parts, judgement.numbers, strict=False))
