@@ -52,6 +52,21 @@ def backward(
 ) -> Parameters:
     """Turn a forward pass into update directions, given how the error travels.
 
+    Parameters
+    ----------
+    parameters
+        Every ``W`` and ``b``; what else ``transport`` needs, it brings.
+    passed
+        The forward pass of a batch of n examples.
+    y
+        Their labels, ``(n, 1)``, 0 or 1.
+    activation
+        Of the hidden units: a name of ``ACTIVATIONS``.
+    transport
+        ``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, ``(n, units of l)``.
+    emit
+        What becomes of each gradient (default: it is computed, and returned).
+
     Returns
     -------
     gradients
@@ -95,7 +110,24 @@ def backpropagation(
     activation: str = "relu",
     emit: Emit = multiply,
 ) -> Parameters:
-    """Gradients of the mean cross-entropy (thesis, appendix A): ``δ_l = δ_{l+1} W_{l+1}ᵀ ⊙ f'(a_l)``."""
+    """Gradients of the mean cross-entropy (thesis, appendix A): ``δ_l = δ_{l+1} W_{l+1}ᵀ ⊙ f'(a_l)``.
+
+    Parameters
+    ----------
+    parameters
+        Every ``W`` and ``b`` of the network.
+    X, y
+        Inputs and labels, 0 or 1, of a batch of n examples.
+    activation
+        Of the hidden units: a name of ``ACTIVATIONS``.
+    emit
+        What becomes of each gradient (default: it is computed, and returned).
+
+    Returns
+    -------
+    gradients
+        A tensor for every ``W`` and ``b``, shaped as they are.
+    """
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(delta, parameters[f"W{layer + 1}"].mT)
@@ -110,7 +142,10 @@ def feedback_alignment(
     activation: str = "relu",
     emit: Emit = multiply,
 ) -> Parameters:
-    """Lillicrap et al. (2014): ``δ_l = δ_{l+1} B_l ⊙ f'(a_l)``; ``B_l`` is shaped as ``W_{l+1}ᵀ``."""
+    """Lillicrap et al. (2014): ``δ_l = δ_{l+1} B_l ⊙ f'(a_l)``; ``B_l`` is shaped as ``W_{l+1}ᵀ``.
+
+    Arguments and what is returned are as for backpropagation; ``parameters`` has every ``B`` too.
+    """
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(delta, parameters[f"B{layer}"])
@@ -125,7 +160,10 @@ def direct_feedback_alignment(
     activation: str = "relu",
     emit: Emit = multiply,
 ) -> Parameters:
-    """Nøkland (2016); thesis, section 1.2: ``δ_l = e B_l ⊙ f'(a_l)``; ``B_l`` is ``(1, units of l)``."""
+    """Nøkland (2016); thesis, section 1.2: ``δ_l = e B_l ⊙ f'(a_l)``; ``B_l`` is ``(1, units of l)``.
+
+    Arguments and what is returned are as for backpropagation; ``parameters`` has every ``B`` too.
+    """
 
     def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
         return product(error, parameters[f"B{layer}"])

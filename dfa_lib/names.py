@@ -12,6 +12,7 @@ COLOURS = {
     "relu_features": "#56B4E9",
     "linear_features": "#7F7F7F",
 }
+"""The colour of each method, in every figure."""
 # For methods that a reader registers, in this order: black, and four dark ones of Paul Tol's "muted".
 SPARE_COLOURS = ("#000000", "#882255", "#999933", "#332288", "#117733")
 METHOD_NAMES = {
@@ -23,6 +24,7 @@ METHOD_NAMES = {
     "relu_features": "ReLU features",
     "linear_features": "linear features",
 }
+"""What figures call each method."""
 OPTIMIZER_NAMES = {
     "sgd": "SGD",
     "momentum": "momentum",
@@ -32,6 +34,7 @@ OPTIMIZER_NAMES = {
     "rmsprop": "RMSProp",
     "adam": "Adam",
 }
+"""What figures call each optimizer."""
 LINE_STYLES: dict[str, Any] = {
     "sgd": "-",
     "adadelta": (0, (5, 1.6)),
@@ -41,6 +44,7 @@ LINE_STYLES: dict[str, Any] = {
     "rmsprop": (0, (3, 1.2)),
     "adam": (0, (8, 2)),
 }
+"""The line of each optimizer, in every figure."""
 # For optimizers that a reader registers.
 SPARE_LINE_STYLES = ((0, (2, 2)), (0, (6, 1, 2, 1)), (0, (8, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (10, 4)))
 FEEDBACK_NAMES = {
@@ -49,3 +53,4 @@ FEEDBACK_NAMES = {
     "gaussian": "N(1/√h, 1/h)",
     "standard_gaussian": "N(0, 1)",
 }
+"""What figures call each kind of random matrix."""

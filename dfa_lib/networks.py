@@ -35,6 +35,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": Activation(torch.sigmoid, lambda a: torch.sigmoid(a) * (1 - torch.sigmoid(a))),
     "linear": Activation(lambda a: a, torch.ones_like),
 }
+"""The values of ``Run.activation``, and what they stand for."""
 
 
 class ForwardPass(NamedTuple):

@@ -156,6 +156,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "rmsprop": Optimizer(rmsprop, _zeros(1)),
     "adam": Optimizer(adam, _adam_state),
 }
+"""The values of ``Run.optimizer``, and what they stand for."""
 
 
 def step(

@@ -105,3 +105,29 @@ def test_home_page_tells_the_result_of_this_edition(html):
     text = (html / "index.html").read_text(encoding="utf-8")
     assert "At k = 3" in text
     assert "2 seeds a method" in text
+
+
+# ---- the reference ----
+
+
+def test_everything_in_the_reference_can_be_linked_to(html):
+    from sphinx.util.inventory import InventoryFile
+
+    from dfa_lib.publishing.reference import documented
+
+    with (html / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda folder, page: page)
+    known = {name for kind in ("py:function", "py:class", "py:exception") for name in inventory[kind]}
+    assert set(documented(ROOT / "book")) <= known
+
+
+def test_an_entry_has_its_signature_its_source_and_the_chapters_that_use_it(html):
+    page = Page(html / "reference" / "runs.html")
+    assert "dfa_lib.experiments.run_all" in page.ids
+    assert "../_modules/dfa_lib/experiments.html#run_all" in page.links
+    entry = page.text.partition('id="dfa_lib.experiments.run_all"')[2].partition("<dt class=")[0]
+    for part in ("cluster", "Parameters", "Returns", "Raises", "Used in", "../experiments.html"):
+        assert part in entry
+    assert "def run_all(" in re.sub(
+        r"<[^>]*>", "", (html / "_modules" / "dfa_lib" / "experiments.html").read_text(encoding="utf-8")
+    )
