@@ -262,6 +262,12 @@ def read_histories(path: Path) -> Results:
     return {run: _history(path, run, epochs) for run, epochs in rows.items()}
 
 
+def has_registered(path: Path) -> bool:
+    """Return whether a results file has runs that need something registered before it can be read."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return any("@" in (row[name] or "") for row in csv.DictReader(file) for name in TABLES)
+
+
 def _check_header(path: Path, header: Sequence[str]) -> None:
     foreign = [name for name in header if name not in COLUMNS]
     missing = [name for name in COLUMNS if name not in header]

@@ -35,6 +35,7 @@ from dfa_lib.names import COLOURS, FEEDBACK_NAMES, LINE_STYLES, METHOD_NAMES, OP
 from dfa_lib.networks import depth, forward
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import accuracy_curves, final_accuracies, label, rate_curves, score_curves
+from dfa_lib.publishing.verify import results_files
 from dfa_lib.training import METHODS, initial_parameters, train_stack
 
 TABLES = (
@@ -380,6 +381,14 @@ def test_results_of_what_is_not_registered_say_what_to_call(small_run, tmp_path)
     del extension.REGISTERED["optimizer", "sign_sgd"], OPTIMIZERS["sign_sgd"]
     with pytest.raises(InputError, match=r"own\.csv holds runs.*'sign_sgd'.*call register_optimizer"):
         read_results(tmp_path / "own.csv")
+
+
+def test_files_with_registered_names_are_not_verified_where_those_are_unknown(small_run, tmp_path):
+    register_optimizer("sign_sgd", sign_sgd)
+    run_all([small_run(optimizer="sign_sgd"), small_run()], tmp_path / "own.csv")
+    run_all([small_run()], tmp_path / "theirs.csv")
+    del extension.REGISTERED["optimizer", "sign_sgd"], OPTIMIZERS["sign_sgd"]
+    assert [path.name for path in results_files(tmp_path)] == ["theirs.csv"]
 
 
 def test_a_name_without_a_digest_is_not_taken_on_trust(small_run, tmp_path):

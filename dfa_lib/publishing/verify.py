@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..experiments import run_histories
 from ..provenance import Record, made_with
-from ..results import COLUMNS, digest, digests, read_histories, sole_writer
+from ..results import COLUMNS, digest, digests, has_registered, read_histories, sole_writer
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .freshness import unaccounted
@@ -109,8 +109,12 @@ def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def results_files(folder: Path) -> Sequence[Path]:
-    """Return the results files of a folder, by name; other tables in it are left out."""
-    return [path for path in sorted(folder.glob("*.csv")) if is_results(path)]
+    """Return the results files of a folder, by name.
+
+    Other tables in it are left out, and runs of what a chapter has registered, which is known there only.
+    """
+    found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
+    return [path for path in found if not has_registered(path)]
 
 
 def is_results(path: Path) -> bool:
