@@ -158,7 +158,7 @@ def test_on_colab_the_cell_installs_the_library_and_keeps_colabs_torch(commands,
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     assert commands == [
         ([*pip, "--no-deps", f"git+{URL}"], True),
-        ([*pip, "jaxtyping", "myst-nb"], True),
+        ([*pip, "cloudpickle", "jaxtyping", "myst-nb"], True),
     ]
 
 

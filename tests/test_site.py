@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.myst import labels
+from dfa_lib.publishing.teach import read_pages
+
 pytestmark = pytest.mark.xdist_group("site")
 
 ROOT = Path(__file__).parents[1]
@@ -131,3 +135,25 @@ def test_an_entry_has_its_signature_its_source_and_the_chapters_that_use_it(html
     assert "def run_all(" in re.sub(
         r"<[^>]*>", "", (html / "_modules" / "dfa_lib" / "experiments.html").read_text(encoding="utf-8")
     )
+
+
+# ---- the teaching edition ----
+
+
+def test_teaching_notebooks_number_everything_as_the_site_does(html):
+    numbered = {k: v for k, v in labels(read_pages(Book(ROOT, ROOT))).items() if v.number}
+    assert len(numbered) > 50
+    assert {name: on_the_site(html, name, label.page) for name, label in numbered.items()} == {
+        name: label.text for name, label in numbered.items()
+    }
+
+
+def on_the_site(html, name, page):
+    """The number of a figure, an equation, a statement or an exercise on its page."""
+    text = (html / f"{page}.html").read_text(encoding="utf-8")
+    found = re.search(
+        rf'id="(?:equation-)?{name}".*?(?:class="eqno">|class="caption-number">)([^<]*)<',
+        text,
+        re.DOTALL,
+    )
+    return found and found[1].strip()

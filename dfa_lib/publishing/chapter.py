@@ -1,7 +1,7 @@
 """What every chapter shares: its parameters, and figures that carry their caption and alt text.
 
-A chapter's second cell is tagged ``parameters`` and sets the names of ``PARAMETERS``; papermill puts
-the values that a person passes into a cell of its own below it. The next cell calls
+A chapter's second code cell is tagged ``parameters`` and sets the names of ``PARAMETERS``; papermill
+puts the values that a person passes into a cell of its own below it. The next cell calls
 ``read_parameters(globals())``.
 """
 

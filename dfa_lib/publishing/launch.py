@@ -24,7 +24,7 @@ if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     # Colab's own torch is kept; only what Colab lacks is added.
     subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
-    subprocess.run([*pip, "jaxtyping", "myst-nb"], check=True)"""
+    subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
 COLAB_TAG = "colab"
 
 

@@ -111,7 +111,7 @@ def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
 def results_files(folder: Path) -> Sequence[Path]:
     """Return the results files of a folder, by name.
 
-    Other tables in it are left out, and runs of what a chapter has registered, which is known there only.
+    Other tables are left out, and runs of what a chapter has registered, which is known there only.
     """
     found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
     return [path for path in found if not has_registered(path)]
