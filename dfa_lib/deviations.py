@@ -27,9 +27,11 @@ from .data.parity import draw_stacks
 from .engine import Engine
 from .files import replace_text
 from .optimizers import OPTIMIZERS, Optimizer, Rate, State, adam
-from .provenance import fingerprint
+from .provenance import Session, fingerprint
 from .randomness import generator
+from .results import digests
 from .statistics import Interval, mean_interval
+from .tables import damaged
 from .training import (
     METHODS,
     Problem,
@@ -40,7 +42,6 @@ from .training import (
     train_epoch,
     using_threads,
 )
-from .validation import InputError
 
 Source = Callable[[], Examples]
 Results = str | os.PathLike[str] | None
@@ -212,7 +213,7 @@ def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.Da
     pandas.DataFrame
         ``method``, ``counted``, ``learning_rate``, ``seed``, ``epoch``, ``test_accuracy``.
     """
-    return _kept(results, scale, "adam", lambda: _side_by_side(_adam, _adam_cases(scale), jobs))
+    return _kept(results, scale, "adam", _adam, _adam_cases(scale), jobs)
 
 
 def _adam_cases(scale: Scale) -> list[tuple[Any, ...]]:
@@ -251,7 +252,7 @@ def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.
         ``matrix``, ``repeat``, ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, matrix) for matrix in range(scale.matrices)]
-    return _kept(results, scale, "shared", lambda: _side_by_side(_with_matrix, cases, jobs))
+    return _kept(results, scale, "shared", _with_matrix, cases, jobs)
 
 
 def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
@@ -279,7 +280,7 @@ def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd
         ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
-    return _kept(results, scale, "carried", lambda: _side_by_side(_chains, cases, jobs))
+    return _kept(results, scale, "carried", _chains, cases, jobs)
 
 
 def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
@@ -326,7 +327,7 @@ def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.D
     cases = [
         (scale, splits) for splits in (range(scale.splits)[i::chunk] for i in range(chunk)) if splits
     ]
-    return _kept(results, scale, "rates", lambda: _side_by_side(_on_splits, cases, jobs))
+    return _kept(results, scale, "rates", _on_splits, cases, jobs)
 
 
 def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
@@ -475,7 +476,14 @@ def _side_by_side(
     return pd.DataFrame([row for each in rows for row in each])
 
 
-def _kept(results: Results, scale: Scale, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _kept(
+    results: Results,
+    scale: Scale,
+    name: str,
+    make: Callable[..., list[dict[str, Any]]],
+    cases: Sequence[tuple[Any, ...]],
+    jobs: int,
+) -> pd.DataFrame:
     """Return the table of a CSV, or make and save it where it is missing or of another scale or code."""
     grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
     spec = f"{name} {scale} {grids} {fingerprint()}"
@@ -486,16 +494,17 @@ def _kept(results: Results, scale: Scale, name: str, make: Callable[[], pd.DataF
             table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype=str).apply(_numbers)
             same = set(table["experiment"]) == {experiment}
         except (KeyError, ValueError) as problem:
-            raise InputError(
-                f"{path} is damaged: it does not have the columns and rows that were saved; delete it, "
-                f"and it will be computed again."
-            ) from problem
+            raise damaged(path) from problem
         if same:
             return table.drop(columns="experiment")
-    table = make()
-    if path is not None:
+    session = None if path is None else Session(path, ["digits"], f"jobs={jobs}")
+    table = _side_by_side(make, cases, jobs)
+    if path is not None and session is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = table.assign(experiment=experiment).to_csv(index=False, lineterminator="\n")
+        measured = ["epoch", "test_accuracy", "judged_on", "score"]
+        trained = table.drop(columns=measured, errors="ignore").drop_duplicates()
+        session.count(digests(text), len(trained))
         replace_text(path, text)
     return table
 

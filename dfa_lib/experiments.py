@@ -168,7 +168,7 @@ def _train_missing(
     if not missing:
         return
     how = cluster if cluster is not None else f"jobs={min(jobs, len(missing))}"
-    session = Session(path, missing, how) if path is not None else None
+    session = Session(path, {run.dataset for run in missing}, how) if path is not None else None
     with Progress(missing) as progress, closing(_train_each(missing, jobs, cluster)) as histories:
         for history in histories:
             done[history.run] = history

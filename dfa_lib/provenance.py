@@ -20,7 +20,7 @@ import torch
 
 from .data.images import DigitSets
 from .files import replace_text
-from .training import DIGIT_SETS, Run
+from .training import DIGIT_SETS
 from .validation import InputError
 
 PACKAGES = (
@@ -267,17 +267,17 @@ class Session:
     ----------
     results
         The results file.
-    runs
-        What is to be trained.
+    datasets
+        What is trained on.
     how
         ``"jobs=2"``, or the address of a cluster.
     """
 
-    def __init__(self, results: Path, runs: Sequence[Run], how: str) -> None:
+    def __init__(self, results: Path, datasets: Iterable[str], how: str) -> None:
         self._results = results
         self._record = Record.read(results)
         self._start = time.monotonic()
-        entry = made_with(sorted({run.dataset for run in runs})) | {"trained by": how}
+        entry = made_with(sorted(set(datasets))) | {"trained by": how}
         last = self._record.sessions[-1] if self._record.sessions else {}
         if "digests" in last and entry == {name: last.get(name) for name in entry}:
             self._entry = last

@@ -402,7 +402,7 @@ def _read(path: Path | None, columns: dict[str, Any], experiment: str) -> pd.Dat
 
 
 def _session(path: Path | None, runs: Sequence[Run], jobs: int) -> Session | None:
-    return None if path is None else Session(path, runs, f"jobs={jobs}")
+    return None if path is None else Session(path, [run.dataset for run in runs], f"jobs={jobs}")
 
 
 def _write(
