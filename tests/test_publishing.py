@@ -1,6 +1,11 @@
+import json
+from pathlib import Path
+
 import nbformat
 import pytest
+import yaml
 
+ROOT = Path(__file__).parents[1]
 PARAMETERS = 'profile = "digits"\nseeds = epochs = jobs = results = None\ndevice = "cpu"'
 SENTENCE = "A long enough sentence that says what can be seen in the figure."
 
@@ -34,7 +39,7 @@ def small_book(tmp_path, monkeypatch):
 
 
 def staged(book):
-    return sorted(path.name for path in book.staging.iterdir())
+    return sorted(path.name for path in book.staging.glob("*"))
 
 
 def test_one_failed_chapter_does_not_lose_the_others(small_book, capsys):
@@ -236,6 +241,110 @@ def test_a_relative_data_folder_means_the_callers_folder(small_book, monkeypatch
     assert execute(book) == []
 
 
+# ---- results typed by hand ----
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("DFA ends at 0.73 on three digits.", "0.73"),
+        ("DFA ends at .73.", ".73"),
+        ("A value of 1,234.5 was found.", "1,234.5"),
+        ("The loss is 3e-4 at the end.", "3e-4"),
+        ("It is right about 80 % of the digits.", "80 %"),
+        ("It is right about 80\u00a0% of the digits.", "80\u00a0%"),
+        ("It is right about 80 per cent of the digits.", "80 per cent"),
+        ("An interval of 95 % from 0.71 on.", "0.71"),
+        ("Figure 3.1 shows an accuracy of 0.73.", "0.73"),
+        ("# DFA ends at 0.73", "0.73"),
+        ("- one\n- ends at 0.73", "0.73"),
+        ("- cited {cite}`lillicrap2014`\n- ends at 0.73", "0.73"),
+        ("Cited {cite}`lillicrap2014`.\n\nIt ends at 0.73.", "0.73"),
+        ("| method | accuracy |\n|---|---|\n| {cite}`a` | none |\n| DFA | 0.73 |", "0.73"),
+        ("```{note} A title\n:class: wide\nIt ends at 0.73.\n```", "0.73"),
+        (":::{admonition} It ends at 0.73\n:class: tip\nSo it does.\n:::", "0.73"),
+        ("```{figure} a.png\n---\nwidth: 50%\n---\nIt ends at 0.73.\n```", "0.73"),
+        ("[It ends at 0.73](somewhere.md)", "0.73"),
+        ("<div class='x'>It ends at 0.73.</div>", "0.73"),
+        ("DFA\n: ends at 0.73", "0.73"),
+    ],
+)  # fmt: skip
+def test_a_result_typed_by_hand_is_found(text, number):
+    from dfa_lib.publishing.checks import text_problems
+
+    (problem,) = text_problems(text)
+    assert problem.startswith(f"{number} is typed by hand in ")
+    assert "compute it and glue it" in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DFA {cite}`nokland2016` ends at 0.73, right about 98 % of the digits.",
+        "- DFA ends at 0.73, as in {cite}`nokland2016`.",
+        "| method | accuracy |\n|---|---|\n| DFA {cite}`nokland2016` | 0.73 |",
+        "Intervals are 95 % Student-t, here and at the 95% level.",
+        "A rate $\\eta = 0.5$ and $$\\eta = 0.9$$",
+        "```{math}\n:label: eq-0.5\n\\rho = 0.9\n```",
+        "```{code-block} python\nrate = 0.5\n```\n\n```python\nrate = 0.5\n```",
+        "The rate `0.5`, from [there](https://example.org/0.5) or https://example.org/0.5.",
+        "```{prf:theorem} A title\n:label: thm-0.5\n:width: 50%\nWords.\n```",
+        "(sec-0.5)=\n# 1.2 A title",
+        "Appendix 2.1 and figures 3.1 to 3.4, section 2.1 and (figure 2.1).",
+        "Python 3.11, torch 2.13.0, version 1.2, CC BY 4.0, v1.2.",
+        "2026-11-24, 24.11.2026, 8×8 pixels, 1,797 digits.",
+        "arXiv:1609.01596, 10.1038/ncomms13276, k = 1, 2, 5, … and {glue:text}`a.ipynb::b:.2f` %",
+        "% a remark: 0.73\n\n<!-- 0.73 -->",
+    ],
+)  # fmt: skip
+def test_what_is_no_result_may_be_typed(text):
+    from dfa_lib.publishing.checks import text_problems
+
+    assert text_problems(text) == []
+
+
+def test_prose_is_read_with_the_extensions_of_the_book():
+    from dfa_lib.publishing.checks import EXTENSIONS
+
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert sorted(EXTENSIONS) == sorted(config["parse"]["myst_enable_extensions"])
+
+
+def test_a_number_typed_into_a_chapter_fails_it_before_anything_is_executed(small_book, capsys):
+    from dfa_lib.cli import main
+
+    book = small_book(one=["1 / 0"])
+    path = book.source / "one.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("DFA ends at 0.73."))
+    nbformat.write(notebook, path)
+    assert main(["build"]) == 1
+    printed = capsys.readouterr()
+    assert "one.ipynb, cell 3: 0.73 is typed by hand in 'DFA ends at 0.73.'" in printed.err
+    assert "The site was not built" in printed.err
+    assert staged(book) == []
+
+
+def test_a_number_typed_into_a_page_fails_the_build(small_book, capsys):
+    from dfa_lib.cli import main
+
+    book = small_book(one=["1"])
+    (book.source / "page.md").write_text("# A page\n\nDFA ends at 0.73.\n")
+    (book.root / "_config.yml").write_text("")
+    assert main(["build"]) == 1
+    assert "page.md: 0.73 is typed by hand in 'DFA ends at 0.73.'" in capsys.readouterr().err
+    assert not book.html.exists()
+
+
+def test_a_figure_without_an_alt_text_fails_the_build(small_book, capsys):
+    from dfa_lib.cli import main
+
+    book = small_book(one=[figure_source(alt="")])
+    assert main(["build"]) == 1
+    assert "the alt text of figure 'fig-x' must say what is seen" in capsys.readouterr().err
+    assert not book.html.exists()
+
+
 # ---- training anew, and verifying ----
 
 TRAINS = (
@@ -298,10 +407,11 @@ def test_verify_trains_runs_again_to_the_same_bits(small_book, results, capsys):
     from dfa_lib.cli import main
 
     small_book(one=["1"])
-    assert main(["verify", "--results", str(results), "--sample", "3"]) == 0
+    assert main(["verify", "--results", str(results), "--sample", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.endswith(": the same bits") for line in lines] == [True] * 3 + [False]
-    assert lines[-1] == "3 of 3 runs agree within 0.02."
+    assert [line.split(":")[0] for line in lines[:2]] == ["one.csv", "two.csv"]
+    assert [line.endswith(": the same bits") for line in lines] == [True, True, False, False]
+    assert lines[2] == "2 of 2 runs agree within 0.02."
     assert main(["verify", "--results", str(results), "--sample", "99"]) == 0
     assert "4 of 4 runs agree" in capsys.readouterr().out
 
@@ -326,3 +436,222 @@ def test_verify_without_results_is_a_sentence(small_book, capsys):
     assert "there are no results in" in capsys.readouterr().err
     assert main(["verify", "--sample", "0"]) == 2
     assert "sample must be a whole number of at least 1" in capsys.readouterr().err
+
+
+# ---- freshness ----
+
+
+@pytest.fixture
+def drawn(small_book, monkeypatch):
+    """A book with one figure, executed, and its results file; the site itself is not built."""
+    from dfa_lib.publishing import site
+    from dfa_lib.publishing.execute import execute
+
+    figure = figure_source().replace("name='fig-x'", "name='fig-x', results=['some']")
+    book = small_book(one=[TRAINS, figure])
+    (book.root / "_config.yml").write_text("")
+    assert execute(book) == []
+    built = []
+    monkeypatch.setattr(site, "_jupyter_book", lambda book: built.append(1) or 0)
+    return book, book.output / "_build" / "results" / "digits" / "some.csv", built
+
+
+def edit_record(path, change):
+    record = path.with_suffix(".json")
+    found = json.loads(record.read_text())
+    change(found)
+    record.write_text(json.dumps(found))
+
+
+def edit_last_run(path, old, new):
+    *before, last = path.read_text().splitlines(keepends=True)
+    assert old in last
+    path.write_text("".join([*before, last.replace(old, new)]))
+
+
+def other_code(record):
+    record["sessions"][0]["library"] = "dfa_lib 0123456789ab with torch 2.13.0"
+
+
+def other_data(record):
+    record["sessions"][0]["data"] = {"digits": "0123456789abcdef"}
+
+
+def without_digests(record):
+    """As records were before they had digests."""
+    for session in record["sessions"]:
+        del session["digests"]
+
+
+def test_results_of_this_build_are_fresh(drawn):
+    from dfa_lib.publishing.site import build_site
+
+    book, _, built = drawn
+    assert build_site(book) == 0
+    assert built == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (other_code, "holds 2 runs computed with dfa_lib 0123456789ab with torch 2.13.0, while here is"),
+        (other_data, "holds 2 runs trained on digits of checksum 0123456789abcdef, while here it is"),
+    ],
+)
+def test_results_of_other_code_or_data_fail_the_build(drawn, capsys, change, sentence):
+    from dfa_lib.publishing.site import build_site
+
+    book, path, built = drawn
+    edit_record(path, change)
+    assert build_site(book) == 1
+    said = capsys.readouterr().err
+    assert f"stale results: {path}, drawn in fig-x, {sentence}" in said
+    assert f"run dfa-book verify --results {path.parent}" in said
+    assert built == []
+    edit_record(path, without_digests)
+    assert build_site(book) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_results_file_that_was_edited_fails_the_build(drawn, capsys):
+    from dfa_lib.publishing.site import build_site
+
+    book, path, built = drawn
+    edit_last_run(path, "cpu,1,0.", "cpu,1,0.9")
+    assert build_site(book) == 1
+    said = capsys.readouterr().err
+    assert "fig-x, holds one run that its record some.json does not know, added or changed by" in said
+    assert built == []
+
+
+@pytest.mark.parametrize("change", [lambda record: None, without_digests])
+def test_a_run_added_by_hand_fails_the_build(drawn, capsys, change):
+    from dfa_lib.publishing.site import build_site
+
+    book, path, _ = drawn
+    edit_record(path, change)
+    before = path.read_text()
+    edit_last_run(path, "test,1,float32", "test,2,float32")
+    path.write_text(before + path.read_text().splitlines()[-1] + "\n")
+    assert build_site(book) == 1
+    assert "that its record some.json does not know, added or changed by" in capsys.readouterr().err
+
+
+def test_results_without_a_record_or_without_a_file_fail_the_build(drawn, capsys):
+    from dfa_lib.publishing.site import build_site
+
+    book, path, _ = drawn
+    path.with_suffix(".json").unlink()
+    assert build_site(book) == 1
+    assert "holds 2 runs that its record some.json does not know" in capsys.readouterr().err
+    path.unlink()
+    assert build_site(book) == 1
+    assert (
+        "some.csv, drawn in fig-x, is not there; execute the chapter again." in capsys.readouterr().err
+    )
+
+
+def test_a_run_that_was_removed_and_one_that_a_kill_lost_do_no_harm(drawn):
+    from dfa_lib.publishing.freshness import staleness
+
+    _, path, _ = drawn
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert staleness(path) is None
+
+
+def test_records_without_digests_are_believed_as_far_as_they_count(drawn):
+    from dfa_lib.publishing.freshness import staleness
+
+    _, path, _ = drawn
+    edit_record(path, without_digests)
+    assert staleness(path) is None
+    edit_record(path, lambda record: record["sessions"][0].update(runs=1))
+    assert "holds 2 runs that its record" in staleness(path)
+
+
+def test_runs_taken_from_another_file_are_as_fresh_as_they_were_there(drawn, small_run):
+    from dfa_lib import run_all
+    from dfa_lib.provenance import Record
+    from dfa_lib.publishing.freshness import staleness
+    from dfa_lib.results import read_histories
+
+    _, path, _ = drawn
+    runs, taker = list(read_histories(path)), path.with_name("taker.csv")
+    run_all([*runs, small_run()], results=taker, reuse=[path])
+    assert staleness(taker) is None
+    record = Record.read(taker)
+    assert [(entry["taken from"], entry["runs"]) for entry in record.taken] == [("some.csv", 2)]
+    assert [entry["runs"] for entry in record.sessions] == [1]
+
+    edit_record(path, other_code)
+    stale_taker = path.with_name("stale.csv")
+    run_all([*runs, small_run()], results=stale_taker, reuse=[path])
+    assert staleness(stale_taker).startswith("holds 2 runs computed with dfa_lib 0123456789ab")
+
+
+def test_runs_that_an_old_record_does_not_count_may_come_from_another_file(drawn):
+    from dfa_lib.publishing.freshness import staleness
+
+    _, path, _ = drawn
+    taker = path.with_name("taker.csv")
+    taker.write_text(path.read_text())
+    edit_record(path, without_digests)
+    assert staleness(taker) is None
+    edit_record(path, other_code)
+    assert "computed with dfa_lib 0123456789ab" in staleness(taker)
+
+
+def test_data_that_are_not_on_this_machine_are_those_of_the_record(drawn, monkeypatch):
+    from dfa_lib.publishing import freshness
+
+    _, path, _ = drawn
+    edit_record(path, other_data)
+    assert freshness.staleness(path) is not None
+    monkeypatch.setattr(freshness, "_checksum_here", lambda name: freshness.NOT_HERE)
+    assert freshness.staleness(path) is None
+
+
+def test_verifying_makes_results_of_older_code_fresh(drawn, capsys):
+    from dfa_lib.cli import main
+    from dfa_lib.provenance import Record, fingerprint
+    from dfa_lib.publishing.freshness import staleness
+
+    _, path, _ = drawn
+    edit_record(path, other_code)
+    edit_record(path, without_digests)
+    assert staleness(path) is not None
+    assert main(["verify", "--sample", "1"]) == 0
+    assert "The records of some.csv say so." in capsys.readouterr().out
+    assert staleness(path) is None
+    (entry,) = Record.read(path).verified
+    assert (entry["sample"], entry["runs"]) == (1, 2)
+    assert (entry["library"], entry["agreement"]) == (fingerprint(), "to the same bits")
+    # From now on, this file cannot be edited unseen either.
+    edit_last_run(path, "cpu,1,0.", "cpu,1,0.9")
+    assert "holds one run that its record" in staleness(path)
+
+
+def test_verifying_speaks_for_no_run_that_does_not_agree(drawn, capsys):
+    from dfa_lib.cli import main
+    from dfa_lib.provenance import Record
+    from dfa_lib.results import read_results
+
+    _, path, _ = drawn
+    stored = read_results(path)["test_accuracy"].iloc[-1]
+    head, _, tail = path.read_text().rpartition(f",{stored},")
+    path.write_text(f"{head},0.999,{tail}")
+    assert main(["verify", "--sample", "1"]) == 1  # the run that its record does not know comes first
+    assert "say so" not in capsys.readouterr().out
+    assert Record.read(path).verified == []
+
+
+def test_verifying_speaks_for_no_unknown_run_that_was_not_trained_again(drawn):
+    from dfa_lib.cli import main
+    from dfa_lib.publishing.freshness import staleness
+
+    _, path, _ = drawn
+    path.with_suffix(".json").unlink()
+    assert main(["verify", "--sample", "1"]) == 0
+    assert "holds one run that its record" in staleness(path)
+    assert main(["verify", "--sample", "2"]) == 0
+    assert staleness(path) is None

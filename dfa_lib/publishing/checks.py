@@ -138,8 +138,8 @@ def text_problems(text: str) -> list[str]:
     have them.
     """
     return [
-        f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, cite "
-        f"where it is from in the same paragraph, or write it as mathematics or code if it is no result."
+        f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, "
+        f"cite where it is from in the same paragraph, or write it as mathematics or code if it is none."
         for prose, cites in _passages(_parser().parse(text, {}))
         if not cites
         for found in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ LIST = "figures.md"
 PLACE = "% The list of figures stands here."
 # Copies of results files, in the staging folder.
 DOWNLOADS = "results"
+TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
 
 
@@ -136,18 +138,17 @@ def _fold(book: Book, figure: Shown) -> str:
     """Return the fold below a figure, as MyST: all of it is read from the records and the notebook."""
     rows: list[tuple[str, list[str]]] = [("Chapter", [_chapter(figure)])]
     if figure.files:
-        entries = [entry for path in figure.files for entry in _speaking(path)]
         rows += [
             ("Results", [_results(path, _download(book, path)) for path in figure.files]),
-            ("Data", _data(figure.files, entries)),
-            ("Trained with", _trained(entries)),
+            ("Data", _data(figure.files)),
+            ("Trained with", _trained(figure.files)),
             ("Freshness", [_freshness(figure)]),
         ]
     else:
         rows.append(("Results", ["none: nothing was trained for this figure"]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
     line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
-    rows.append(("Draw it again", [f"```bash\n  {line}\n  ```"]))
+    rows.append(("Make it again", [f"```bash\n  {line}\n  ```"]))
     terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
     return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
 
@@ -168,7 +169,7 @@ def _chapter(figure: Shown) -> str:
 
 
 def _results(path: Path, copy: str) -> str:
-    runs = digests(path.read_text(encoding="utf-8")).values()
+    runs = _runs(path)
     seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "")})
     record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
     count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
@@ -187,34 +188,41 @@ def _download(book: Book, path: Path) -> str:
     return f"/{DOWNLOADS}/{folder}/{path.stem}"
 
 
-def _data(files: Sequence[Path], entries: Sequence[Entry]) -> list[str]:
-    sums = dict.fromkeys(
-        f"{name}, checksum `{value}`" for entry in entries for name, value in entry["data"].items()
-    )
-    runs = [run for path in files for run in digests(path.read_text(encoding="utf-8")).values()]
-    if any(run.get("dataset") == "clusters" for run in runs):
-        sums["clusters, which each run draws from its seed"] = None
-    return list(sums)
+def _data(files: Sequence[Path]) -> list[str]:
+    # The rates of all experiments are in one file, whatever their data.
+    own = [path for path in files if path.stem != TUNING] or files
+    used = {run.get("dataset", "") for path in own for run in _runs(path)}
+    sums = [
+        f"{name}, checksum `{value}`"
+        for entry in chain.from_iterable(map(_speaking, own))
+        for name, value in entry["data"].items()
+        if name in used or "" in used  # a table of another kind does not say
+    ]
+    if "clusters" in used:
+        sums.append("clusters, which each run draws from its seed")
+    return list(dict.fromkeys(sums))
 
 
-def _trained(entries: Sequence[Entry]) -> list[str]:
+def _trained(files: Sequence[Path]) -> list[str]:
     """Say what runs were trained with, once for each machine and state of the code."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if "sample" not in entry:  # a verification has trained nothing
-            groups.setdefault(_made_with(entry), []).append(entry)
+    groups: dict[str, dict[str, list[Entry]]] = {}
+    for path in files:
+        for entry in _speaking(path):
+            if "sample" not in entry:  # a verification has trained nothing
+                counted = (
+                    f"{path.name} from {entry['taken from']}" if "taken from" in entry else path.name
+                )
+                groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
     texts = []
-    for made_with, theirs in groups.items():
-        own = [entry for entry in theirs if "taken from" not in entry]
-        days = sorted({_day(entry[end]) for entry in theirs for end in ("started", "finished")})
+    for made_with, files_of in groups.items():
+        entries = list(chain.from_iterable(files_of.values()))
+        days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         counts = []
-        if own:
-            runs, seconds = (sum(entry[name] for entry in own) for name in ("runs", "seconds"))
-            counts.append(f"{_number(runs, 'run')} in {seconds:,.0f} s")
-        for source in dict.fromkeys(e["taken from"] for e in theirs if "taken from" in e):
-            runs = sum(entry["runs"] for entry in theirs if entry.get("taken from") == source)
-            counts.append(f"{_number(runs, 'run')} taken from {source}")
+        for name, theirs in files_of.items():
+            seconds = sum(entry.get("seconds", 0.0) for entry in theirs)
+            spent = f" in {seconds:,.0f} s" if "seconds" in theirs[0] else ""
+            counts.append(f"{_number(sum(e['runs'] for e in theirs), 'run')} of {name}{spent}")
         texts.append(f"{made_with}: {', '.join(counts)}, {when}")
     return texts or ["no record says what"]
 
@@ -240,6 +248,10 @@ def _freshness(figure: Shown) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
+def _runs(path: Path) -> list[dict[str, str]]:
+    return list(digests(path.read_text(encoding="utf-8")).values())
+
+
 def _speaking(path: Path) -> list[Entry]:
     """Return the entries that speak of runs that are in a results file."""
     present = digests(path.read_text(encoding="utf-8")).keys()
@@ -254,28 +266,24 @@ def write_list(book: Book, shown: Sequence[Shown]) -> None:
     page = book.staging / LIST
     if page.exists():
         text = page.read_text(encoding="utf-8")
-        page.write_text(text.replace(PLACE, _table(shown)), encoding="utf-8")
+        entries = "\n\n".join(f"{{numref}}`{f.name}`\n: {f.title}\n: {_briefly(f)}" for f in shown)
+        listed = f":::{{container}} dfa-figures\n{entries}\n:::"
+        page.write_text(text.replace(PLACE, listed), encoding="utf-8")
 
 
-def _table(shown: Sequence[Shown]) -> str:
-    rows = [
-        "| Figure | What it shows | Drawn from | Computed | Numerical code | State |",
-        "|---" * 6 + "|",
-    ]
-    for figure in shown:
-        entries = [entry for path in figure.files for entry in _speaking(path)]
-        trained = [entry for entry in entries if "sample" not in entry]
-        verified = sorted(_day(entry["date"]) for entry in entries if "sample" in entry)
-        cells = [
-            f"{{numref}}`{figure.name}`",
-            figure.title.replace("|", r"\|"),
-            ", ".join(path.stem for path in figure.files) or "nothing trained",
-            max((_day(entry["finished"]) for entry in trained), default=figure.drawn),
-            ", ".join(dict.fromkeys(f"`{_code(entry)}`" for entry in trained)),
-            f"verified {verified[-1]}" if verified else "fresh",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+def _briefly(figure: Shown) -> str:
+    """Say what a figure is drawn from, when that was computed, by which code, and how fresh it is."""
+    if not figure.files:
+        return f"nothing trained; drawn on {figure.drawn}; fresh"
+    entries = list(chain.from_iterable(map(_speaking, figure.files)))
+    trained = [entry for entry in entries if "sample" not in entry]
+    verified = [_day(entry["date"]) for entry in entries if "sample" in entry]
+    computed = max((_day(entry["finished"]) for entry in trained), default="on an unknown day")
+    codes = ", ".join(dict.fromkeys(f"`{_code(entry)}`" for entry in trained)) or "unknown"
+    return (
+        f"from {' and '.join(path.stem for path in figure.files)}; computed {computed}; "
+        f"numerical code {codes}; {f'verified {max(verified)}' if verified else 'fresh'}"
+    )
 
 
 # ---- in words ----
@@ -294,12 +302,12 @@ def _number(count: int, noun: str) -> str:
 
 
 def _spans(seeds: Iterable[int]) -> str:
-    """Say which seeds, ``seeds 0 to 4, 1000``."""
+    """Say which seeds: ``seeds 0 to 4, 1000``."""
     spans: list[list[int]] = []
     for seed in seeds:
         if spans and seed == spans[-1][-1] + 1:
             spans[-1].append(seed)
         else:
             spans.append([seed])
-    texts = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans]
-    return f"seed{'' if texts[0].isdigit() and len(texts) == 1 else 's'} {', '.join(texts)}"
+    texts = [f"{s[0]}" if len(s) == 1 else f"{s[0]} to {s[-1]}" for s in spans]
+    return f"{'seed' if spans == [spans[0][:1]] else 'seeds'} {', '.join(texts)}"

@@ -46,13 +46,17 @@ def build_site(book: Book) -> int:
             config.write(f"\n{name}: {json.dumps(value)}\n")  # JSON is YAML
     shown = figures(book)
     pages = {path.name: path.read_text(encoding="utf-8") for path in sorted(book.source.glob("*.md"))}
-    wrong = [f"{name}, {said}" for name, text in pages.items() for said in text_problems(text)]
+    wrong = [f"{name}: {said}" for name, text in pages.items() for said in text_problems(text)]
     wrong += stale_results(shown)
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
     add_folds(book, shown)
     write_list(book, shown)
+    return _jupyter_book(book)
+
+
+def _jupyter_book(book: Book) -> int:
     # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(book.staging)]
