@@ -26,6 +26,10 @@ class NotComputed(Exception):
     """Results that a number comes from are not there."""
 
 
+class Stale(NotComputed):
+    """Results are there, and are not what this code would compute; the message says why."""
+
+
 # ---- results ----
 
 
@@ -39,10 +43,13 @@ class Evidence:
         ``"digits"`` or ``"mnist"``. Clusters, which have no digits, count as of either.
     folder
         Where the files lie; None where nothing has been computed.
+    staleness
+        Says of a file, as the end of a sentence, why it is not fresh; None if it is.
     """
 
     dataset: str
     folder: Path | None
+    staleness: Callable[[Path], str | None] = lambda path: None
 
     def table(self, experiment: str) -> pd.DataFrame:
         """Return the results of an experiment.
@@ -86,7 +93,16 @@ class Evidence:
         path = None if self.folder is None else self.folder / f"{experiment}.csv"
         if path is None or not path.exists():
             raise NotComputed(experiment)
+        if experiment not in self._checked:
+            self._checked[experiment] = self.staleness(path)
+        reason = self._checked[experiment]
+        if reason is not None:
+            raise Stale(f"its results are stale: {path.name} {reason}")
         return path
+
+    @cached_property
+    def _checked(self) -> dict[str, str | None]:
+        return {}
 
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:
@@ -240,6 +256,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         return Judgement(NOT_TESTED, reason=claim.reason)
     try:
         numbers = tuple(part.measure(evidence) for part in claim.parts)
+    except Stale as problem:
+        return Judgement(NOT_TESTED, reason=str(problem))
     except NotComputed:
         return Judgement(NOT_TESTED, reason=claim.not_on.get(evidence.dataset, NOT_COMPUTED))
     if evidence.dataset in claim.not_on:

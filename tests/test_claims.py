@@ -135,9 +135,17 @@ def test_numbers_are_said_with_their_intervals():
 
 
 def test_without_results_a_claim_is_not_computed():
-    from_files = claim(parts=(part(measure=lambda e: exactly(len(e.table("sgd")))),))
+    from_files = claim(parts=(part(measure=lambda e: exactly(float(len(e.table("sgd"))))),))
     judged = judge(from_files, Evidence("digits", None))
     assert judged == Judgement(NOT_TESTED, (), NOT_COMPUTED)
+
+
+def test_stale_results_are_not_used(tmp_path, small_run):
+    run_all([small_run()], results=tmp_path / "sgd.csv")
+    from_files = claim(parts=(part(measure=lambda e: exactly(float(len(e.table("sgd"))))),))
+    assert judge(from_files, Evidence("digits", tmp_path)).verdict == HOLDS
+    stale = judge(from_files, Evidence("digits", tmp_path, lambda path: "is too old"))
+    assert stale == Judgement(NOT_TESTED, (), "its results are stale: sgd.csv is too old")
 
 
 def test_a_claim_is_measured_but_not_judged_where_it_does_not_apply():

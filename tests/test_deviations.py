@@ -15,6 +15,7 @@ from dfa_lib.deviation_plots import (
     signal_sizes,
 )
 from dfa_lib.optimizers import OPTIMIZERS, adam
+from dfa_lib.publishing.freshness import staleness
 from dfa_lib.statistics import Interval
 from dfa_lib.training import train_stack
 
@@ -166,13 +167,18 @@ def test_a_kept_table_is_read_back_and_made_anew_for_another_scale(tmp_path, mon
     monkeypatch.setattr(deviations, "train_together", None)  # training again would fail
     pd.testing.assert_frame_equal(deviations.shared_table(SCALE, results=path), made, check_exact=True)
     monkeypatch.undo()
+    assert staleness(path) is None
     other = deviations.shared_table(replace(SCALE, matrices=2), results=path)
     assert set(other["matrix"]) == {0, 1}
+    assert staleness(path) is None
+    text = path.read_text()
+    path.write_text(text.replace("0,0,0.", "0,0,0.9", 1))
+    assert "that its record shared.json does not know" in staleness(path)
 
 
 def test_a_damaged_table_is_refused(tmp_path):
     path = tmp_path / "shared.csv"
-    path.write_text("matrix\n1\n")
+    path.write_text("matrix\n1\n")  # other columns
     with pytest.raises(InputError, match=r"shared\.csv is damaged"):
         deviations.shared_table(SCALE, results=path)
 

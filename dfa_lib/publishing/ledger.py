@@ -51,6 +51,7 @@ from ..tuning import SCORED_EPOCHS
 from ..validation import InputError
 from .chapter import Settings
 from .execute import find_book
+from .freshness import staleness
 
 ALIKE = 0.03
 COIN = 0.5
@@ -565,7 +566,7 @@ CLAIMS: tuple[Claim, ...] = (
                 below=ALIKE,
             ),
         ),
-        note="DFA keeps the rate that was tuned for the short run.",
+        note="DFA's rate is tuned for the long run.",
     ),
     Claim(
         "5a",
@@ -1224,6 +1225,7 @@ def find_evidence(settings: Settings) -> dict[str, Evidence]:
     """Return where the results of each dataset lie: those of this edition, and the other edition's.
 
     The MNIST edition's are in the repository, the digits' beside the staged book; either may be absent.
+    Results that this code would not compute are not used.
     """
     own = "mnist" if settings.profile == "mnist" else "digits"
     folders: dict[str, Path | None] = dict.fromkeys(DATASETS)
@@ -1236,7 +1238,7 @@ def find_evidence(settings: Settings) -> dict[str, Evidence]:
         pass
     if settings.results is not None:
         folders[own] = settings.results
-    return {dataset: Evidence(dataset, folder) for dataset, folder in folders.items()}
+    return {dataset: Evidence(dataset, folder, staleness) for dataset, folder in folders.items()}
 
 
 def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:
