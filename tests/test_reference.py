@@ -63,6 +63,8 @@ def chapters(tmp_path):
         "two",
         text("By {py:func}`~dfa_lib.tuning.tune` or {py:func}`it <dfa_lib.training.train>`."),
         code("def f():\n    from dfa_lib.plots import COLOURS, label"),
+        code("from dfa_lib import deviations as d, published"),
+        code("print(d.train_together, published.nothing.of_the_kind)"),
     )
     return tmp_path
 
@@ -74,6 +76,7 @@ def test_a_chapter_uses_what_it_imports_and_what_it_refers_to(chapters):
         "dfa_lib.training.train": ["two"],
         "dfa_lib.plots.COLOURS": ["two"],
         "dfa_lib.plots.label": ["two"],
+        "dfa_lib.deviations.train_together": ["two"],
     }
 
 

@@ -50,8 +50,9 @@ def chapters_by_name(book: Path) -> dict[str, list[str]]:
     found = defaultdict(list)
     for path in sorted(book.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        for name in sorted({_defined_as(name) for cell in notebook.cells for name in _named(cell)}):
-            found[name].append(path.stem)
+        for name in {_defined_as(name) for name in _named(notebook)}:
+            if name is not None:
+                found[name].append(path.stem)
     return dict(found)
 
 
@@ -75,19 +76,35 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
-def _named(cell: Any) -> Iterator[str]:
-    if cell.cell_type == "markdown":
-        yield from _ROLE.findall(cell.source)
-    elif cell.cell_type == "code" and "dfa_lib" in cell.source:
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dfa_lib"):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _named(notebook: Any) -> Iterator[str]:
+    """Yield what a chapter imports from the library, takes from a module of it, or refers to."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    modules: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dfa_lib"):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name
+                modules[alias.asname or alias.name] = name
+    for node in nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id=name)) if name in modules:
+                yield f"{modules[name]}.{node.attr}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            yield from _ROLE.findall(cell.source)
 
 
-def _defined_as(name: str) -> str:
+def _defined_as(name: str) -> str | None:
     """Return the name under which the library defines what may be imported from several places."""
     module, _, own = name.rpartition(".")
-    value = getattr(importlib.import_module(module), own)
+    try:
+        value = getattr(importlib.import_module(module), own)
+    except (ImportError, AttributeError):  # a module that nothing has imported, or of something else
+        return None
+    if inspect.ismodule(value):
+        return None
     return f"{getattr(value, '__module__', module)}.{getattr(value, '__qualname__', own)}"
 
 
