@@ -73,7 +73,7 @@ def test_an_unknown_profile_is_named_and_the_known_ones_are_listed(value):
     with pytest.raises(InputError) as caught:
         check_parameters({"profile": value})
     assert str(caught.value).startswith(f"profile cannot be {value!r}")
-    assert str(caught.value).endswith("accepted are digits, mnist, smoke.")
+    assert str(caught.value).endswith("accepted are digits, mnist, class, smoke.")
 
 
 @pytest.mark.parametrize("value", ["gpu", "CPU", None, 0])
