@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dfa_lib import InputError, provenance, run_all
+from dfa_lib import InputError, experiments, provenance, run_all
 from dfa_lib.provenance import (
     checksums,
     commit,
@@ -15,6 +15,8 @@ from dfa_lib.provenance import (
     source_digest,
     versions,
 )
+from dfa_lib.publishing.freshness import staleness
+from dfa_lib.results import digest, digests, read_histories
 
 LIBRARY = Path(provenance.__file__).parent
 
@@ -52,6 +54,49 @@ def test_other_code_has_an_entry_of_its_own(small_run, tmp_path, monkeypatch):
     run_all([small_run(), small_run(seed=1)], results=path)
     assert [session["runs"] for session in read_record(path)] == [1, 1]
     assert read_record(path)[1]["commit"] == "0123456789ab"
+
+
+def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    run_all([small_run(seed=seed) for seed in range(3)], results=path)
+    (session,) = read_record(path)
+    found = digests(path.read_text())
+    assert set(session["digests"].split()) == set(found)
+    assert sorted(fields["seed"] for fields in found.values()) == ["0", "1", "2"]
+    assert {digest(history) for history in read_histories(path).values()} == set(found)
+    other = path.read_text().replace(",0.1,", ",0.10,")
+    assert not set(digests(other)) & set(found)
+
+
+def test_a_kill_between_record_and_results_leaves_no_run_that_no_record_knows(
+    small_run, tmp_path, monkeypatch
+):
+    path, real, saved = tmp_path / "some.csv", experiments.save, []
+
+    def killed_before_the_second(path, results):
+        saved.append(len(results))
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        real(path, results)
+
+    monkeypatch.setattr(experiments, "save", killed_before_the_second)
+    runs = [small_run(seed=seed) for seed in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs, results=path)
+    assert len(digests(path.read_text())) == 1
+    assert staleness(path) is None
+    run_all(runs, results=path)
+    assert len(digests(path.read_text())) == 2
+    assert staleness(path) is None
+
+
+def test_a_record_that_cannot_be_written_does_not_lose_the_results(small_run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(provenance, "replace_text", full)
+    run_all([small_run()], results=tmp_path / "some.csv")
+    assert len(digests((tmp_path / "some.csv").read_text())) == 1
 
 
 def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):

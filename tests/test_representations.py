@@ -10,6 +10,8 @@ from dfa_lib import InputError, Run
 from dfa_lib import representations as module
 from dfa_lib.data.digits import load_digits
 from dfa_lib.networks import forward
+from dfa_lib.provenance import checksums, read_record
+from dfa_lib.publishing.freshness import staleness
 from dfa_lib.representations import (
     PROBES,
     TARGETS,
@@ -280,6 +282,21 @@ def test_a_missing_seed_is_added_and_a_spare_one_stays(runs, saved, trained, tmp
     assert path.read_text() == text
     pd.testing.assert_frame_equal(probe_table(runs, 1, results=path), one)
     assert path.read_text() == text
+
+
+def test_tables_have_records_that_know_their_rows(runs, trained, tmp_path):
+    probes, maps = tmp_path / "probes.csv", tmp_path / "embedding.csv"
+    probe_table(runs, 1, results=probes)
+    probe_table(runs, 2, results=probes)
+    embedding_table(runs, results=maps)
+    assert [entry["runs"] for entry in read_record(probes)] == [len(trained)] == [4]
+    assert [entry["runs"] for entry in read_record(maps)] == [0]  # those of the probes
+    assert read_record(maps)[0]["data"] == checksums(["digits"])
+    for path in (probes, maps):
+        assert staleness(path) is None
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([*lines[:-1], lines[-1].replace("0", "1")]))
+        assert "holds one run that its record" in staleness(path)
 
 
 def test_a_diverged_run_is_saved_and_read_as_nan(runs, tmp_path):

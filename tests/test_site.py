@@ -1,5 +1,6 @@
 """The whole book, in the smoke profile: executed, built, and looked at."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dfa_lib.provenance import fingerprint
 from dfa_lib.publishing.execute import Book
 from dfa_lib.publishing.myst import labels
 from dfa_lib.publishing.teach import read_pages
@@ -19,6 +21,8 @@ FIGURES = {
     "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
     "learning-problems.html": ["Fig. 2.1", "Fig. 2.2"],
     "experiments.html": [f"Fig. 3.{number}" for number in range(1, 7)],
+    "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
+    "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 6)],
 }
 
 
@@ -67,10 +71,49 @@ def test_every_chapter_is_a_page(html):
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_numbered_and_say_what_is_seen(html, name):
     page = Page(html / name)
-    assert re.findall(r'class="caption-number">(Fig\. [\d.]+\d)', page.text) == FIGURES[name]
+    assert re.findall(r'class="caption-number">(Fig\. [\w.]+\d)', page.text) == FIGURES[name]
     drawn = [image for image in page.images if "dfa-figure" in image.get("class", "")]
     assert [len(image["alt"]) >= 40 for image in drawn] == [True] * len(FIGURES[name])
     assert all((html / image["src"]).stat().st_size > 2_000 for image in drawn)
+
+
+def test_references_use_the_letters_of_appendices(html):
+    text = (html / "appendix-derivation.html").read_text(encoding="utf-8")
+    assert re.findall(r'class="eqno">\((.*?)\)<', text)[:2] == ["A.1", "A.2"]
+    assert re.search(r'href="#equation-eq-derivation-loss">\(A\.2\)</a>', text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_below_each_figure_stands_how_it_was_made(html, name):
+    page = Page(html / name)
+    folds = re.findall(r"<details[^>]*dfa-provenance.*?</details>", page.text, flags=re.DOTALL)
+    assert len(folds) == len(FIGURES[name])
+    for fold in folds:
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", fold))
+        assert "profile smoke, 2 seeds, 2 epochs, device cpu; executed on" in text
+        line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb -p profile smoke"
+        assert line in text
+        if "nothing was trained" not in text:
+            assert re.search(r"digits, checksum \w{16}|clusters, which each run draws", text)
+            assert f"{fingerprint().split()[1]}, torch" in text
+            assert "the numerical code, torch and the data are those of this build" in text
+
+
+def test_the_results_of_a_figure_can_be_downloaded(built, html):
+    page = Page(html / "experiments.html")
+    found = [link for link in page.links if link.endswith("/sgd.csv")]
+    assert len(found) == 1
+    kept = built[1] / "results" / "smoke"
+    assert (html / found[0]).read_bytes() == (kept / "sgd.csv").read_bytes()
+    (record,) = [link for link in page.links if link.endswith("/sgd.json")]
+    assert json.loads((html / record).read_text()) == json.loads((kept / "sgd.json").read_text())
+
+
+def test_the_list_of_figures_leads_to_each_and_says_that_it_is_fresh(html):
+    text = (html / "figures.html").read_text(encoding="utf-8")
+    listed = re.findall(r"<dt><a [^>]*href=\"([^\"#]+)#[^>]*>.*?>(Fig\. [\w.]+)<", text)
+    assert listed == [(name, number) for name, numbers in FIGURES.items() for number in numbers]
+    assert len(re.findall(r"; fresh</p>", text)) == len(listed)
 
 
 def test_figures_are_drawn_from_runs_of_this_build(built):

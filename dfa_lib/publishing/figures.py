@@ -15,10 +15,9 @@ from typing import Any
 import nbformat
 
 from ..provenance import Entry, digests_of, record_path
-from ..results import digests
 from .chapter import PARAMETERS, check_parameters
 from .execute import Book
-from .freshness import entries_of, staleness
+from .freshness import entries_of, misfit, runs_in, staleness
 from .verify import is_results
 
 LIST = "figures.md"
@@ -128,7 +127,7 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
             if place in theirs:
                 text = _fold(book, theirs[place])
                 fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
-                fold["id"] = f"fold-{theirs[place].name}"[:64]
+                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{theirs[place].name}")[:64]
                 cells.append(fold)
         notebook.cells = cells
         nbformat.write(notebook, book.staging / f"{chapter}.ipynb")
@@ -160,16 +159,16 @@ def _chapter(figure: Shown) -> str:
             exec(cell.source, values)  # what the chapter itself was executed with
     settings = check_parameters({name: values.get(name, PARAMETERS[name]) for name in PARAMETERS})
     metadata = figure.notebook.metadata
-    seconds = metadata["papermill"]["duration"]
     return (
         f"profile {settings.profile}, {_number(settings.seeds, 'seed')}, "
         f"{_number(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
-        f"{seconds:,.0f} s, at commit `{metadata.get('dfa_commit', 'unknown')}`"
+        f"{_seconds(metadata['papermill']['duration'])}, at commit "
+        f"`{metadata.get('dfa_commit', 'unknown')}`"
     )
 
 
 def _results(path: Path, copy: str) -> str:
-    runs = _runs(path)
+    runs = runs_in(path).values()
     seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "")})
     record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
     count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
@@ -191,7 +190,7 @@ def _download(book: Book, path: Path) -> str:
 def _data(files: Sequence[Path]) -> list[str]:
     # The rates of all experiments are in one file, whatever their data.
     own = [path for path in files if path.stem != TUNING] or files
-    used = {run.get("dataset", "") for path in own for run in _runs(path)}
+    used = {run.get("dataset", "") for path in own for run in runs_in(path).values()}
     sums = [
         f"{name}, checksum `{value}`"
         for entry in chain.from_iterable(map(_speaking, own))
@@ -220,9 +219,10 @@ def _trained(files: Sequence[Path]) -> list[str]:
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         counts = []
         for name, theirs in files_of.items():
-            seconds = sum(entry.get("seconds", 0.0) for entry in theirs)
-            spent = f" in {seconds:,.0f} s" if "seconds" in theirs[0] else ""
-            counts.append(f"{_number(sum(e['runs'] for e in theirs), 'run')} of {name}{spent}")
+            runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
+            spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
+            # None, where a table is made of networks that were trained for another.
+            counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
         texts.append(f"{made_with}: {', '.join(counts)}, {when}")
     return texts or ["no record says what"]
 
@@ -238,23 +238,29 @@ def _made_with(entry: Entry) -> str:
 
 
 def _freshness(figure: Shown) -> str:
-    verified = [e for path in figure.files for e in _speaking(path) if "sample" in e]
-    texts = ["the numerical code, torch and the data are those of this build"]
-    for entry in verified:
-        texts.append(
-            f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical "
-            f"code `{_code(entry)}` on {entry['machine']['processor']}, agreed {entry['agreement']}"
-        )
-    return "; ".join(dict.fromkeys(texts))
+    verified = _verified(figure)
+    if not verified:
+        return "the numerical code, torch and the data are those of this build"
+    texts = [
+        f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical code "
+        f"`{_code(entry)}` on {entry['machine']['processor']}, agreed {entry['agreement']}"
+        for entry in verified
+    ]
+    return f"older than the code or the data of this build; {'; '.join(dict.fromkeys(texts))}"
 
 
-def _runs(path: Path) -> list[dict[str, str]]:
-    return list(digests(path.read_text(encoding="utf-8")).values())
+def _verified(figure: Shown) -> list[Entry]:
+    """Return the verifications that a figure owes its freshness to: none, if its training has it."""
+    entries = list(chain.from_iterable(map(_speaking, figure.files)))
+    trained = [entry for entry in entries if "sample" not in entry]
+    if trained and all(misfit(entry) is None for entry in trained):
+        return []
+    return [entry for entry in entries if "sample" in entry]
 
 
 def _speaking(path: Path) -> list[Entry]:
     """Return the entries that speak of runs that are in a results file."""
-    present = digests(path.read_text(encoding="utf-8")).keys()
+    present = runs_in(path).keys()
     return [e for e in entries_of(path) if "digests" not in e or digests_of(e) & present]
 
 
@@ -275,14 +281,13 @@ def _briefly(figure: Shown) -> str:
     """Say what a figure is drawn from, when that was computed, by which code, and how fresh it is."""
     if not figure.files:
         return f"nothing trained; drawn on {figure.drawn}; fresh"
-    entries = list(chain.from_iterable(map(_speaking, figure.files)))
-    trained = [entry for entry in entries if "sample" not in entry]
-    verified = [_day(entry["date"]) for entry in entries if "sample" in entry]
+    trained = [e for path in figure.files for e in _speaking(path) if "sample" not in e]
+    verified = max((_day(entry["date"]) for entry in _verified(figure)), default="")
     computed = max((_day(entry["finished"]) for entry in trained), default="on an unknown day")
     codes = ", ".join(dict.fromkeys(f"`{_code(entry)}`" for entry in trained)) or "unknown"
     return (
-        f"from {' and '.join(path.stem for path in figure.files)}; computed {computed}; "
-        f"numerical code {codes}; {f'verified {max(verified)}' if verified else 'fresh'}"
+        f"from {', '.join(path.stem for path in figure.files)}; computed {computed}; numerical code "
+        f"{codes}; {f'verified {verified}' if verified else 'fresh'}"
     )
 
 
@@ -295,6 +300,10 @@ def _code(entry: Entry) -> str:
 
 def _day(when: str) -> str:
     return datetime.fromisoformat(when).date().isoformat()
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _number(count: int, noun: str) -> str:

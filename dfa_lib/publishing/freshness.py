@@ -24,7 +24,7 @@ def staleness(path: Path) -> str | None:
             f"by other means than training"
         )
     entries = entries_of(path)
-    left = digests_in(path) - _spoken_of(entry for entry in entries if misfit(entry) is None)
+    left = runs_in(path).keys() - _spoken_of(entry for entry in entries if misfit(entry) is None)
     for entry in entries:
         # Of an entry without digests it is not known which runs it speaks of: of those that are left.
         about = left & digests_of(entry) if "digests" in entry else left
@@ -36,12 +36,12 @@ def staleness(path: Path) -> str | None:
 def unaccounted(path: Path) -> set[str]:
     """Return the digests of the runs in a results file that its record does not speak of."""
     record = Record.read(path)
-    unknown = digests_in(path) - _spoken_of(_own(record))
+    unknown = runs_in(path).keys() - _spoken_of(_own(record))
     # A verification has given digests to all that sessions without any had trained.
     old = [e for e in record.sessions if "digests" not in e and not record.verified]
     allowed = sum(entry["runs"] for entry in old)
     if old or not _own(record):  # runs were once taken from other files without a word
-        elsewhere = {digest for other in _beside(path) for digest in digests_in(other)}
+        elsewhere = {digest for other in _beside(path) for digest in runs_in(other)}
         allowed += len(unknown & elsewhere)
     return unknown if len(unknown) > allowed else set()
 
@@ -49,9 +49,9 @@ def unaccounted(path: Path) -> set[str]:
 def entries_of(path: Path) -> list[Entry]:
     """Return the entries of a file's record, and of those that it took runs from without a word."""
     entries = _own(Record.read(path))
-    unknown = digests_in(path) - _spoken_of(entries)
+    unknown = runs_in(path).keys() - _spoken_of(entries)
     for other in _beside(path):
-        if unknown & digests_in(other):
+        if unknown & runs_in(other).keys():
             entries += _own(Record.read(other))
     return entries
 
@@ -67,9 +67,9 @@ def misfit(entry: Entry) -> str | None:
     return None
 
 
-def digests_in(path: Path) -> set[str]:
-    """Return the digests of the runs in a results file."""
-    return set(digests(path.read_text(encoding="utf-8")))
+def runs_in(path: Path) -> dict[str, dict[str, str]]:
+    """Return the digests of the runs in a results file, and the fields of each."""
+    return digests(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _own(record: Record) -> list[Entry]:

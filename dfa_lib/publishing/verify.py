@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from ..experiments import run_histories
 from ..provenance import Record, made_with
-from ..results import COLUMNS, digest, digests, has_registered, read_histories, sole_writer
+from ..results import COLUMNS, digest, has_registered, read_histories, sole_writer
 from ..training import History, Run
 from ..validation import InputError, whole_number
-from .freshness import unaccounted
+from .freshness import runs_in, unaccounted
 
 # Another processor rounds differently, and over thousands of steps a run drifts; the same one does not.
 TOLERANCE = 0.02
@@ -88,7 +88,7 @@ def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
         path, rows = folder / name, [row for row in comparisons if row.file == name]
         with sole_writer(path):
             record, trained_again = Record.read(path), {row.digest for row in rows}
-            stored = digests(path.read_text(encoding="utf-8"))
+            stored = runs_in(path)
             vouched_for = stored.keys() - (unaccounted(path) - trained_again)
             datasets = sorted({fields["dataset"] for fields in stored.values()})
             bits = sum(row.same_bits for row in rows)
