@@ -255,7 +255,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
                 panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", color=colour, va="center")
         panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
-        panel.invert_yaxis()
+        panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.set_xlabel("test accuracy, last epoch")
         if len(methods) > 1:
             handles = [
