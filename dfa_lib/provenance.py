@@ -99,7 +99,7 @@ def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
 def source_digest(folder: Path) -> str:
     """Return a digest of the code that decides a run's numbers.
 
-    Comments, docstrings, layout and messages do not count.
+    Comments, docstrings, layout and the messages of errors do not count.
     """
     digest = hashlib.sha256()
     for name, tree in numerical_code(folder).items():
@@ -119,7 +119,7 @@ def numerical_code(folder: Path) -> dict[str, ast.Module]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes docstrings, and formatted messages, which not every Python writes alike."""
+    """Removes docstrings, and what is said when something is refused."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Constant):
@@ -127,8 +127,8 @@ class _Bare(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Constant:
-        return ast.Constant("")
+    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
+        return ast.Raise()
 
 
 def _imported(name: str, tree: ast.Module) -> list[str]:

@@ -163,9 +163,18 @@ def test_the_digest_follows_what_training_imports(library):
 
 
 def test_the_digest_leaves_out_comments_docstrings_layout_and_messages(library):
-    before = library(**{"engine.py": "def step(x):\n    print(f'{x} a')\n    return x + 1\n"})
-    said = "# why\ndef step(x):\n    'What it does.'\n    print(f'{x} b')\n\n    return (x + 1)  # so\n"
+    step = "def step(x):\n    if not x:\n        raise ValueError(f'{x} a')\n    return x + 1\n"
+    before = library(**{"engine.py": step})
+    said = (
+        "# why\ndef step(x):\n    'What it does.'\n    if not x:\n"
+        "        raise ValueError('b')\n\n    return (x + 1)  # so\n"
+    )
     assert library(**{"engine.py": said}) == before
+
+
+def test_the_digest_knows_one_name_of_a_tensor_from_another(library):
+    before = library(**{"engine.py": "def step(x, layer):\n    return x[f'W{layer}']\n"})
+    assert library(**{"engine.py": "def step(x, layer):\n    return x[f'B{layer}']\n"}) != before
 
 
 def test_the_digest_of_this_library_covers_all_that_a_run_is_computed_with():
