@@ -323,7 +323,9 @@ def test_the_class_profile_is_set_and_plotting_code_is_folded(book):
     teach(book)
     cells = taught(book, "instructor", "two").cells
     assert cells[1].source == "# 2. Two"
-    assert cells[2].source.startswith('profile = "class"  # class (within a minute), digits or smoke\n')
+    assert cells[2].source.startswith(
+        'profile = "class"  # class (within a minute), digits (minutes) or mnist (hours)\n'
+    )
     assert cells[2].metadata.tags == ["parameters"]
     assert [cell.source for cell in cells[-2:-1]] == ["**Fig. 2.1**"]
     assert cells[-1].metadata.jupyter == {"source_hidden": True}

@@ -6,6 +6,7 @@ The student's lacks the solutions; in the place of each is a gap that says whose
 
 import ast
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -219,10 +220,13 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
     metadata: dict[str, Any] = {}
     if "parameters" in piece.tags:
         tags.append("parameters")
-        given = 'profile = "digits"  # '
+        given, set_here = (
+            'profile = "digits"  #',
+            f'profile = "{PROFILE}"  # {PROFILE} (within a minute)',
+        )
         if given not in source:
             raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
-        source = source.replace(given, f'profile = "{PROFILE}"  # {PROFILE} (within a minute), ')
+        source = re.sub(f"{given}.*", f"{set_here}, digits (minutes) or mnist (hours)", source)
     elif piece.tags & FOLDED and not piece.solution:
         metadata["jupyter"] = {"source_hidden": True}
     if tags:
