@@ -217,7 +217,9 @@ def test_without_a_results_folder_there_is_no_csv(results):
 def test_a_figure_is_shown_as_svg_that_carries_its_name_caption_and_alt_text(displayed):
     figure = Figure()
     figure.subplots().plot([1, 2])
-    chapter.show_figure(figure, name="fig-line", caption="A *line*.", alt="A rising line.")
+    chapter.show_figure(
+        figure, name="fig-line", caption="A *line*.", alt="A rising line.", results=("sgd",)
+    )
     (image, image_keywords), (caption, caption_keywords) = displayed
 
     assert image.keys() == {"image/svg+xml", "text/plain"}
@@ -225,7 +227,12 @@ def test_a_figure_is_shown_as_svg_that_carries_its_name_caption_and_alt_text(dis
     assert image["text/plain"] == "A rising line."
     assert image_keywords["raw"] is True
     assert image_keywords["metadata"] == {
-        "dfa_figure": {"name": "fig-line", "caption": "A *line*.", "alt": "A rising line."}
+        "dfa_figure": {
+            "name": "fig-line",
+            "caption": "A *line*.",
+            "alt": "A rising line.",
+            "results": ["sgd"],
+        }
     }
 
     assert isinstance(caption, Markdown)
