@@ -1,8 +1,8 @@
 """A Sphinx extension: what is numbered in appendix B is B.1, B.2, …, in captions and in references.
 
 An appendix is a page whose title begins with ``Appendix`` and a letter. It stands outside the numbered
-parts of the table of contents, where Sphinx would number figures, equations, theorems and exercises
-from 1 through all pages.
+parts of the table of contents, where Sphinx numbers figures, equations, theorems and exercises from 1
+through all pages. The other pages there go on being numbered so, without gaps.
 """
 
 import re
@@ -22,14 +22,19 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def number_appendices(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number anew what stands in appendices. Return their names: they have to be written again."""
+    """Number anew what stands outside the numbered parts. Return its pages, to be written again."""
     numbers: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = env.toc_fignumbers
-    appendices = []
+    # Of each kind, say figures, what is numbered from 1 through all pages, in that order.
+    unnumbered: dict[str, list[tuple[int, str, str]]] = {}
     for page, kinds in numbers.items():
-        letter = re.match(r"Appendix ([A-Z])\b", env.titles[page].astext())
-        if letter is not None:
-            appendices.append(page)
-            for kind, places in kinds.items():
-                in_order = sorted(places, key=lambda name: places[name])
-                kinds[kind] = {name: (letter[1], i) for i, name in enumerate(in_order, start=1)}
-    return appendices
+        for kind, places in kinds.items():
+            found = [(number[0], page, name) for name, number in places.items() if len(number) == 1]
+            unnumbered.setdefault(kind, []).extend(found)
+    counts: dict[tuple[str, str], int] = {}
+    for kind, found in unnumbered.items():
+        for _, page, name in sorted(found):
+            appendix = re.match(r"Appendix ([A-Z])\b", env.titles[page].astext())
+            letter = appendix[1] if appendix is not None else ""
+            counts[kind, letter] = count = counts.get((kind, letter), 0) + 1
+            numbers[page][kind][name] = (letter, count) if letter else (count,)
+    return sorted({page for found in unnumbered.values() for _, page, _ in found})

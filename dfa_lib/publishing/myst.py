@@ -158,9 +158,8 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
     found: dict[str, Label] = {}
 
     def enter(page: Page, label: str, kind: str, says: str, title: str = "") -> None:
-        # Sphinx counts on through all pages outside of chapters, appendices among them.
-        for place in {page.number, page.number if page.chapter else None}:
-            counts[kind, place] = counts.get((kind, place), 0) + 1
+        # Pages outside of chapters and appendices are counted through.
+        counts[kind, page.number] = counts.get((kind, page.number), 0) + 1
         count = str(counts[kind, page.number])
         number = f"{page.number}.{count}" if page.number else count
         found[label] = Label(page.name, says.format(number), number, title)

@@ -45,8 +45,11 @@ def build_site(book: Book) -> int:
         for name, value in launch_config(book).items():
             config.write(f"\n{name}: {json.dumps(value)}\n")  # JSON is YAML
     shown = figures(book)
-    pages = {path.name: path.read_text(encoding="utf-8") for path in sorted(book.source.glob("*.md"))}
-    wrong = [f"{name}: {said}" for name, text in pages.items() for said in text_problems(text)]
+    wrong = [
+        f"{path.relative_to(book.source)}: {said}"
+        for path in sorted(book.source.rglob("*.md"))
+        for said in text_problems(path.read_text(encoding="utf-8"))
+    ]
     wrong += stale_results(shown)
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
