@@ -175,7 +175,7 @@ def test_an_entry_has_its_signature_its_source_and_the_chapters_that_use_it(html
     page = Page(html / "reference" / "runs.html")
     assert "dfa_lib.experiments.run_all" in page.ids
     assert "../_modules/dfa_lib/experiments.html#run_all" in page.links
-    entry = page.text.partition('id="dfa_lib.experiments.run_all"')[2].partition("<dt class=")[0]
+    entry = page.text.partition('id="dfa_lib.experiments.run_all"')[2].partition('<dt class="sig')[0]
     for part in ("cluster", "Parameters", "Returns", "Raises", "Used in", "../experiments.html"):
         assert part in entry
     assert "def run_all(" in re.sub(
