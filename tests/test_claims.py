@@ -243,6 +243,14 @@ def test_entries_state_the_rule_before_the_numbers():
             assert all(f"{p.what}: {p.range}" in text for p in made.parts)
 
 
+def test_an_entry_takes_the_datasets_together_where_both_were_tested():
+    holds, fails = (Judgement(verdict, (exactly(1.0),)) for verdict in (HOLDS, FAILS))
+    both = ledger.entry(claim(), {"digits": holds, "mnist": fails})
+    assert "**Taken together: holds in part**" in both
+    one = ledger.entry(claim(), {"digits": holds, "mnist": Judgement(NOT_TESTED, (), NOT_COMPUTED)})
+    assert "Taken together" not in one
+
+
 def test_the_summary_counts_every_claim_once_for_each_dataset():
     judged = [
         (claim(), {"digits": Judgement(HOLDS), "mnist": Judgement(NOT_TESTED, (), NOT_COMPUTED)}),

@@ -31,6 +31,7 @@ from ..claims import (
     Part,
     exactly,
     judge,
+    overall,
     paired,
 )
 from ..feedback import feedback_matrices
@@ -1298,6 +1299,8 @@ def entry(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
             for i, (part, number) in enumerate(numbers, 1)
         ]
         lines += [*told, ""] if told else []
+    if all(judgements[dataset].verdict != NOT_TESTED for dataset in DATASETS):
+        lines += [f"**Taken together: {overall(list(judgements.values()))}**", ""]
     if claim.note:
         lines += [f"*{claim.note}*", ""]
     return "\n".join([*lines, ":::"])
