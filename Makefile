@@ -29,7 +29,7 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --jaxtyping-packages=dfa_lib,beartype.beartype
+	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=dfa_lib,beartype.beartype
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py

@@ -24,8 +24,6 @@ from dfa_lib import (  # noqa: E402
 from dfa_lib.experiments import repeats  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-# One cluster for all tests of this file, be it under pytest-xdist.
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from dfa_lib.publishing.execute import Book
 from dfa_lib.publishing.myst import labels
 from dfa_lib.publishing.teach import read_pages
 
-pytestmark = pytest.mark.xdist_group("site")
-
 ROOT = Path(__file__).parents[1]
 FIGURES = {
     "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
@@ -34,7 +32,7 @@ def built(tmp_path_factory):
     output = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
     command += ["build", "--profile", "smoke", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     return done, output / "_build"
 
 
