@@ -50,7 +50,7 @@ def entries_of(path: Path) -> list[Entry]:
     """Return the entries of a file's record, and of those that it took runs from without a word."""
     entries = _own(Record.read(path))
     unknown = runs_in(path).keys() - _spoken_of(entries)
-    for other in _beside(path):
+    for other in _beside(path) if unknown else []:
         if unknown & runs_in(other).keys():
             entries += _own(Record.read(other))
     return entries
@@ -69,7 +69,10 @@ def misfit(entry: Entry) -> str | None:
 
 def runs_in(path: Path) -> dict[str, dict[str, str]]:
     """Return the digests of the runs in a results file, and the fields of each."""
-    return digests(path.read_text(encoding="utf-8", errors="replace"))
+    return _digests(path.read_text(encoding="utf-8", errors="replace"))
+
+
+_digests = cache(digests)  # every figure that is drawn from a file asks for it
 
 
 def _own(record: Record) -> list[Entry]:
