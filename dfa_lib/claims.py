@@ -12,6 +12,7 @@ import pandas as pd
 from .representations import PROBE_COLUMNS
 from .results import read_results
 from .statistics import Interval, mean_interval
+from .tables import read_table
 from .validation import InputError
 
 HOLDS = "holds"
@@ -67,8 +68,7 @@ class Evidence:
 
     def probes(self) -> pd.DataFrame:
         """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
-        path = self._path("probes")
-        return pd.read_csv(path, dtype=PROBE_COLUMNS)
+        return read_table(self._path("probes"), PROBE_COLUMNS)
 
     def runs(self, experiment: str, **fields: object) -> pd.DataFrame:
         """Return the rows of the runs with these fields; ``NotComputed`` if there are none."""

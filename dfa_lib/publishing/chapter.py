@@ -187,6 +187,11 @@ def _assigned(source: str) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
+def enumerated(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: ``SGD, momentum and Adam``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def show_figure(
     figure: Figure, *, name: str, caption: str, alt: str, results: Sequence[str] = ()
 ) -> None:

@@ -34,6 +34,7 @@ from ..claims import (
     overall,
     paired,
 )
+from ..experiments import final_epoch
 from ..feedback import feedback_matrices
 from ..learning_rules import (
     backpropagation,
@@ -50,7 +51,7 @@ from ..statistics import CONFIDENCE, Interval, mean_interval
 from ..training import using_threads
 from ..tuning import SCORED_EPOCHS
 from ..validation import InputError
-from .chapter import Settings
+from .chapter import Settings, enumerated
 from .execute import find_book
 from .freshness import staleness
 
@@ -271,7 +272,7 @@ def overfitting(evidence: Evidence) -> Interval:
         epochs=wanted["epochs"], hidden=wanted["hidden"], samples=wanted["samples"],
         feedback=wanted["feedback"],
     )  # fmt: skip
-    last = runs[runs["epoch"] == runs["epochs"]]
+    last = final_epoch(runs)
     apart = (last["train_accuracy"] - last["test_accuracy"]).groupby(last["learning_rate"]).mean()
     return mean_interval(
         [float(apart.sort_index().iloc[-1] - apart.sort_index().iloc[int(np.argmax(tried))])]
@@ -297,7 +298,7 @@ def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "t
     """Select the error of the last epoch, averaged over what the experiment varies, by seed."""
 
     def select(evidence: Evidence) -> pd.Series:
-        last = _last(evidence.runs(experiment, method=method, optimizer=optimizer))
+        last = final_epoch(evidence.runs(experiment, method=method, optimizer=optimizer))
         return 1 - last.groupby("seed")[f"{judged}_accuracy"].apply(lambda a: a.mean(skipna=False))
 
     return select
@@ -307,7 +308,7 @@ def rise(experiment: str, method: str, varied: str) -> Measure:
     """Measure the error at the largest value of what is varied minus that at the smallest."""
 
     def measure(evidence: Evidence) -> Interval:
-        last = _last(evidence.runs(experiment, method=method))
+        last = final_epoch(evidence.runs(experiment, method=method))
 
         def error_at(value: int) -> pd.Series:
             return 1 - last[last[varied] == value].set_index("seed")["test_accuracy"]
@@ -315,10 +316,6 @@ def rise(experiment: str, method: str, varied: str) -> Measure:
         return paired(error_at(int(last[varied].max())), error_at(int(last[varied].min())))
 
     return measure
-
-
-def _last(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["epoch"] == table["epochs"]]
 
 
 def digit_named(weights: str) -> Measure:
@@ -428,6 +425,10 @@ _NETWORKS = {"sgd": "BP with SGD", "adadelta": "BP with Adadelta"}
 
 def _matrix(kind: str) -> Select:
     return final("random_matrices", feedback=kind)
+
+
+def _error_over_d(method: str, optimizer: str = "sgd", judged: str = "test") -> Select:
+    return error("clusters_optimizers", method, optimizer, judged)
 
 
 def _aligned(metric: str, optimizer: str, epoch: Callable[[int], int]) -> Select:
@@ -1050,7 +1051,7 @@ CLAIMS: tuple[Claim, ...] = (
         parts=(
             Part(
                 "training error of DFA with SGD, mean over d",
-                mean(error("clusters_optimizers", "dfa", judged="train")),
+                mean(_error_over_d("dfa", judged="train")),
                 above=0.02,
                 form=".3f",
             ),
@@ -1064,9 +1065,7 @@ CLAIMS: tuple[Claim, ...] = (
         parts=(
             Part(
                 "test error of ReLU features minus that of DFA with SGD, mean over d",
-                difference(
-                    error("clusters_optimizers", "relu_features"), error("clusters_optimizers", "dfa")
-                ),
+                difference(_error_over_d("relu_features"), _error_over_d("dfa")),
                 above=0.0,
             ),
         ),
@@ -1079,9 +1078,7 @@ CLAIMS: tuple[Claim, ...] = (
         parts=(
             Part(
                 "test error of DFA with RMSProp minus that with SGD, mean over d",
-                difference(
-                    error("clusters_optimizers", "dfa", "rmsprop"), error("clusters_optimizers", "dfa")
-                ),
+                difference(_error_over_d("dfa", "rmsprop"), _error_over_d("dfa")),
                 below=0.0,
             ),
         ),
@@ -1094,9 +1091,7 @@ CLAIMS: tuple[Claim, ...] = (
         parts=(
             Part(
                 "test error of BP with RMSProp minus that with SGD, mean over d",
-                difference(
-                    error("clusters_optimizers", "bp", "rmsprop"), error("clusters_optimizers", "bp")
-                ),
+                difference(_error_over_d("bp", "rmsprop"), _error_over_d("bp")),
                 above=0.0,
             ),
         ),
@@ -1324,6 +1319,5 @@ def summary(ledger: Ledger) -> str:
             for verdict, verb in verbs.items()
             if verdict in found
         ]
-        listed = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
-        sentences.append(f"On {name}, {listed}.")
+        sentences.append(f"On {name}, {enumerated(told)}.")
     return " ".join(sentences)

@@ -93,10 +93,14 @@ def blocks(text: str) -> Iterator[str | Directive]:
 
 def _closing(lines: Sequence[str], start: int, fence: str) -> int:
     for place in range(start + 1, len(lines)):
-        line = lines[place].strip()
-        if line and set(line) == {fence[0]} and len(line) >= len(fence):
+        if _closes(lines[place], fence):
             return place
     raise InputError(f"the block that begins with {lines[start].strip()!r} has no end.")
+
+
+def _closes(line: str, fence: str) -> bool:
+    mark = line.strip()
+    return set(mark) == {fence[0]} and len(mark) >= len(fence)
 
 
 def _options(lines: Sequence[str]) -> tuple[dict[str, str], str]:
@@ -336,9 +340,7 @@ class Writer:
                 done.append(line)
                 if not fence and mark:
                     fence = mark["fence"]
-                elif (
-                    line.strip() and set(line.strip()) == {fence[0]} and len(line.strip()) >= len(fence)
-                ):
+                elif _closes(line, fence):
                     fence = ""
             else:
                 prose.append(line)
