@@ -19,11 +19,11 @@ FIGURES = {
     "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
     "learning-problems.html": ["Fig. 2.1", "Fig. 2.2"],
     "experiments.html": [f"Fig. 3.{number}" for number in range(1, 7)],
-    "extension.html": ["Fig. 1", "Fig. 2", "Fig. 3"],
+    "extension.html": [f"Fig. 5.{number}" for number in range(1, 4)],
     "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
     "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 6)],
-    "ledger.html": ["Fig. 4"],
-    "deviations.html": [f"Fig. {number}" for number in range(5, 10)],
+    "ledger.html": ["Fig. 6.1"],
+    "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
 }
 
 
