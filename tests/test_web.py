@@ -20,6 +20,7 @@ from dfa_lib.publishing.web import STYLESHEET, introduce, lighten, write_sitemap
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt" viewBox="0 0 72 36"></svg>'
 PAGE = """\
 <html><head>
+<script data-cfasync="false">document.documentElement.dataset.theme = "dark";</script>
 <link href="{root}_static/styles/theme.css?digest=1" rel="stylesheet" />
 <link rel="stylesheet" type="text/css" href="{root}_static/own.css?v=2" />
 <script defer src="{root}_static/scripts/fontawesome.js?digest=3"></script>
@@ -79,6 +80,16 @@ def test_a_page_loads_one_stylesheet_and_the_scripts_that_it_uses(html):
         loaded = re.findall(r'<(?:link|script)[^>]*(?:href|src)="([^"?]*)', page)
         assert loaded == [f"{root}_static/{STYLESHEET}", f"{root}_static/theme.js"]
         assert "https://" not in page
+
+
+def test_a_page_is_shown_before_its_scripts_run_in_their_order(html):
+    lighten(html)
+    head, body = (html / "search.html").read_text(encoding="utf-8").split("</head>")
+    assert re.findall("<script[^>]*>", head) == ['<script data-cfasync="false">']
+    assert re.findall('<script src="([^"]*)">', body) == [
+        "_static/searchtools.js", "searchindex.js", "_static/theme.js"
+    ]  # fmt: skip
+    assert body.endswith("</script></body></html>\n")
 
 
 def test_the_search_page_keeps_the_search(html):

@@ -67,7 +67,8 @@ def lighten(html: Path) -> None:
         unused.unlink()
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))}
     for path, text in pages.items():
-        pages[path] = _with_lazy_images(path, _without_unused_scripts(path, text))
+        text = _with_scripts_last(_without_unused_scripts(path, text))
+        pages[path] = _with_lazy_images(path, text)
     links = {path: _stylesheets(path, text) for path, text in pages.items()}
     sheets = list(dict.fromkeys(sheet for found in links.values() for sheet in found.values()))
     words = _words([*pages.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.js"))])
@@ -91,6 +92,15 @@ def _without_unused_scripts(path: Path, text: str) -> str:
     names = "|".join(map(re.escape, unused))
     text = re.sub(rf'<script\b[^>]*\bsrc="[^"]*\b(?:{names})\b[^"]*"[^>]*></script>', "", text)
     return re.sub(r"<script\b[^>]*>[^<]*\bthebe[^<]*</script>", "", text, flags=re.IGNORECASE)
+
+
+def _with_scripts_last(text: str) -> str:
+    """Let a page be shown before its scripts run, but for the one that makes it light or dark."""
+    head, rest = text.split("</head>", 1)
+    scripts = re.findall(r"<script\b(?![^>]*data-cfasync).*?</script>", head, flags=re.DOTALL)
+    for script in scripts:
+        head = head.replace(script, "", 1)
+    return f"{head}</head>{rest.replace('</body>', ''.join(scripts) + '</body>', 1)}"
 
 
 def _with_lazy_images(path: Path, text: str) -> str:
