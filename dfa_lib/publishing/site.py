@@ -1,5 +1,6 @@
 """Building the site from the executed chapters with Jupyter Book."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def build_site(book: Book) -> int:
     shutil.copyfile(book.root / "_toc.yml", book.staging / "_toc.yml")
     config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))
     config |= launch_config(book)
-    config.setdefault("html", {})["baseurl"] = site_address(book.root)
+    html = config.setdefault("html", {})
+    html["baseurl"] = site_address(book.root)
+    html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
     shown = figures(book)
     draw_pictures(book.staging / "_static", shown, config.get("title", ""))
     (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -96,11 +96,13 @@ def _without_unused_scripts(path: Path, text: str) -> str:
 
 def _with_scripts_last(text: str) -> str:
     """Let a page be shown before its scripts run, but for the one that makes it light or dark."""
-    head, rest = text.split("</head>", 1)
+    head, end, rest = text.partition("</head>")
+    if not end:  # the page only leads to another one
+        return text
     scripts = re.findall(r"<script\b(?![^>]*data-cfasync).*?</script>", head, flags=re.DOTALL)
     for script in scripts:
         head = head.replace(script, "", 1)
-    return f"{head}</head>{rest.replace('</body>', ''.join(scripts) + '</body>', 1)}"
+    return head + end + rest.replace("</body>", "".join(scripts) + "</body>", 1)
 
 
 def _with_lazy_images(path: Path, text: str) -> str:
