@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book teach test bench serve clean
+.PHONY: help book pdf teach test bench serve clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -20,6 +20,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 book: $(VENV)/.installed ## train everything on the bundled digits and build the site in _build/html
 	$(BIN)/dfa-book build
+
+pdf: $(VENV)/.installed ## print the whole book as _build/book.pdf, with Chromium
+	@test -f _build/html/index.html || $(MAKE) book
+	$(BIN)/dfa-book pdf
 
 teach: $(VENV)/.installed ## write notebooks for students and for instructors into _build/teach
 	$(BIN)/dfa-book teach

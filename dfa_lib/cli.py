@@ -11,6 +11,7 @@ import joblib
 from .publishing.chapter import PARAMETERS, PROFILES
 from .publishing.execute import TIMEOUT, execute, find_book, results_folder, status
 from .publishing.launch import repository, write_colab_cells
+from .publishing.pdf import print_book
 from .publishing.site import build_site
 from .publishing.teach import teach
 from .publishing.verify import TOLERANCE, certify, verify
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_output(command)
     command.set_defaults(run=_status)
+    command = commands.add_parser("pdf", help="print the built site as one PDF, with Chromium")
+    _add_output(command)
+    command.set_defaults(run=_pdf)
     command = commands.add_parser("teach", help="write notebooks for students and for instructors")
     _add_output(command)
     command.set_defaults(run=_teach)
@@ -151,6 +155,11 @@ def _status(options: argparse.Namespace) -> int:
     widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
     for row in [header, *rows]:
         print("  ".join(f"{row[name]:{widths[name]}}" for name in header).rstrip())
+    return 0
+
+
+def _pdf(options: argparse.Namespace) -> int:
+    print(f"The book is printed: {print_book(find_book(options.output))}")
     return 0
 
 

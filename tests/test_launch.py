@@ -19,7 +19,9 @@ from dfa_lib.publishing.site import build_site
 
 ROOT = Path(__file__).parents[1]
 URL = "https://github.com/someone/companion"
-FROM_OUTSIDE = ("DFA_REPOSITORY_URL", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "GITHUB_REF_NAME")
+FROM_OUTSIDE = (
+    "DFA_REPOSITORY_URL", "DFA_SITE_URL", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "GITHUB_REF_NAME"
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +110,17 @@ def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, mon
     assert set(launch_config(book)["launch_buttons"]) == {"notebook_interface", "binderhub_url"}
 
 
-def test_a_built_page_has_the_buttons(book, monkeypatch, tmp_path):
+def test_a_built_page_has_the_buttons_and_the_sitemap_has_it(book, monkeypatch, tmp_path):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv("DFA_JUPYTERHUB_URL", "https://hub.example.org")
+    monkeypatch.setenv("DFA_FOOTER", 'There is <a href="https://example.org/">another edition</a>.')
     monkeypatch.chdir(tmp_path)
     write_colab_cells(book, URL)
-    (tmp_path / "_config.yml").write_text("execute: {execute_notebooks: 'off'}\n", encoding="utf-8")
+    config = {
+        "execute": {"execute_notebooks": "off"},
+        "sphinx": {"extra_extensions": ["dfa_lib.publishing.mathematics", "dfa_lib.publishing.web"]},
+    }
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     book.staging.mkdir(parents=True)
     notebook = nbformat.read(book.source / "one.ipynb", as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
@@ -127,6 +134,10 @@ def test_a_built_page_has_the_buttons(book, monkeypatch, tmp_path):
     assert "_sources/one.ipynb" in page
     assert (book.html / "_sources" / "one.ipynb").is_file()
     assert "google.colab" not in page  # the cell for Colab is not shown
+    assert '<a href="https://example.org/">another edition</a>' in page
+    assert "<loc>https://someone.github.io/companion/one.html</loc>" in (
+        book.html / "sitemap.xml"
+    ).read_text(encoding="utf-8")
 
 
 # ---- the cell for Colab ----

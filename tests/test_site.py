@@ -155,6 +155,62 @@ def test_home_page_tells_the_result_of_this_edition(html):
     assert "2 seeds a method" in text
 
 
+# ---- what pages load ----
+
+
+def loaded(html, page):
+    """Addresses of all that a page loads at once, and of its figures, which come when they are near."""
+    text = (html / page).read_text(encoding="utf-8")
+    tags = re.findall(r'<(?:script|img|source|iframe|link)\b[^>]*\b(?:src|href)="[^>]*>', text)
+    tags = [tag for tag in tags if not re.search(r'rel="(?:index|search|next|prev|canonical)"', tag)]
+    addresses = {tag: re.search(r'\b(?:src|href)="([^"?]*)', tag)[1] for tag in tags}
+    later = {address: None for tag, address in addresses.items() if 'loading="lazy"' in tag}
+    at_once = set(addresses.values()) - later.keys()
+    for style in [address for address in at_once if address.endswith(".css")]:
+        css = ((html / page).parent / style).read_text(encoding="utf-8")
+        fonts = re.findall(r'url\("([^"]*\.woff)"\)', css)
+        at_once |= {f"{style.rpartition('/')[0]}/{font}" for font in fonts}
+    return sorted(at_once), list(later)
+
+
+def test_no_page_loads_anything_from_elsewhere(html):
+    for path in html.rglob("*.html"):
+        at_once, later = loaded(html, path.relative_to(html))
+        assert [address for address in at_once + later if re.match(r"(?:\w+:)?//", address)] == []
+    style = (html / "_static" / "book.css").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""", style)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_first_view_of_a_chapter_is_within_a_megabyte_and_25_requests(html, name):
+    at_once, later = loaded(html, name)
+    sizes = {a: ((html / name).parent / a).stat().st_size for a in [name, *at_once, *later]}
+    assert len(sizes) <= 25
+    assert sum(sizes[address] for address in [name, *at_once, later[0]]) <= 1_000_000
+    assert sum(sizes.values()) <= 3_000_000
+
+
+def test_every_equation_is_typeset(html):
+    for path in html.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count('class="math ') == text.count("<math")
+        assert not re.search(
+            r"\\[(\[]|\$\$|<merror", re.sub(r"<(pre|script).*?</\1>", "", text, flags=re.DOTALL)
+        )
+
+
+def test_every_page_is_in_its_language_and_says_what_it_is_about(html):
+    for notebook in (ROOT / "book").glob("*.ipynb"):
+        text = (html / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        assert '<html lang="en"' in text
+        assert len(re.search(r'<meta name="description" content="([^"]*)"', text)[1]) > 40
+        assert '<meta property="og:description"' in text
+
+
+def test_the_card_for_links_is_drawn_from_this_build(html):
+    assert (html / "_static" / "card.png").stat().st_size > 10_000
+
+
 # ---- the reference ----
 
 

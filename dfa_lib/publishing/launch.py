@@ -1,4 +1,4 @@
-"""Where the book is published, and what lets its notebooks run there: buttons, and Colab's cell."""
+"""Where the book and its site are published, and what lets notebooks run there: buttons, Colab cells."""
 
 import os
 import re
@@ -47,6 +47,22 @@ def repository(root: Path) -> Repository | None:
     url = _public(given or _git(root, "remote", "get-url", "origin"))
     branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
     return Repository(url, branch) if url.startswith("https://") else None
+
+
+def site_address(root: Path) -> str:
+    """Return where the built site is published, or nothing if that is not known.
+
+    ``DFA_SITE_URL`` says so; without it, a repository on GitHub has its pages.
+    """
+    given = os.environ.get("DFA_SITE_URL")
+    if given:
+        return given.rstrip("/") + "/"
+    published = repository(root)
+    found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
+    if not found:
+        return ""
+    host, name = f"{found[1].lower()}.github.io", found[2]
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
 def _public(url: str) -> str:

@@ -1,16 +1,19 @@
 """Building the site from the executed chapters with Jupyter Book."""
 
-import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from ..validation import InputError
 from .checks import text_problems
 from .execute import Book
 from .figures import add_folds, figures, stale_results, write_list
-from .launch import launch_config
+from .launch import launch_config, site_address
+from .pictures import draw_pictures
 
 
 def build_site(book: Book) -> int:
@@ -39,12 +42,15 @@ def build_site(book: Book) -> int:
             shutil.copytree(path, book.staging / path.name, dirs_exist_ok=True)
         elif path.suffix in (".md", ".bib"):
             shutil.copyfile(path, book.staging / path.name)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copyfile(book.root / name, book.staging / name)
-    with (book.staging / "_config.yml").open("a", encoding="utf-8") as config:
-        for name, value in launch_config(book).items():
-            config.write(f"\n{name}: {json.dumps(value)}\n")  # JSON is YAML
+    shutil.copyfile(book.root / "_toc.yml", book.staging / "_toc.yml")
+    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))
+    config |= launch_config(book)
+    html = config.setdefault("html", {})
+    html["baseurl"] = site_address(book.root)
+    html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
     shown = figures(book)
+    draw_pictures(book.staging / "_static", shown, config.get("title", ""))
+    (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     wrong = [
         f"{path.relative_to(book.source)}: {said}"
         for path in sorted(book.source.rglob("*.md"))

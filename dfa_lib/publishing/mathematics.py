@@ -1,0 +1,80 @@
+"""A Sphinx extension: equations become MathML while the site is built, and browsers draw it themselves.
+
+So no page loads a program for mathematics, from this site or another, and equations stand there without
+JavaScript, for screen readers too. What cannot be typeset is a warning, and so an error of the build.
+"""
+
+import re
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from math_core import LatexError, LatexToMathML
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+TEX = LatexToMathML(fancy_error=False)
+ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
+logger = logging.getLogger(__name__)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Let Sphinx load the extension."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.connect("config-inited", _choose)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def font() -> Path:
+    """Return the file of STIX Two Math, a font for mathematics that the package ziamath brings along."""
+    found = find_spec("ziamath")  # does not import it
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+
+
+def _choose(app: Sphinx, config: Config) -> None:
+    config.html_math_renderer = "mathml"
+    config.html_static_path.append(str(font()))
+
+
+def mathml(tex: str, *, display: bool) -> str:
+    r"""Return TeX as MathML. Lines that ``\\`` parts are aligned at ``&``, as Sphinx promises.
+
+    Raises
+    ------
+    LatexError
+        If it cannot be typeset.
+    """
+    if r"\\" in ENVIRONMENT.sub("", tex):
+        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    return TEX.convert_with_local_state(tex, displaystyle=display)
+
+
+def _inline(writer: HTML5Translator, node: nodes.math) -> None:
+    writer.body.append(writer.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
+    writer.body.append(_typeset(node, display=False) + "</span>")
+    raise nodes.SkipNode
+
+
+def _display(writer: HTML5Translator, node: nodes.math_block) -> None:
+    writer.body.append(writer.starttag(node, "div", CLASS="math notranslate nohighlight"))
+    if node["number"]:
+        writer.body.append(f'<span class="eqno">({get_node_equation_number(writer, node)})')
+        writer.add_permalink_ref(node, "Link to this equation")
+        writer.body.append("</span>")
+    writer.body.append(_typeset(node, display=True) + "</div>\n")
+    raise nodes.SkipNode
+
+
+def _typeset(node: nodes.Element, *, display: bool) -> str:
+    try:
+        return mathml(node.astext(), display=display)
+    except LatexError as problem:
+        logger.warning("%s cannot be typeset: %s", node.astext(), problem, location=node)
+        return f"<code>{escape(node.astext())}</code>"
