@@ -56,7 +56,11 @@ function readable(figure, drawing) {
     for (const cell of own("td")) {
       const row = cell.closest("tr");
       const told = lines[row.dataset.line]?.told[place] ?? [];
-      cell.replaceChildren(...told.map((part) => Object.assign(document.createElement("span"), { textContent: part })));
+      cell.replaceChildren();
+      for (const part of told) {
+        element("span", "", cell).textContent = part;
+        cell.append(" ");
+      }
       if (told.length) said.push(`${row.querySelector("th").textContent} ${told.join(" ")}`);
     }
     slider.setAttribute("aria-valuenow", place);

@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from ..names import TURNING
+from ..names import INK, TURNING
 from ..plots import Curve
 
 # Around a panel, in inches.
@@ -110,6 +110,7 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     # A hundredth of a point is finer than any screen.
     svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{3,}", _rounded, found[0]), svg)
+    svg = svg.replace("#000000", INK)  # matplotlib's own, which it leaves out of letters
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
     return re.sub(r">\s+<", "><", svg).strip()
