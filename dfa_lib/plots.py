@@ -299,7 +299,7 @@ def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) ->
 
 
 # Above a panel, in points: room for sample stacks.
-_STRIP = 92
+_STRIP = 78
 
 
 def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:

@@ -127,8 +127,8 @@ def test_the_legend_is_a_table_of_what_the_lines_end_at(root):
     (table,) = of_class(root, "dfa-legend")
     rows = [[text(cell) for cell in row] for row in table.iter("tr")]
     assert rows == [
-        ["mean [95 % interval]", "nearepoch 4", "farepoch 4"],
-        ["DFA, SGD", "0.750 [0.750, 0.750]", ""],
+        ["mean [95 % interval]", "accuracy, nearepoch 4", "accuracy, farepoch 2"],
+        ["DFA, SGD", "0.750 [0.750, 0.750]", "0.625 [0.500, 0.750]"],
         ["single seeds", "", ""],
     ]
 
@@ -157,7 +157,7 @@ def test_the_legend_of_what_has_no_values_is_a_list():
 
 
 def test_every_value_of_a_curve_comes_along_with_its_interval(readings):
-    assert [panel["name"] for panel in readings] == ["near", "far"]
+    assert [panel["name"] for panel in readings] == ["accuracy, near", "accuracy, far"]
     for panel, end in zip(readings, (["0.750", "[0.750, 0.750]"], []), strict=True):
         assert panel["x"] == ["epoch 1", "epoch 2", "epoch 4"]
         told = panel["lines"]["DFA-SGD"]["told"]
@@ -174,6 +174,18 @@ def test_readings_lie_where_the_curve_is_drawn(readings):
         assert (near["bottom"] - y) / height == pytest.approx(value, abs=0.002)
     assert near["left"] < at[0] < at[2] < near["right"]
     assert far["lines"]["DFA-SGD"]["y"][2] is None
+
+
+def test_the_legend_begins_where_most_lines_have_a_value():
+    figure, (panel,) = row_of_panels(1, height=3.0)
+    for name, x in (("one", [1, 2]), ("two", [2, 3]), ("three", [2, 4])):
+        draw_curve(panel, Curve(name, x, [0.25, 0.5], label=name))
+    legend_below(figure, [line for line in panel.lines if isinstance(line, Curve)])
+    root = ElementTree.fromstring(figure_html(figure, ALT))
+    values = {
+        text(row.find("th")): text(row.find("td")) for row in root.iter("tr") if row.get("data-line")
+    }
+    assert values == {"one": "0.500", "two": "0.250", "three": "0.250"}
 
 
 # ---- colours ----
@@ -211,6 +223,11 @@ def test_letters_can_be_read_on_light_and_dark_pages_and_in_boxes():
     for ground in ("paper", "tint"):
         assert contrast(INK, TURNING[ground]) >= 4.5
         assert contrast(dark("ink"), dark(ground)) >= 4.5
+
+
+def test_the_home_pages_numbers_have_the_colours_of_their_methods():
+    styled = re.findall(r"dfa-home-result dt:\w+-of-type \{\s*color: (#\w+);", STYLES)
+    assert styled == [COLOURS["dfa"].lower(), COLOURS["bp"].lower()]
 
 
 def test_every_shade_that_turns_has_another_on_dark_pages():

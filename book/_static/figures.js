@@ -88,7 +88,7 @@ function readable(figure, drawing) {
     move(place);
     event.preventDefault();
   });
-  show(last);
+  show(readings.start);
   drawing.classList.remove("dfa-read"); // until somebody reads it
   return panel;
 }

@@ -143,6 +143,7 @@ class Readings:
     bottom: float
     left: float
     lines: dict[str, Line]  # by entry of the legend
+    start: int  # the last place where most of them have a value
 
 
 def _readings(panel: Axes, box: Bbox, number: int) -> Readings:
@@ -168,9 +169,10 @@ def _readings(panel: Axes, box: Bbox, number: int) -> Readings:
             told[place] = _told(curve, i, ".3f" if panel.get_yscale() == "linear" else ".2g")
             y[place] = round(float(heights[i]), 2)
         lines[_key(curve)] = Line(told, y)
+    known = [sum(bool(line.told[place]) for line in lines.values()) for place in range(len(xs))]
     return Readings(
         panel=number,
-        name=panel.get_title() or panel.get_ylabel(),
+        name=", ".join(filter(None, (panel.get_ylabel(), panel.get_title()))),
         x=[f"{panel.get_xlabel()} {x:g}" for x in xs],
         at=[round(float(x), 2) for x in at],
         top=round(float(top), 2),
@@ -178,6 +180,7 @@ def _readings(panel: Axes, box: Bbox, number: int) -> Readings:
         bottom=round(float(bottom), 2),
         left=round(float(first), 2),
         lines=lines,
+        start=max(range(len(xs)), key=lambda place: (known[place], place), default=0),
     )
 
 
@@ -209,7 +212,7 @@ def _legend(legend: Legend | None, readings: Sequence[Readings]) -> str:
         return ""
     handles = [handle for handle in legend.legend_handles if handle is not None]
     entries = [
-        (_key(handle), f"{_mark(handle)}{escape(text.get_text())}")
+        (_key(handle), f'<span class="dfa-entry">{_mark(handle)}{escape(text.get_text())}</span>')
         for handle, text in zip(handles, legend.get_texts(), strict=True)
     ]
     shown = [r for r in readings if any(key in r.lines for key, _ in entries)]
@@ -220,8 +223,8 @@ def _legend(legend: Legend | None, readings: Sequence[Readings]) -> str:
     told = any(len(said) > 1 for r in shown for line in r.lines.values() for said in line.told)
     title = title or ("mean [95 % interval]" if told else "value")
     heads = "".join(
-        f'<th scope="col" data-panel="{r.panel}">{escape(r.name)}'
-        f'<span class="dfa-x">{escape(r.x[-1])}</span></th>'
+        f'<th scope="col" data-panel="{r.panel}">{escape(r.name) if len(readings) > 1 else ""}'
+        f'<span class="dfa-x">{escape(r.x[r.start])}</span></th>'
         for r in shown
     )
     rows = "".join(
@@ -251,5 +254,5 @@ def _mark(handle: Artist) -> str:
 
 
 def _cell(readings: Readings, key: str) -> str:
-    told = readings.lines[key].told[-1] if key in readings.lines else []
+    told = readings.lines[key].told[readings.start] if key in readings.lines else []
     return "".join(f"<span>{part}</span> " for part in told).strip()
