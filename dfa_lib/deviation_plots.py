@@ -1,18 +1,20 @@
 """Figures of the pages on claims and deviations: what was counted, shared, or chosen."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .names import COLOURS, INK, METHOD_NAMES, OPTIMIZER_NAMES
 from .plots import REFERENCE_LINE, STYLE, Curve, draw_curve, legend_below, row_of_panels, seeds_entry
 from .statistics import Interval, mean_interval, summarise
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a style means is said in the legend; a colour means a method.
 COUNTED_STYLES: dict[str, Any] = {"updates": "-", "epochs": (0, (3, 1.2))}
 
@@ -35,6 +37,9 @@ def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame)
         left.plot(epochs, factor, color=INK, linewidth=1.6)
         left.axhline(1.0, **REFERENCE_LINE)
         left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_formatter("")
         left.set_ylabel("length of the step, wrong over right")
         for (method, counted), runs in table.groupby(["method", "counted"]):
             summary = summarise(runs, ["epoch"])
@@ -94,7 +99,7 @@ def differences(groups: Mapping[str, Sequence[float]], what: str) -> Figure:
         panel.axvline(0.0, **REFERENCE_LINE)
         panel.set_yticks(range(len(groups)), list(groups))
         panel.invert_yaxis()
-        panel.set_xlabel(what)
+        panel.set_xlabel(fill(what, 45))
     return figure
 
 
@@ -150,12 +155,18 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
                 )  # fmt: skip
                 draw_curve(panel, curve, [(layers, row) for row in rows])
             panel.set_yscale("log")
+            panel.yaxis.set_major_formatter(_power_of_ten)
             panel.set_title(f"{unit} units")
             panel.set_xlabel("hidden layer, from the inputs")
             panel.set_ylabel("size of the signal δ, last layer = 1")
         entries = [line for line in panels[0].lines if isinstance(line, Curve)]
         legend_below(figure, [*entries, seeds_entry("single networks")])
     return figure
+
+
+def _power_of_ten(value: float, _: float) -> str:
+    """Write a power of ten in letters of the page, which mathematics is not set in."""
+    return "10" + str(round(np.log10(value))).translate(RAISED)
 
 
 def optimizer_repeat(optimizer: str, repeat: int) -> str:

@@ -350,7 +350,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
             panel.plot([summary["low"], summary["high"]], [y, y], linewidth=2.0, **look)
             panel.plot(summary["mean"], y, "o", markersize=7, **look)
             if diverged := int(accuracies.isna().sum()):
-                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", va="center", **look)
+                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", va="center", gid=look["gid"])
         panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.5)
@@ -452,6 +452,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                 )  # fmt: skip
             panel.set_xscale("log")
             panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter("")
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(METHOD_NAMES[method])
             panel.set_xlabel("learning rate")
@@ -504,7 +505,7 @@ def error_transport(methods: Sequence[str]) -> Figure:
             panel.set_aspect("equal")
             panel.set_axis_off()
             if len(methods) > 1:
-                panel.set_title(METHOD_NAMES[method], color=COLOURS[method])
+                panel.set_title(METHOD_NAMES[method])
             _draw_forward(panel)
             _draw_backward(panel, method)
     return figure
@@ -530,14 +531,14 @@ def _draw_backward(panel: Axes, method: str) -> None:
     if method == "dfa":
         for layer, bend in ((2, -0.32), (1, -0.36)):
             _arrow(panel, (3.95, -0.27), (layer + 0.04, -0.27), colour, bend)
-        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom", color=colour)
-        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top", color=colour)
+        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom")
+        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top")
         return
     last, first = ("$W_3^\\top$", "$W_2^\\top$") if method == "bp" else ("$B_2$", "$B_1$")
     _arrow(panel, (3.95, -0.27), (2.06, -0.27), colour, -0.32)
     _arrow(panel, (1.94, -0.27), (1.06, -0.27), colour, -0.5)
-    panel.text(3.0, -0.65, last, ha="center", va="top", color=colour)
-    panel.text(1.5, -0.58, first, ha="center", va="top", color=colour)
+    panel.text(3.0, -0.65, last, ha="center", va="top")
+    panel.text(1.5, -0.58, first, ha="center", va="top")
 
 
 def _arrow(
@@ -715,10 +716,9 @@ def representation_diagram(
                     facecolor=to_rgba(accent, 0.25) if chosen else TINT,
                 )
             )  # fmt: skip
-            ink = INK if chosen else MUTED
-            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center", color=ink)
+            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center")
             block = f"$W_1^{{({i + 1})}}$\n${pixels} \\times {hidden}$"
-            panel.text(2.75, bottom + 0.5, block, ha="center", va="center", color=ink)
+            panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
             if chosen:
                 _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
                 _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
