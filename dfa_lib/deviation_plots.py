@@ -1,19 +1,20 @@
 """Figures of the pages on claims and deviations: what was counted, shared, or chosen."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .plots import COLOURS, METHOD_NAMES, OPTIMIZER_NAMES, REFERENCE_LINE, STYLE
+from .names import COLOURS, INK, METHOD_NAMES, OPTIMIZER_NAMES
+from .plots import REFERENCE_LINE, STYLE, Curve, draw_curve, legend_below, row_of_panels, seeds_entry
 from .statistics import Interval, mean_interval, summarise
 
-_INK = "#333333"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a style means is said in the legend; a colour means a method.
 COUNTED_STYLES: dict[str, Any] = {"updates": "-", "epochs": (0, (3, 1.2))}
 
@@ -31,28 +32,28 @@ def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame)
         As from ``adam_table``.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.8, 4.0), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        left.plot(np.arange(1, len(factor) + 1) / updates_per_epoch, factor, color=_INK, linewidth=1.6)
+        figure, (left, right) = row_of_panels(2, height=4.0, same_y=False)
+        epochs = np.arange(1, len(factor) + 1) / updates_per_epoch
+        left.plot(epochs, factor, color=INK, linewidth=1.6)
         left.axhline(1.0, **REFERENCE_LINE)
         left.set_yscale("log")
-        left.set_xlabel("epoch")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_formatter("")
         left.set_ylabel("length of the step, wrong over right")
         for (method, counted), runs in table.groupby(["method", "counted"]):
             summary = summarise(runs, ["epoch"])
-            colour, style = COLOURS[str(method)], COUNTED_STYLES[str(counted)]
-            right.fill_between(
-                summary["epoch"], summary["low"], summary["high"], color=colour, alpha=0.12, linewidth=0
-            )
-            right.plot(
-                summary["epoch"], summary["mean"], color=colour, linestyle=style, linewidth=1.9,
-                label=f"{METHOD_NAMES[str(method)]}, {counted} counted",
+            entry = f"{METHOD_NAMES[str(method)]}, {counted} counted"
+            curve = Curve(
+                entry, summary["epoch"], summary["mean"], summary["low"], summary["high"], label=entry,
+                color=COLOURS[str(method)], linestyle=COUNTED_STYLES[str(counted)], linewidth=1.9,
             )  # fmt: skip
-        right.set_xlabel("epoch")
+            draw_curve(right, curve, shade=0.12)
         right.set_ylabel("test accuracy")
         for panel in (left, right):
+            panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside lower center", ncols=2)
+        legend_below(figure, [line for line in right.lines if isinstance(line, Curve)], columns=2)
     return figure
 
 
@@ -65,12 +66,12 @@ def repeats_by_matrix(table: pd.DataFrame) -> Figure:
         As from ``shared_table``.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(5.0, 3.4), layout="constrained")
         panel = figure.subplots()
         for matrix, runs in table.groupby("matrix"):
             x, values = int(str(matrix)) + 1, runs["test_accuracy"]
             panel.plot([x] * len(runs), values, "o", color=COLOURS["dfa"], alpha=0.45, markersize=4)
-            panel.plot([x - 0.3, x + 0.3], [values.mean()] * 2, color=_INK, linewidth=2)
+            panel.plot([x - 0.3, x + 0.3], [values.mean()] * 2, color=INK, linewidth=2)
         panel.axhline(table["test_accuracy"].mean(), **REFERENCE_LINE)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_xlabel("random matrix B")
@@ -89,16 +90,16 @@ def differences(groups: Mapping[str, Sequence[float]], what: str) -> Figure:
         Says on the axis what is subtracted from what.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 1.1 + 0.5 * len(groups)), layout="constrained")
+        figure = Figure(figsize=(5.0, 1.1 + 0.5 * len(groups)), layout="constrained")
         panel = figure.subplots()
         for y, values in enumerate(groups.values()):
             interval = mean_interval(list(values))
-            panel.plot(values, [y] * len(values), "o", color=_INK, alpha=0.3, markersize=3.5)
+            panel.plot(values, [y] * len(values), "o", color=INK, alpha=0.3, markersize=3.5)
             _row(panel, y, interval)
         panel.axvline(0.0, **REFERENCE_LINE)
         panel.set_yticks(range(len(groups)), list(groups))
         panel.invert_yaxis()
-        panel.set_xlabel(what)
+        panel.set_xlabel(fill(what, 45))
     return figure
 
 
@@ -113,7 +114,7 @@ def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
         Where a dotted line is drawn.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 1.1 + 0.5 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.0, 1.1 + 0.5 * len(rows)), layout="constrained")
         panel = figure.subplots()
         for y, interval in enumerate(rows.values()):
             _row(panel, y, interval)
@@ -126,8 +127,8 @@ def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
 
 
 def _row(panel: Any, y: int, interval: Interval) -> None:
-    panel.plot([interval.low, interval.high], [y, y], color=_INK, linewidth=2.0)
-    panel.plot(interval.mean, y, "o", color=_INK, markersize=7)
+    panel.plot([interval.low, interval.high], [y, y], color=INK, linewidth=2.0)
+    panel.plot(interval.mean, y, "o", color=INK, markersize=7)
 
 
 def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> Figure:
@@ -141,26 +142,31 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
     """
     units = list(dict.fromkeys(unit for _, unit in sizes))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(units), 3.8), layout="constrained")
-        panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
+        methods = list(dict.fromkeys(method for method, _ in sizes))
+        figure, panels = row_of_panels(len(units), height=3.8)
         for panel, unit in zip(panels, units, strict=True):
-            for method in dict.fromkeys(method for method, _ in sizes):
-                rows, colour = np.array(sizes[method, unit]), COLOURS[method]
-                layers = range(1, rows.shape[1] + 1)
-                for row in rows:
-                    panel.plot(layers, row, color=colour, alpha=0.25, linewidth=0.7)
+            for method in methods:
+                rows = np.array(sizes[method, unit])
+                layers = np.arange(1, rows.shape[1] + 1)
                 middle = np.exp(np.log(rows).mean(0))
-                panel.plot(layers, middle, color=colour, linewidth=1.9, marker="o", markersize=4)
+                curve = Curve(
+                    METHOD_NAMES[method], layers, middle, label=METHOD_NAMES[method],
+                    color=COLOURS[method], linewidth=1.9, marker="o", markersize=4,
+                )  # fmt: skip
+                draw_curve(panel, curve, [(layers, row) for row in rows])
             panel.set_yscale("log")
+            panel.yaxis.set_major_formatter(_power_of_ten)
             panel.set_title(f"{unit} units")
             panel.set_xlabel("hidden layer, from the inputs")
-        panels[0].set_ylabel("size of the signal δ, last layer = 1")
-        handles = [
-            Line2D([], [], color=COLOURS[m], linewidth=1.9, marker="o", label=METHOD_NAMES[m])
-            for m in dict.fromkeys(method for method, _ in sizes)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+            panel.set_ylabel("size of the signal δ, last layer = 1")
+        entries = [line for line in panels[0].lines if isinstance(line, Curve)]
+        legend_below(figure, [*entries, seeds_entry("single networks")])
     return figure
+
+
+def _power_of_ten(value: float, _: float) -> str:
+    """Write a power of ten in letters of the page, which mathematics is not set in."""
+    return "10" + str(round(np.log10(value))).translate(RAISED)
 
 
 def optimizer_repeat(optimizer: str, repeat: int) -> str:

@@ -296,7 +296,7 @@ def _checked_colour(name: str, colour: Any) -> str:
     if colour is None:
         return str(_kept_or_next(COLOURS, name, SPARE_COLOURS))
     if not colors.is_color_like(colour):
-        raise InputError(f"colour must be one that matplotlib knows, such as '#882255', not {colour!r}.")
+        raise InputError(f"colour must be one that matplotlib knows, such as '#D100A7', not {colour!r}.")
     for other, theirs in COLOURS.items():
         if other != name and colors.same_color(colour, theirs):
             raise InputError(f"colour {colour!r} is that of {other}: a colour means one method.")

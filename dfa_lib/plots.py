@@ -1,6 +1,12 @@
-"""One function per kind of figure. A colour means one method, a line style one optimizer, everywhere."""
+"""One function per kind of figure. A colour means one method, a line style one optimizer, everywhere.
 
-from collections.abc import Mapping, Sequence
+On the site the axes of a figure are panels that flow like words: side by side where there is room, one
+below the other on a phone. So each has its own labels and can be read alone, and is about as wide as
+a phone. A figure's legend stands below all panels, that of axes below their own.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -8,11 +14,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
@@ -21,6 +29,7 @@ from .data.images import Digits
 from .experiments import final_epoch
 from .names import COLOURS as COLOURS
 from .names import FEEDBACK_NAMES as FEEDBACK_NAMES
+from .names import INK, MUTED, PAPER, RULE, TINT
 from .names import LINE_STYLES as LINE_STYLES
 from .names import METHOD_NAMES as METHOD_NAMES
 from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
@@ -39,7 +48,7 @@ METRIC_NAMES = {
 # Tell lines of one colour apart where they cross.
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 # A coin, or whoever knows nothing.
-REFERENCE_LINE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": ":", "zorder": 0}
+REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 11.0,
@@ -47,11 +56,58 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#dddddd",
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
-    "figure.facecolor": "white",
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
 }
+
+
+class Curve(Line2D):
+    """A line that can be read: it knows its interval, and which entry of the legend is its own.
+
+    Parameters
+    ----------
+    entry
+        What the line stands for, in a figure's legend and in each of its panels: any text.
+    x, y
+        Its points.
+    low, high
+        The ends of the interval around each point, where there is one.
+    **look
+        Of ``Line2D``.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        x: ArrayLike = (),
+        y: ArrayLike = (),
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        **look: Any,
+    ) -> None:
+        self.entry = entry
+        self.x, self.y = np.asarray(x, float), np.asarray(y, float)
+        self.low = None if low is None else np.asarray(low, float)
+        self.high = None if high is None else np.asarray(high, float)
+        super().__init__(self.x, self.y, gid=belongs_to(entry), **look)
+
+
+def belongs_to(*entries: str) -> str:
+    """Return the ``gid`` of what belongs to entries of the legend, by which the site finds it."""
+    return "line:" + ":".join(re.sub(r"\W+", "-", entry) for entry in entries)
+
+
+# The entry to which all single seeds belong.
+SEEDS = "seeds"
 
 
 def label(method: str, optimizer: str) -> str:
@@ -87,22 +143,25 @@ def accuracy_curves(
     ks = sorted(int(k) for k in table["k"].unique())
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(ks), 5.6 if stacks else 4.2), layout="constrained")
-        strips, body = None, figure
-        if stacks:
-            strips, body = figure.subfigures(2, 1, height_ratios=[1, 3.4])  # type: ignore[misc]
-        panels = body.subplots(1, len(ks), sharey=True, squeeze=False)[0]
+        figure, panels = row_of_panels(len(ks), height=5.4 if stacks else 4.2)
         for panel, k in zip(panels, ks, strict=True):
             _metric_panel(panel, table[table["k"] == k], "test_accuracy", lines)
             if published is not None:
                 _published_points(panel, published[published["k"] == k], "test_accuracy")
-            panel.set_title(f"k = {k}")
-        panels[0].set_ylabel(METRIC_NAMES["test_accuracy"])
-        _legend_below(body, table, lines, published)
-        if stacks and strips is not None and digits is not None:
-            for strip, k in zip(np.atleast_1d(strips.subfigures(1, len(ks))), ks, strict=True):
-                _stack_strip(strip, stacks[k], digits)
+            if stacks and digits is not None:
+                _stack_strip(panel, stacks[k], digits)
+            panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+        legend_below(figure, _entries(table, lines, published))
     return figure
+
+
+def row_of_panels(count: int, height: float, *, same_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels beside each other, each with its own numbers at its axes."""
+    figure = Figure(figsize=((4.4 if count < 3 else 3.4) * count, height), layout="constrained")
+    panels = figure.subplots(1, count, sharey=same_y, squeeze=False)[0]
+    for panel in panels:
+        panel.tick_params(labelleft=True)
+    return figure, list(panels)
 
 
 def metric_curves(
@@ -124,15 +183,12 @@ def metric_curves(
     """
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(metrics), 4.2), layout="constrained")
-        for panel, metric in zip(
-            figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
-        ):
+        figure, panels = row_of_panels(len(metrics), height=4.2, same_y=False)
+        for panel, metric in zip(panels, metrics, strict=True):
             _metric_panel(panel, table, metric, lines)
             if published is not None:
                 _published_points(panel, published, metric)
-            panel.set_ylabel(METRIC_NAMES[metric])
-        _legend_below(figure, table, lines, published)
+        legend_below(figure, _entries(table, lines, published))
     return figure
 
 
@@ -143,14 +199,14 @@ def _metric_panel(
         runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
         if runs.empty:  # not every line has runs in every panel
             continue
-        colour, style = COLOURS[method], LINE_STYLES[optimizer]
-        for _, run in runs.groupby("seed"):
-            panel.plot(run["epoch"], run[metric], color=colour, alpha=0.25, linewidth=0.7)
         summary = summarise(runs, ["epoch"], metric)
-        panel.fill_between(
-            summary["epoch"], summary["low"], summary["high"], color=colour, alpha=0.15, linewidth=0
-        )
-        panel.plot(summary["epoch"], summary["mean"], color=colour, linestyle=style, linewidth=1.9)
+        seeds = [(run["epoch"], run[metric]) for _, run in runs.groupby("seed")]
+        curve = Curve(
+            label(method, optimizer), summary["epoch"], summary["mean"], summary["low"], summary["high"],
+            color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
+        )  # fmt: skip
+        draw_curve(panel, curve, seeds)
+    panel.set_ylabel(METRIC_NAMES[metric])
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric.endswith("accuracy"):
@@ -162,6 +218,22 @@ def _metric_panel(
         angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
         angle.set_yticks([0, 30, 45, 60, 75, 90])
         angle.set_ylabel("angle, degrees")
+
+
+def draw_curve(
+    panel: Axes, curve: Curve, seeds: Iterable[tuple[Any, Any]] = (), *, shade: float = 0.15
+) -> None:
+    """Draw a curve over its interval, a band, and over the faint lines of single seeds."""
+    colour, entry = curve.get_color(), curve.entry
+    for x, y in seeds:
+        panel.plot(x, y, color=colour, alpha=0.3, linewidth=0.7, gid=belongs_to(entry, SEEDS))
+    if curve.low is not None and curve.high is not None:
+        panel.fill_between(
+            curve.x, curve.low, curve.high,
+            color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry),
+        )  # fmt: skip
+    panel.add_line(curve)
+    panel.autoscale_view()
 
 
 def _angle(cosine: Any) -> Any:
@@ -178,41 +250,63 @@ def _published_points(panel: Axes, published: pd.DataFrame, metric: str) -> None
     for method, points in published.groupby("method"):
         panel.plot(
             points["epoch"], points[metric], linestyle="", marker="o", markersize=6,
-            markerfacecolor="white", markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
+            markerfacecolor=PAPER, markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
+            gid=belongs_to("published"),
         )  # fmt: skip
 
 
-def _legend_below(
-    figure: Any, table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None
-) -> None:
-    handles = [_legend_line(table, *line) for line in lines]
+def _entries(
+    table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
+) -> list[Line2D]:
+    """Return the entries of a legend: each line, what was published, and the single seeds."""
+    entries: list[Line2D] = [_entry(table, *line) for line in lines]
     if published is not None:
-        handles.append(
+        entries.append(
             Line2D(
-                [], [], linestyle="", marker="o", markersize=6, markerfacecolor="white",
-                markeredgecolor=_INK, markeredgewidth=1.5, label="published",
+                [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+                markeredgecolor=INK, markeredgewidth=1.5, label="published", gid=belongs_to("published"),
             )
         )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
+    if table["seed"].nunique() > 1:
+        entries.append(seeds_entry())
+    return entries
 
 
-def _legend_line(table: pd.DataFrame, method: str, optimizer: str) -> Line2D:
+def seeds_entry(label: str = "single seeds") -> Line2D:
+    """Return the entry of a legend for the faint lines."""
+    return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
+
+
+def _entry(table: pd.DataFrame, method: str, optimizer: str) -> Curve:
     runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
     last = final_epoch(runs)
     diverged = int(last["test_accuracy"].isna().sum())
     note = f" ({diverged} of {len(last)} runs diverged)" if diverged else ""
-    return Line2D(
-        [], [], color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
+    return Curve(
+        label(method, optimizer), color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
         label=label(method, optimizer) + note,
     )  # fmt: skip
 
 
-def _stack_strip(strip: Any, stacks: Examples, digits: Digits, shown: int = 3) -> None:
+def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
+    """Give a figure a legend, whose entries know what belongs to them."""
+    legend = figure.legend(
+        handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
+    )
+    for drawn, entry in zip(legend.legend_handles, entries, strict=True):
+        if drawn is not None:
+            drawn.set_gid(entry.get_gid())
+
+
+# Above a panel, in points: room for sample stacks.
+_STRIP = 78
+
+
+def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
     k = stacks.index.shape[1]
     side = round(digits.images.shape[1] ** 0.5)
-    for axes, row in zip(
-        strip.subplots(1, shown, gridspec_kw={"wspace": 0.12}), range(shown), strict=True
-    ):
+    for row in range(shown):
+        axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
         images = digits.images[stacks.index[row]].view(k, side, side)
         axes.imshow(np.hstack(list(images.numpy())), cmap="gray_r", interpolation="nearest")
         numbers = digits.labels[stacks.index[row]].tolist()
@@ -241,43 +335,44 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     last = final_epoch(table)
     rows, methods = list(last[by].unique()), list(last["method"].unique())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 1.1 + 0.62 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.0, 1.1 + 0.6 * len(rows)), layout="constrained")
         panel = figure.subplots()
         for (row, method), runs in last.groupby([by, "method"]):
             offset = 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
-            y, colour = rows.index(row) + offset, COLOURS[str(method)]
+            y = rows.index(row) + offset
+            look: dict[str, Any] = {
+                "color": COLOURS[str(method)],
+                "gid": belongs_to(METHOD_NAMES[str(method)]),
+            }
             accuracies = runs["test_accuracy"]
-            panel.plot(accuracies, [y] * len(runs), "o", color=colour, alpha=0.4, markersize=3.5)
+            panel.plot(accuracies, [y] * len(runs), "o", alpha=0.4, markersize=3.5, **look)
             summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
-            panel.plot([summary["low"], summary["high"]], [y, y], color=colour, linewidth=2.0)
-            panel.plot(summary["mean"], y, "o", color=colour, markersize=7)
+            panel.plot([summary["low"], summary["high"]], [y, y], linewidth=2.0, **look)
+            panel.plot(summary["mean"], y, "o", markersize=7, **look)
             if diverged := int(accuracies.isna().sum()):
-                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", color=colour, va="center")
+                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", va="center", gid=look["gid"])
         panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.set_xlabel("test accuracy, last epoch")
         if len(methods) > 1:
-            handles = [
-                Line2D(
-                    [],
-                    [],
-                    linestyle="",
-                    marker="o",
-                    markersize=7,
-                    color=COLOURS[m],
-                    label=METHOD_NAMES[m],
-                )
-                for m in methods
-            ]
-            figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+            legend_below(
+                figure,
+                [
+                    Line2D(
+                        [], [], linestyle="", marker="o", markersize=7, color=COLOURS[method],
+                        label=METHOD_NAMES[method], gid=belongs_to(METHOD_NAMES[method]),
+                    )
+                    for method in methods
+                ],
+            )  # fmt: skip
     return figure
 
 
 def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     """Draw how a learning rate was chosen: one panel for each value of ``by``.
 
-    The accuracy on validation digits against epoch, darker for larger rates; the chosen rate is drawn
+    The accuracy on validation digits against epoch, stronger for larger rates; the chosen rate is drawn
     in the method's colour.
 
     Parameters
@@ -293,7 +388,7 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     panels = list(scores[by].unique())
     columns = min(4, len(panels))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.0 * columns, 2.9 * -(-len(panels) // columns)), layout="constrained")
+        figure = Figure(figsize=(2.7 * columns, 2.9 * -(-len(panels) // columns)), layout="constrained")
         grid = figure.subplots(
             -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
         )
@@ -304,20 +399,23 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
             for place, row in enumerate(here.itertuples()):
                 runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
                 mean = runs.groupby("epoch")["test_accuracy"].mean()
-                shade = str(0.75 - 0.6 * place / max(1, len(here) - 1))
-                panel.plot(
-                    mean.index, mean, label=f"{row.learning_rate:g}",
-                    color=COLOURS[str(row.method)] if row.chosen else shade,
-                    linewidth=2.2 if row.chosen else 1.2, zorder=3 if row.chosen else 2,
+                rate = f"{row.learning_rate:g}"
+                curve = Curve(
+                    rate, mean.index, mean, label=rate,
+                    color=COLOURS[str(row.method)] if row.chosen else INK,
+                    alpha=1.0 if row.chosen else 0.4 + 0.6 * place / max(1, len(here) - 1),
+                    linewidth=2.4 if row.chosen else 1.2, zorder=3 if row.chosen else 2,
                 )  # fmt: skip
+                draw_curve(panel, curve)
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(names[value])
-            panel.legend(title="rate", fontsize=8, title_fontsize=8, loc="upper left")
+            legend = panel.legend(title="rate", fontsize=8, title_fontsize=8, loc="upper left")
+            for drawn, line in zip(legend.legend_handles, panel.lines, strict=False):
+                drawn.set_gid(line.get_gid())
+            panel.tick_params(labelleft=True, labelbottom=True)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.set_ylim(0.45, 1.005)
-        for panel in grid[-1]:
             panel.set_xlabel("epoch")
-        for panel in grid[:, 0]:
             panel.set_ylabel("validation accuracy")
     return figure
 
@@ -335,38 +433,48 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
     methods = list(scores["method"].unique())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(methods), 4.0), layout="constrained")
-        panels = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
+        figure, panels = row_of_panels(len(methods), height=4.0)
         for panel, method in zip(panels, methods, strict=True):
             of_method = scores[scores["method"] == method]
             for place, value in enumerate(of_method[by].unique()):
                 here = of_method[of_method[by] == value].sort_values("learning_rate")
                 colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
-                panel.plot(
-                    here["learning_rate"], here["score"], label=names[value], color=colour,
+                curve = Curve(
+                    names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
                     linestyle=LINE_STYLES.get(value, "-"), linewidth=1.2, marker=marker, markersize=4.5,
                 )  # fmt: skip
+                draw_curve(panel, curve)
                 chosen = here[here["chosen"]]
                 panel.plot(
                     chosen["learning_rate"], chosen["score"], "o", markersize=12,
-                    markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.2,
+                    markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
+                    gid=belongs_to(names[value]),
                 )  # fmt: skip
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter("")
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(METHOD_NAMES[method])
             panel.set_xlabel("learning rate")
-        panels[0].set_ylabel("score on validation digits")
-        handles, labels = panels[-1].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(4, len(labels)), handlelength=3.5
-        )
+            panel.set_ylabel("score on validation digits")
+        entries = [line for line in panels[-1].lines if isinstance(line, Curve)]
+        legend_below(figure, entries, columns=4)
     return figure
 
 
 # ---- how the error travels ----
 
 _LAYERS = {"X": 0.0, "h_1": 1.0, "h_2": 2.0, "\\hat{y}": 3.0, "e": 4.0}
-_INK = "#333333"
+
+
+# For drawings that carry mathematics: the page's equations have these letters.
+TEX: dict[Any, Any] = {
+    "mathtext.fontset": "cm",
+    "font.family": "serif",
+    "font.serif": "cmr10",
+    "axes.formatter.use_mathtext": True,
+    "font.size": 13.0,
+}
 
 
 def error_transport(methods: Sequence[str]) -> Figure:
@@ -387,8 +495,8 @@ def error_transport(methods: Sequence[str]) -> Figure:
     """
     for method in methods:
         choice("method", method, ("bp", "fa", "dfa"))
-    with mpl.rc_context(STYLE | {"mathtext.fontset": "cm", "font.size": 13.0}):
-        figure = Figure(figsize=(6.6, 2.3 * len(methods)), layout="constrained")
+    with mpl.rc_context(STYLE | TEX):
+        figure = Figure(figsize=(5.2, 1.9 * len(methods)), layout="constrained")
         for panel, method in zip(
             figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
         ):
@@ -397,7 +505,7 @@ def error_transport(methods: Sequence[str]) -> Figure:
             panel.set_aspect("equal")
             panel.set_axis_off()
             if len(methods) > 1:
-                panel.set_title(METHOD_NAMES[method], color=COLOURS[method])
+                panel.set_title(METHOD_NAMES[method])
             _draw_forward(panel)
             _draw_backward(panel, method)
     return figure
@@ -405,18 +513,17 @@ def error_transport(methods: Sequence[str]) -> Figure:
 
 def _draw_forward(panel: Axes) -> None:
     for name, x in _LAYERS.items():
-        is_error = name == "e"
         panel.add_patch(
             FancyBboxPatch(
-                (x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", edgecolor=_INK,
-                facecolor="#fbe9e7" if is_error else "#f2f2f2", linewidth=1.1,
+                (x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", edgecolor=INK,
+                facecolor=TINT, linewidth=1.1,
             )
         )  # fmt: skip
-        panel.text(x, 0, f"${name}$", ha="center", va="center", color=_INK)
+        panel.text(x, 0, f"${name}$", ha="center", va="center", color=INK)
     for layer, weight in enumerate(("$W_1$", "$W_2$", "$W_3$", "")):
-        _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), _INK)
-        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom", color=_INK)
-    panel.text(4, 0.32, "$\\hat{y} - y$", ha="center", va="bottom", color=_INK)
+        _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
+        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom", color=INK)
+    panel.text(4, 0.32, "$\\hat{y} - y$", ha="center", va="bottom", color=INK)
 
 
 def _draw_backward(panel: Axes, method: str) -> None:
@@ -424,14 +531,14 @@ def _draw_backward(panel: Axes, method: str) -> None:
     if method == "dfa":
         for layer, bend in ((2, -0.32), (1, -0.36)):
             _arrow(panel, (3.95, -0.27), (layer + 0.04, -0.27), colour, bend)
-        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom", color=colour)
-        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top", color=colour)
+        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom")
+        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top")
         return
     last, first = ("$W_3^\\top$", "$W_2^\\top$") if method == "bp" else ("$B_2$", "$B_1$")
     _arrow(panel, (3.95, -0.27), (2.06, -0.27), colour, -0.32)
     _arrow(panel, (1.94, -0.27), (1.06, -0.27), colour, -0.5)
-    panel.text(3.0, -0.65, last, ha="center", va="top", color=colour)
-    panel.text(1.5, -0.58, first, ha="center", va="top", color=colour)
+    panel.text(3.0, -0.65, last, ha="center", va="top")
+    panel.text(1.5, -0.58, first, ha="center", va="top")
 
 
 def _arrow(
@@ -452,8 +559,8 @@ _ERROR_AXES = {
     "samples": ("training points n", "dimensions", "d"),
     "dimensions": ("inputs d", "samples", "n"),
 }
-# Shades, because colours mean methods.
-_LABEL_SHADES = ("#b0b0b0", "#222222")
+# Those of the labels 0 and 1, of which parity is one. They are no method's.
+LABEL_COLOURS = ("#A97B00", "#5B6BE0")
 
 
 def error_curves(
@@ -483,30 +590,19 @@ def error_curves(
     runs = pd.concat([table for table, _, _ in panels]).drop_duplicates()
     lines = list(runs[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(panels), 8.3 if points else 4.2), layout="constrained")
-        body = figure
-        if points:
-            top, body = figure.subfigures(2, 1)  # type: ignore[misc]
-            squares = top.subplots(1, len(points), squeeze=False)[0]
-            for square, (density, shown) in zip(squares, points.items(), strict=True):
-                _cluster_panel(square, density, shown)
-            top.legend(
-                *squares[0].get_legend_handles_labels(),
-                loc="outside lower center",
-                ncols=2,
-                markerscale=3,
-            )
-        for panel, (table, x, judged) in zip(
-            body.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
-        ):
+        count = max(len(panels), len(points or ()))
+        figure = Figure(figsize=(4.4 * count, 8.3 if points else 4.2), layout="constrained", dpi=160)
+        grid = figure.subplots(2 if points else 1, count, squeeze=False)
+        for square, (density, shown) in zip(grid[0], (points or {}).items(), strict=False):
+            _cluster_panel(square, density, shown)
+        for panel in grid.flat:
+            panel.set_visible(panel.has_data())
+        for panel, (table, x, judged) in zip(grid[-1], panels, strict=False):
+            panel.set_visible(True)
             last = final_epoch(table).sort_values(x)
             _error_panel(panel, last, lines, x, f"{judged}_accuracy")
             panel.set_ylabel("test error" if judged == "test" else "training error")
-        body.legend(
-            handles=[_legend_line(runs, *line) for line in lines],
-            loc="outside lower center",
-            ncols=min(3, len(lines)),
-        )
+        legend_below(figure, _entries(runs, lines))
     return figure
 
 
@@ -516,18 +612,14 @@ def _error_panel(
     shade = 0.26 / len(lines)  # many bands lie over each other
     for method, optimizer in lines:
         runs = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
-        colour, style = COLOURS[method], LINE_STYLES[optimizer]
-        for _, run in runs.groupby("seed"):
-            panel.plot(run[x], 1 - run[accuracy], color=colour, alpha=0.25, linewidth=0.7)
         summary = summarise(runs, [x], accuracy)
-        panel.fill_between(
-            summary[x].astype(int), 1 - summary["high"], 1 - summary["low"],
-            color=colour, alpha=shade, linewidth=0,
+        seeds = [(run[x], 1 - run[accuracy]) for _, run in runs.groupby("seed")]
+        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
+        curve = Curve(
+            label(method, optimizer), summary[x], error, low, high, color=COLOURS[method],
+            linestyle=LINE_STYLES[optimizer], linewidth=1.9, marker="o", markersize=4,
         )  # fmt: skip
-        panel.plot(
-            summary[x], 1 - summary["mean"],
-            color=colour, linestyle=style, linewidth=1.9, marker="o", markersize=4,
-        )  # fmt: skip
+        draw_curve(panel, curve, seeds, shade=shade)
     clusters = CLUSTERS_PER_SIDE**2
     panel.axhline(clusters // 2 / clusters, **REFERENCE_LINE)
     name, other, symbol = _ERROR_AXES[x]
@@ -542,15 +634,17 @@ def _error_panel(
 
 def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
     X, y = points.batch(0, len(points))
-    for shade, number in zip(_LABEL_SHADES, (0, 1), strict=True):
+    for number, colour in enumerate(LABEL_COLOURS):
         chosen = X[y[:, 0] == number]
         square.scatter(
-            chosen[:, 1], chosen[:, 2], s=3, color=shade, linewidth=0, label=f"label {number}"
-        )
+            chosen[:, 1], chosen[:, 2], s=4, color=colour, linewidth=0, label=f"label {number}",
+            rasterized=True,
+        )  # fmt: skip
     radius = 1 / (3 * CLUSTERS_PER_SIDE - 1)
     for centre in cluster_centres().tolist():
-        square.add_patch(Circle(centre, radius, fill=False, edgecolor="#888888", linewidth=0.6))
-    square.set_aspect("equal")
+        square.add_patch(Circle(centre, radius, fill=False, edgecolor=MUTED, linewidth=0.8))
+    square.set_box_aspect(1)
+    square.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, markerscale=3)
     square.set_title(f"density: {density}")
     square.set_xlabel("input 2")
     square.set_ylabel("input 3")
@@ -562,12 +656,12 @@ def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
 
 # ---- hidden representations ----
 
-# Paul Tol's qualitative "muted" palette and a grey, one for each digit; his "high contrast" for parity.
+# One for each digit, seen on light and on dark pages; names stand beside them.
 DIGIT_COLOURS = (
-    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
-    "#882255", "#44AA99", "#999933", "#AA4499", "#777777",
+    "#B8826B", "#7438FF", "#BD0097", "#945900", "#279AE7",
+    "#FF38C3", "#D10069", "#FF570F", "#874BC3", "#0D735E",
 )  # fmt: skip
-PARITY_COLOURS = {"even": "#004488", "odd": "#DDAA33"}
+PARITY_COLOURS = dict(zip(("even", "odd"), LABEL_COLOURS, strict=True))
 PROBE_MARKERS = {"nearest neighbours": "o", "linear": "s"}
 TARGET_NAMES = {"digit": "which digit it is", "parity": "whether it is odd"}
 
@@ -579,7 +673,7 @@ def weights_label(name: str) -> str:
 
 
 def _weights_colour(name: str) -> str:
-    greys = {"pixels": "#999999", "untrained": "#444444"}
+    greys = {"pixels": MUTED, "untrained": INK}
     return greys[name] if name in greys else COLOURS[name.split("-")[0]]
 
 
@@ -599,16 +693,16 @@ def representation_diagram(
     """
     k, pixels = images.shape
     side, accent = round(pixels**0.5), "#009E73"
-    with mpl.rc_context(STYLE | {"mathtext.fontset": "cm", "font.size": 12.0}):
-        figure = Figure(figsize=(8.4, 1.25 * k + 0.9), layout="constrained")
+    with mpl.rc_context(STYLE | TEX | {"font.size": 11.0}):
+        figure = Figure(figsize=(5.2, 0.7 * k + 0.4), layout="constrained")
         panel = figure.subplots()
-        panel.set_xlim(-0.75, 7.3)
-        panel.set_ylim(-0.42, k + 0.12)
+        panel.set_xlim(-0.5, 7.0)
+        panel.set_ylim(-0.5, k + 0.1)
         panel.set_aspect("equal")
         panel.set_axis_off()
         for i, image in enumerate(images):
             chosen, bottom = i == position, k - 1 - i
-            colour = accent if chosen else "#aaaaaa"
+            colour = accent if chosen else MUTED
             panel.imshow(
                 image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
                 extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
@@ -618,29 +712,31 @@ def representation_diagram(
             )
             panel.add_patch(
                 Rectangle(
-                    (2.0, bottom), 1.5, 1, edgecolor=_INK, linewidth=1.1,
-                    facecolor="#bfe5d9" if chosen else "#f2f2f2",
+                    (2.0, bottom), 1.5, 1, edgecolor=INK, linewidth=1.1,
+                    facecolor=to_rgba(accent, 0.25) if chosen else TINT,
                 )
             )  # fmt: skip
-            ink = _INK if chosen else "#707070"
-            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center", color=ink)
-            block = f"$W_1^{{({i + 1})}}$\n{pixels} × {hidden}"
-            panel.text(2.75, bottom + 0.5, block, ha="center", va="center", color=ink)
+            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center")
+            block = f"$W_1^{{({i + 1})}}$\n${pixels} \\times {hidden}$"
+            panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
             if chosen:
                 _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
                 _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
                 _arrow(panel, (4.98, bottom + 0.5), (5.9, bottom + 0.5), accent)
-                panel.text(4.64, bottom + 0.5, "$+\\ b_1$", ha="center", va="center", color=_INK)
-                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=_INK)
+                panel.text(4.64, bottom + 0.5, "$+\\ b_1$", ha="center", va="center", color=INK)
+                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=INK)
                 panel.add_patch(
                     Rectangle(
-                        (5.96, bottom), 0.22, 1, edgecolor=accent, facecolor="#bfe5d9", linewidth=2
+                        (5.96, bottom), 0.22, 1, edgecolor=accent, linewidth=2,
+                        facecolor=to_rgba(accent, 0.25),
                     )
-                )
-                result = f"$h^{{({i + 1})}}$\n{hidden} numbers"
-                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=_INK)
-        panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=_INK)
-        panel.text(2.75, -0.08, f"$W_1$, {k * pixels} × {hidden}", ha="center", va="top", color=_INK)
+                )  # fmt: skip
+                result = f"$h^{{({i + 1})}}$\n{hidden}"
+                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=INK)
+        panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
+        panel.text(
+            2.75, -0.08, f"$W_1$, ${k * pixels} \\times {hidden}$", ha="center", va="top", color=INK
+        )
     return figure
 
 
@@ -657,7 +753,7 @@ def representation_maps(table: pd.DataFrame) -> Figure:
     """
     names = list(table["weights"].unique())
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(2.75 * len(names), 5.7), layout="constrained", dpi=160)
+        figure = Figure(figsize=(2.5 * len(names), 6.2), layout="constrained", dpi=200)
         panels = figure.subplots(2, len(names), squeeze=False)
         for (upper, lower), name in zip(panels.T, names, strict=True):
             points = table[table["weights"] == name]
@@ -667,20 +763,23 @@ def representation_maps(table: pd.DataFrame) -> Figure:
                 upper.text(
                     own["x"].median(), own["y"].median(), str(digit), ha="center", va="center",
                     fontsize=12, fontweight="bold",
-                    path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                    path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
                 )  # fmt: skip
             odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
             _scatter(lower, points, odd, PARITY_COLOURS)
-        legends: dict[str, dict[Any, str]] = {
-            "digit": dict(enumerate(DIGIT_COLOURS)),
-            "parity": PARITY_COLOURS,
-        }
-        for panel, (title, colours) in zip(panels[:, -1], legends.items(), strict=True):
-            handles = [
-                Line2D([], [], linestyle="", marker=_marker(key), markersize=5, color=c, label=str(key))
-                for key, c in colours.items()
-            ]
-            panel.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            upper.set_xlabel("by digit")
+            lower.set_xlabel("by parity")
+            lower.set_title(weights_label(name))
+        legend_below(
+            figure,
+            [
+                Line2D(
+                    [], [], linestyle="", marker=_marker(key), markersize=6, color=colour, label=str(key)
+                )
+                for key, colour in (dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS).items()
+            ],
+            columns=6,
+        )
     return figure
 
 
@@ -701,7 +800,7 @@ def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mappin
     panel.set_box_aspect(1)
     for spine in panel.spines.values():
         spine.set_visible(True)
-        spine.set_color("#bbbbbb")
+        spine.set_color(RULE)
 
 
 def probe_accuracies(table: pd.DataFrame) -> Figure:
@@ -717,8 +816,7 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
     """
     names, targets = list(table["weights"].unique()), list(table["target"].unique())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(targets), 4.3), layout="constrained")
-        panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+        figure, panels = row_of_panels(len(targets), height=4.3)
         for panel, target in zip(panels, targets, strict=True):
             panel.set_title(TARGET_NAMES[target])
             for i, name in enumerate(names):
@@ -732,21 +830,26 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
             panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
             panel.set_xlim(-0.5, len(names) - 0.5)
             panel.grid(visible=False, axis="x")
-        panels[0].set_ylabel("test accuracy of the probe")
+            panel.set_ylabel("test accuracy of the probe")
         panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
-        handles = [
-            Line2D([], [], linestyle="", marker=marker, color="#222222", label=probe)
-            for probe, marker in PROBE_MARKERS.items()
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        legend_below(
+            figure,
+            [
+                Line2D(
+                    [], [], linestyle="", marker=marker, color=INK, label=probe, gid=belongs_to(probe)
+                )
+                for probe, marker in PROBE_MARKERS.items()
+            ],
+        )
     return figure
 
 
 def _probe_mark(panel: Axes, x: float, accuracies: pd.Series, probe: str, colour: str) -> None:
     interval, marker = mean_interval(accuracies), PROBE_MARKERS[probe]
+    look: dict[str, Any] = {"color": colour, "gid": belongs_to(probe)}
     panel.plot(
         [x + 0.1] * len(accuracies), accuracies, linestyle="", marker=marker, markersize=4,
-        color=colour, alpha=0.5, markeredgewidth=0,
+        alpha=0.5, markeredgewidth=0, **look,
     )  # fmt: skip
-    panel.plot([x, x], [interval.low, interval.high], color=colour, linewidth=1.8)
-    panel.plot([x], [interval.mean], linestyle="", marker=marker, markersize=7, color=colour)
+    panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
+    panel.plot([x], [interval.mean], linestyle="", marker=marker, markersize=7, **look)

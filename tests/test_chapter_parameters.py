@@ -16,6 +16,7 @@ from dfa_lib.publishing.chapter import (
     read_parameters,
     starting_rate,
 )
+from dfa_lib.publishing.panels import figure_html
 
 ACCEPTED_NAMES = "accepted are profile, seeds, epochs, jobs, device, results."
 
@@ -222,8 +223,9 @@ def test_a_figure_is_shown_as_svg_that_carries_its_name_caption_and_alt_text(dis
     )
     (image, image_keywords), (caption, caption_keywords) = displayed
 
-    assert image.keys() == {"image/svg+xml", "text/plain"}
+    assert image.keys() == {"image/svg+xml", chapter.FOR_THE_SITE, "text/plain"}
     assert "<svg" in image["image/svg+xml"]
+    assert image[chapter.FOR_THE_SITE] == figure_html(figure, "A rising line.")
     assert image["text/plain"] == "A rising line."
     assert image_keywords["raw"] is True
     assert image_keywords["metadata"] == {

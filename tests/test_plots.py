@@ -12,6 +12,7 @@ from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments import to_table
+from dfa_lib.names import PAPER, TINT
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import (
     COLOURS,
@@ -179,7 +180,7 @@ def test_one_method_with_two_optimizers_has_two_styles_of_one_colour():
 
 
 def test_the_legend_names_each_line_once():
-    assert legend_texts(curves(*TWO_METHODS)) == ["BP, SGD", "DFA, SGD"]
+    assert legend_texts(curves(*TWO_METHODS)) == ["BP, SGD", "DFA, SGD", "single seeds"]
 
 
 def test_a_single_seed_has_a_mean_line_and_no_band():
@@ -198,7 +199,7 @@ def test_a_group_with_a_diverged_run_has_no_mean_and_the_legend_says_how_many_di
         made_up("dfa", [math.nan] * 3, seed=2),
     )
     panel = panels(figure)["k = 1"]
-    assert legend_texts(figure) == ["BP, SGD", "DFA, SGD (2 of 3 runs diverged)"]
+    assert legend_texts(figure) == ["BP, SGD", "DFA, SGD (2 of 3 runs diverged)", "single seeds"]
     assert all(np.isnan(line.get_ydata()).all() for line in mean_lines(panel, "dfa"))
     # The run that did not diverge is still seen, and so is the other method's mean.
     assert [0.6, 0.7, 0.8] in [list(line.get_ydata()) for line in seed_lines(panel, "dfa")]
@@ -237,10 +238,15 @@ def sample_stacks():
     return stacks, digits
 
 
+def stack_axes(figure):
+    """A panel's sample stacks belong to it: where the panel goes, they go."""
+    return [axes for panel in figure.axes for axes in panel.child_axes if axes.images]
+
+
 def test_sample_stacks_say_their_digits_sum_and_label(sample_stacks):
     stacks, digits = sample_stacks
     figure = curves(*TWO_METHODS, stacks=stacks, digits=digits)
-    titles = [" ".join(axes.get_title().split()) for axes in figure.axes if axes.images]
+    titles = [" ".join(axes.get_title().split()) for axes in stack_axes(figure)]
     assert [title.replace(":", "") for title in titles] == [
         *("4 even", "7 odd", "0 even"),
         *("4 + 7 + 0 = 11 odd", "9 + 7 + 4 = 20 even", "0 + 0 + 0 = 0 even"),
@@ -251,7 +257,7 @@ def test_sample_stacks_say_their_digits_sum_and_label(sample_stacks):
 def test_sample_stacks_show_their_digits_side_by_side(sample_stacks):
     stacks, digits = sample_stacks
     figure = curves(*TWO_METHODS, stacks=stacks, digits=digits)
-    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    images = [axes.images[0].get_array() for axes in stack_axes(figure)]
     assert [image.shape for image in images] == [(8, 8)] * 3 + [(8, 24)] * 3
     # Each image of the fixture is its row's number throughout.
     assert [image[0, ::8].tolist() for image in images[3:]] == [[0, 1, 2], [3, 1, 0], [2, 2, 2]]
@@ -417,6 +423,7 @@ def test_the_legend_of_errors_names_each_line_once_and_counts_diverged_runs_once
         "DFA, SGD (1 of 2 runs diverged)",
         "DFA, RMSProp",
         "ReLU features",
+        "single seeds",
     ]
     sgd, rmsprop = mean_lines(figure.axes[0], "dfa")
     assert sgd.get_linestyle() == "-"
@@ -472,12 +479,12 @@ def test_the_diagram_colours_the_chosen_digit_and_its_block_only(position):
     assert [image.get_alpha() == 1.0 for image in panel.images] == [i == position for i in range(3)]
     # Blocks stand at x = 2, the first digit's on top.
     blocks = {p.get_y(): p for p in panel.patches if isinstance(p, Rectangle) and p.get_x() == 2.0}
-    plain = [same_color(blocks[2 - i].get_facecolor(), "#f2f2f2") for i in range(3)]
+    plain = [same_color(blocks[2 - i].get_facecolor(), TINT) for i in range(3)]
     assert plain == [i != position for i in range(3)]
     written = " ".join(texts(panel))
     assert f"$h^{{({position + 1})}}$" in written
-    assert "64 × 512" in written
-    assert "192 × 512" in written
+    assert "64 \\times 512" in written
+    assert "192 \\times 512" in written
 
 
 @pytest.fixture
@@ -494,7 +501,8 @@ def test_maps_have_a_column_for_each_of_the_weights(maps):
     figure = representation_maps(maps)
     figure.canvas.draw()
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["raw pixels", "untrained", "BP, SGD", "DFA, SGD", "", "", "", ""]
+    assert titles == 2 * ["raw pixels", "untrained", "BP, SGD", "DFA, SGD"]
+    assert [axes.get_xlabel() for axes in figure.axes] == 4 * ["by digit"] + 4 * ["by parity"]
 
 
 def test_maps_are_coloured_by_digit_above_and_by_parity_below(maps):
@@ -516,13 +524,11 @@ def test_maps_are_coloured_by_digit_above_and_by_parity_below(maps):
             assert drawn == set(zip(own["x"].astype(float), own["y"], strict=True))
 
 
-def test_every_digit_is_named_on_the_upper_maps_and_both_legends_are_there(maps):
+def test_every_digit_is_named_on_the_upper_maps_and_the_legend_has_digits_and_parities(maps):
     figure = representation_maps(maps)
     for panel in figure.axes[:4]:
         assert sorted(text.get_text() for text in panel.texts) == [str(d) for d in range(10)]
-    legends = [figure.axes[i].get_legend() for i in (3, 7)]
-    assert [legend.get_title().get_text() for legend in legends] == ["digit", "parity"]
-    assert [t.get_text() for t in legends[1].get_texts()] == ["even", "odd"]
+    assert legend_texts(figure) == [*map(str, range(10)), "even", "odd"]
     assert all(group.get_rasterized() for panel in figure.axes for group in panel.collections)
 
 
@@ -598,9 +604,7 @@ def test_probes_of_one_seed_have_marks_and_no_interval(probes):
 def circles(panel):
     """Points of published values: open circles."""
     return [
-        line
-        for line in panel.lines
-        if line.get_marker() == "o" and line.get_markerfacecolor() == "white"
+        line for line in panel.lines if line.get_marker() == "o" and line.get_markerfacecolor() == PAPER
     ]
 
 
@@ -619,7 +623,7 @@ def test_published_values_are_open_circles_in_the_methods_colour_and_named_in_th
         ]
         for circle in found:
             assert circle.get_ydata() == pytest.approx([0.5 + k / 10 + e / 100 for e in (1, 2)])
-    assert legend_texts(figure)[-1] == "published"
+    assert legend_texts(figure)[-2:] == ["published", "single seeds"]
     assert "published" not in legend_texts(curves(*TWO_METHODS))
 
 

@@ -116,9 +116,10 @@ def test_figures_become_numbered_figures_with_alt_text(small_book):
     book = small_book(one=[figure_source()])
     assert execute(book) == []
     cell = nbformat.read(book.staging / "one.ipynb", as_version=4).cells[-1]
-    assert cell.metadata["mystnb"]["figure"] == {"name": "fig-x", "caption": "What it shows."}
-    assert cell.metadata["mystnb"]["image"]["alt"] == SENTENCE
-    assert [list(output.data) for output in cell.outputs] == [["image/svg+xml", "text/plain"]]
+    assert cell.metadata["mystnb"] == {"figure": {"name": "fig-x", "caption": "What it shows."}}
+    (output,) = cell.outputs
+    assert output.data.keys() == {"text/html", "text/plain"}
+    assert f'role="img" aria-label="{SENTENCE}"' in output.data["text/html"]
 
 
 def test_given_parameters_are_not_shown_on_the_page(small_book):

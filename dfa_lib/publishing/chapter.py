@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from ..training import Run
 from ..validation import InputError, choice, nearest, whole_number
+from .panels import SVG, figure_html
 
 PARAMETERS: dict[str, Any] = {
     "profile": "digits",
@@ -194,14 +195,18 @@ def enumerated(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+# What Jupyter does not know and leaves alone.
+FOR_THE_SITE = "application/vnd.dfa.figure+html"
+
+
 def show_figure(
     figure: Figure, *, name: str, caption: str, alt: str, results: Sequence[str] = ()
 ) -> None:
     """Show a figure with its caption.
 
     In Jupyter the caption stands below the figure. On the site, ``dfa-book`` makes a numbered figure of
-    the two, which other pages can refer to by ``name``, and tells below it what ``results`` were made
-    with.
+    the two, which other pages can refer to by ``name``, drawn for the page as in ``panels.figure_html``,
+    and tells below it what ``results`` were made with.
 
     Parameters
     ----------
@@ -216,11 +221,10 @@ def show_figure(
         learning rates were chosen by among them: ``("sgd", "tuning")``. None, if nothing was trained.
     """
     svg = StringIO()
-    with mpl.rc_context({"svg.hashsalt": "dfa"}):  # the same figure is the same file
+    with mpl.rc_context(SVG):
         figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
     drawn_from = [results] if isinstance(results, str) else list(results)
     about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
-    display(
-        {"image/svg+xml": svg.getvalue(), "text/plain": alt}, raw=True, metadata={"dfa_figure": about}
-    )
+    shown = {"image/svg+xml": svg.getvalue(), FOR_THE_SITE: figure_html(figure, alt), "text/plain": alt}
+    display(shown, raw=True, metadata={"dfa_figure": about})
     display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})

@@ -19,7 +19,7 @@ import nbformat
 from ..data.mnist import data_folder
 from ..provenance import commit, read_record
 from ..validation import InputError, choice
-from .chapter import check_parameters
+from .chapter import FOR_THE_SITE, check_parameters
 from .checks import problems, typed_results
 
 KERNEL = "python3"
@@ -220,9 +220,11 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
             figure = output.get("metadata", {}).get("dfa_figure")
             if figure is not None:
                 cell.metadata["mystnb"] = {
-                    "figure": {"name": figure["name"], "caption": figure["caption"]},
-                    "image": {"alt": figure["alt"], "classes": "dfa-figure dark-light"},
+                    "figure": {"name": figure["name"], "caption": figure["caption"]}
                 }
+                output["data"] = {
+                    "text/html": output["data"][FOR_THE_SITE], "text/plain": figure["alt"]
+                }  # fmt: skip
         if outputs:
             cell["outputs"] = [o for o in outputs if not _stays_behind(o)]
 

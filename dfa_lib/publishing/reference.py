@@ -122,5 +122,8 @@ def _tidied(signature: str | None) -> str | None:
 
 
 def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what a named tuple says of its fields by itself."""
-    return True if str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
+    """Leave out what a named tuple says of its fields by itself, and what other libraries add."""
+    of_others = inspect.isfunction(value) and not value.__module__.startswith("dfa_lib")
+    return (
+        True if of_others or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
+    )
