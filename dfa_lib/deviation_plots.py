@@ -66,7 +66,7 @@ def repeats_by_matrix(table: pd.DataFrame) -> Figure:
         As from ``shared_table``.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 3.4), layout="constrained")
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         panel = figure.subplots()
         for matrix, runs in table.groupby("matrix"):
             x, values = int(str(matrix)) + 1, runs["test_accuracy"]
@@ -90,7 +90,7 @@ def differences(groups: Mapping[str, Sequence[float]], what: str) -> Figure:
         Says on the axis what is subtracted from what.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 1.1 + 0.5 * len(groups)), layout="constrained")
+        figure = Figure(figsize=(4.6, 1.1 + 0.5 * len(groups)), layout="constrained")
         panel = figure.subplots()
         for y, values in enumerate(groups.values()):
             interval = mean_interval(list(values))
@@ -114,7 +114,7 @@ def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
         Where a dotted line is drawn.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 1.1 + 0.5 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(4.6, 1.1 + 0.5 * len(rows)), layout="constrained")
         panel = figure.subplots()
         for y, interval in enumerate(rows.values()):
             _row(panel, y, interval)

@@ -335,7 +335,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     last = final_epoch(table)
     rows, methods = list(last[by].unique()), list(last["method"].unique())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 1.1 + 0.6 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(4.6, 1.1 + 0.6 * len(rows)), layout="constrained")
         panel = figure.subplots()
         for (row, method), runs in last.groupby([by, "method"]):
             offset = 0.17 * (methods.index(method) - (len(methods) - 1) / 2)

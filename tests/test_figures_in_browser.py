@@ -90,13 +90,13 @@ def legend(page):
 
 
 AT_THE_END = [
-    ["mean [95 % interval]", "accuracy, near epoch 4", "accuracy, far epoch 4"],
+    ["mean [95 % interval]", "near epoch 4", "far epoch 4"],
     ["bp", "0.700 [0.600, 0.800]", "0.800 [0.700, 0.900]"],
     ["dfa", "0.600 [0.500, 0.700]", "0.700 [0.600, 0.800]"],
     ["single seeds", "", ""],
 ]
 AT_EPOCH_2 = [
-    ["mean [95 % interval]", "accuracy, near epoch 2", "accuracy, far epoch 2"],
+    ["mean [95 % interval]", "near epoch 2", "far epoch 2"],
     ["bp", "0.600 [0.500, 0.700]", "0.700 [0.600, 0.800]"],
     ["dfa", "0.500 [0.400, 0.600]", "0.600 [0.500, 0.700]"],
     ["single seeds", "", ""],
@@ -148,7 +148,7 @@ def test_a_finger_reads_too(visit):
 
 def test_keys_read_and_what_is_read_is_said(page):
     page.keyboard.press("Tab")
-    slider = page.get_by_role("slider", name="Read accuracy, near")
+    slider = page.get_by_role("slider", name="Read near")
     assert slider.evaluate("element => element === document.activeElement")
     for key in ("Home", "ArrowRight"):
         page.keyboard.press(key)

@@ -127,7 +127,7 @@ def test_the_legend_is_a_table_of_what_the_lines_end_at(root):
     (table,) = of_class(root, "dfa-legend")
     rows = [[text(cell) for cell in row] for row in table.iter("tr")]
     assert rows == [
-        ["mean [95 % interval]", "accuracy, nearepoch 4", "accuracy, farepoch 2"],
+        ["mean [95 % interval]", "nearepoch 4", "farepoch 2"],
         ["DFA, SGD", "0.750 [0.750, 0.750]", "0.625 [0.500, 0.750]"],
         ["single seeds", "", ""],
     ]
@@ -157,11 +157,28 @@ def test_the_legend_of_what_has_no_values_is_a_list():
 
 
 def test_every_value_of_a_curve_comes_along_with_its_interval(readings):
-    assert [panel["name"] for panel in readings] == ["accuracy, near", "accuracy, far"]
+    assert [panel["name"] for panel in readings] == ["near", "far"]
     for panel, end in zip(readings, (["0.750", "[0.750, 0.750]"], []), strict=True):
         assert panel["x"] == ["epoch 1", "epoch 2", "epoch 4"]
         told = panel["lines"]["DFA-SGD"]["told"]
         assert told == [["0.500", "[0.400, 0.600]"], ["0.625", "[0.500, 0.750]"], end]
+
+
+@pytest.mark.parametrize(
+    ("titles", "axes", "names"),
+    [
+        (("near", "far"), ("y", "y"), ["near", "far"]),
+        (("n = 2", "n = 2"), ("test", "training"), ["test", "training"]),
+        (("n = 2", ""), ("test", "test"), ["test, n = 2", "test"]),
+    ],
+)
+def test_panels_are_called_by_what_they_differ_in(titles, axes, names):
+    figure, panels = row_of_panels(2, height=3.0, same_y=False)
+    for panel, title, axis in zip(panels, titles, axes, strict=True):
+        draw_curve(panel, Curve("one", [1, 2], [1, 2]))
+        panel.set(title=title, ylabel=axis)
+    found = re.findall(r'data-readings="([^"]*)"', figure_html(figure, ALT))
+    assert [json.loads(unescape(text))["name"] for text in found] == names
 
 
 def test_readings_lie_where_the_curve_is_drawn(readings):

@@ -44,14 +44,12 @@ def html(built):
 class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
-        self.images, self.links, self.ids = [], [], set()
+        self.links, self.ids = [], set()
         self.text = path.read_text(encoding="utf-8")
         self.feed(self.text)
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        if tag == "img":
-            self.images.append(attributes)
         if tag == "a" and attributes.get("href"):
             self.links.append(attributes["href"])
         if "id" in attributes:

@@ -50,9 +50,8 @@ def figure_html(figure: Figure, alt: str) -> str:
                 (box.width for box in boxes), default=0.0
             )  # of all: so they are drawn to one scale
             boxes = [Bbox.from_bounds(box.x0, box.y0, width, box.height) for box in boxes]
-            readings = [
-                _readings(*of, number) for number, of in enumerate(zip(panels, boxes, strict=True))
-            ]
+            read = enumerate(zip(_names(panels), panels, boxes, strict=True))
+            readings = [_readings(number, *of) for number, of in read]
             drawings = [_drawing(figure, *of) for of in zip(panels, boxes, strict=True)]
         parts: list[str] = []
         for panel, svg, values in zip(panels, drawings, readings, strict=True):
@@ -146,7 +145,17 @@ class Readings:
     start: int  # the last place where most of them have a value
 
 
-def _readings(panel: Axes, box: Bbox, number: int) -> Readings:
+def _names(panels: Sequence[Axes]) -> list[str]:
+    """Return what panels differ in: their titles, their vertical axes, or both."""
+    titles = [panel.get_title() for panel in panels]
+    axes = [panel.get_ylabel() for panel in panels]
+    for names in (titles, axes):
+        if all(names) and len(set(names)) == len(panels):
+            return names
+    return [", ".join(filter(None, both)) for both in zip(axes, titles, strict=True)]
+
+
+def _readings(number: int, name: str, panel: Axes, box: Bbox) -> Readings:
     def percent(points: Any) -> np.ndarray:
         assert panel.figure is not None
         inches = np.asarray(points) / panel.figure.dpi
@@ -172,7 +181,7 @@ def _readings(panel: Axes, box: Bbox, number: int) -> Readings:
     known = [sum(bool(line.told[place]) for line in lines.values()) for place in range(len(xs))]
     return Readings(
         panel=number,
-        name=", ".join(filter(None, (panel.get_ylabel(), panel.get_title()))),
+        name=name,
         x=[f"{panel.get_xlabel()} {x:g}" for x in xs],
         at=[round(float(x), 2) for x in at],
         top=round(float(top), 2),
