@@ -192,6 +192,13 @@ def test_an_entry_stands_out_while_it_is_pointed_at(page):
     assert page.locator(".dfa-faint").count() == 0
 
 
+def test_entries_are_large_enough_for_a_finger(visit):
+    """WCAG 2.2, 2.5.8: 24 pixels."""
+    boxes = [button.bounding_box() for button in visit(PHONE).locator(".dfa-legend button").all()]
+    assert len(boxes) == 3
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 24
+
+
 # ---- looks ----
 
 
