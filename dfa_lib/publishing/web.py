@@ -27,16 +27,23 @@ from sphinx.application import Sphinx
 from .pictures import CARD, CARD_SAYS
 
 STYLESHEET = "book.css"
-# Icons drawn by a program, though the stylesheet draws them too; running code in the page; tabs.
 # After extensions that write stylesheets when all else is done, at the usual priority of 500.
 LAST = 900
+# Icons drawn by a program, though the stylesheet draws them too; running code in the page; tabs.
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 # In Unicode's italics for mathematics there is no h: that is Planck's constant.
 ITALICS = "ℎ" + "".join(map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]))
 # A page from a file may not read another one, so there results of a search are shown without an excerpt.
 FROM_FILES = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
-
+# Paper is white.
+LIGHT_ON_PAPER = """
+addEventListener("beforeprint", () => {
+  const root = document.documentElement, theme = root.dataset.theme;
+  root.dataset.theme = "light";
+  addEventListener("afterprint", () => { root.dataset.theme = theme; }, { once: true });
+});
+"""
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of a font
 
@@ -44,6 +51,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every ta
 def setup(app: Sphinx) -> dict[str, Any]:
     """Let Sphinx load the extension."""
     app.add_js_file(None, body=FROM_FILES)
+    app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("html-page-context", introduce)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
@@ -109,8 +117,9 @@ def _with_lazy_images(path: Path, text: str) -> str:
     """Give figures their size, so that nothing moves when they come, and let them come when near."""
 
     def lazy(tag: re.Match[str]) -> str:
-        size = imagesize.get(path.parent / unescape(tag["src"]))
-        given = {"width": round(size[0]), "height": round(size[1]), "loading": "lazy"}
+        width, height = imagesize.get(path.parent / unescape(tag["src"]))
+        size = {"width": round(width), "height": round(height)} if width > 0 < height else {}
+        given = {**size, "loading": "lazy"}
         new = "".join(f' {name}="{value}"' for name, value in given.items() if f" {name}=" not in tag[0])
         return tag[0].replace("<img", "<img" + new, 1)
 
@@ -206,7 +215,9 @@ def _with_small_fonts(css: str, static: Path, characters: set[str]) -> str:
 
     def smaller(face: re.Match[str]) -> str:
         sources = re.findall(r'url\("([^"]*)"\)', face[0])
-        (source,) = (name for name in sources if name.endswith(".ttf"))
+        source = next((name for name in sources if name.endswith(".ttf")), None)
+        if source is None:
+            return face[0]
         target = static / f"{PurePosixPath(source).stem}.woff"
         if (static / source).is_file():
             _subset(static / source, target, characters)
