@@ -32,6 +32,7 @@ PAGE = """\
 </head><body class="page">
 <img alt="two curves" class="dfa-figure" src="{root}_images/curves.svg" />
 <math><mi>a</mi></math>
+<pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
 </body></html>
 """
 THEME = """\
@@ -140,6 +141,12 @@ def test_figures_have_their_size_and_come_when_they_are_near(html):
     lighten(html)
     (tag,) = re.findall("<img[^>]*>", (html / "folder" / "two.html").read_text(encoding="utf-8"))
     assert tag.startswith('<img width="96" height="48" loading="lazy" alt="two curves"')
+
+
+def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
+    lighten(html)
+    page = (html / "one.html").read_text(encoding="utf-8")
+    assert '<pre><span class="k">def</span> f():</pre>' in page
 
 
 def test_pages_of_an_earlier_build_stay_as_they_are(html):

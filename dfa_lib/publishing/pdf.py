@@ -36,8 +36,6 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SECONDS = 600
 # What has no place on paper: code that the page hides, links to headings and to listings of the source.
 LEFT_OUT = "details.hide, a.headerlink, .viewcode-link, script"
-# Elements that look like the text around them; Chromium writes down each for screen readers.
-PLAIN = ".highlight .n, .highlight .p, .highlight .w, span.pre"
 # What moves to the end of the book: its title there, and what is said where it was.
 TO_THE_END = {
     "div.solution": ("Solutions to the exercises", "Solution: page"),
@@ -210,8 +208,6 @@ def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> No
     article = page.article
     for element in article.select(LEFT_OUT):
         element.decompose()
-    for element in article.select(PLAIN):
-        element.unwrap()
     for image in article.find_all("img"):
         del image["loading"]  # nobody comes near it
         image["src"] = f"{folder}/{_beside(page, str(image['src']))}"
@@ -227,6 +223,8 @@ def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> No
         else:
             link.unwrap()
     for element in article.find_all(id=True):
+        if element.find_parent("svg") is not None:  # drawings know their own parts, and no others
+            continue
         element["id"] = f"{page.id}--{element['id']}"
     for element in article.find_all("details"):
         element["open"] = ""

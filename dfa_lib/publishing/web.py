@@ -32,6 +32,8 @@ LAST = 900
 # Icons drawn by a program, though the stylesheet draws them too; running code in the page; tabs.
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
+# In code, names, punctuation and spaces look like the text around them: half of all elements of a page.
+PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 # In Unicode's italics for mathematics there is no h: that is Planck's constant.
 ITALICS = "ℎ" + "".join(map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]))
 # A page from a file may not read another one, so there results of a search are shown without an excerpt.
@@ -75,6 +77,7 @@ def lighten(html: Path) -> None:
         unused.unlink()
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))}
     for path, text in pages.items():
+        text = PLAIN.sub(r"\1", text)
         text = _with_scripts_last(_without_unused_scripts(path, text))
         pages[path] = _with_lazy_images(path, text)
     links = {path: _stylesheets(path, text) for path, text in pages.items()}
