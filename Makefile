@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf teach test bench serve clean
+.PHONY: help book pdf teach test test-site bench serve clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,6 +34,10 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
 	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=dfa_lib,beartype.beartype
+
+test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
+	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }
+	$(BIN)/python -m pytest tests/test_browser.py --site _build/html
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py

@@ -4,13 +4,17 @@
 to be in place before the first import.
 """
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis
 import jaxtyping
 import pytest
 import torch
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +24,70 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 # Test processes run side by side.
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--site",
+        type=Path,
+        metavar="FOLDER",
+        help="the built site that the browser looks at, instead of one built for the tests",
+    )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have measured, whichever process they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for title, text in report.user_properties:
+            terminalreporter.section(title)
+            terminalreporter.write_line(text)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The whole book in the smoke profile: its build's exit status, what that said, and its folder.
+
+    Test processes share one build: the first to ask builds, others wait.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    output, log = shared / "site", shared / "site.json"
+    with FileLock(shared / "site.lock"):
+        if not log.exists():
+            command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
+            command += ["build", "--profile", "smoke", "--output", str(output)]
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
+            )
+            log.write_text(json.dumps([done.returncode, done.stdout + done.stderr]), encoding="utf-8")
+    status, said = json.loads(log.read_text(encoding="utf-8"))
+    return status, said, output / "_build"
+
+
+@pytest.fixture(scope="session")
+def html(built):
+    return built[2] / "html"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Chromium, driven by Playwright; one for a file's tests, which are skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    from dfa_lib import InputError
+    from dfa_lib.publishing.pdf import browser as find_browser
+
+    try:
+        program = find_browser()
+    except InputError as problem:
+        pytest.skip(f"pages are not looked at in a browser; {problem}")
+    # Names of other hosts lead nowhere, so that a page shows only what the site has.
+    options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-gpu"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

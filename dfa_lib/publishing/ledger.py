@@ -1253,7 +1253,7 @@ def verdict_in_words(judgement: Judgement) -> str:
 def summary_table(ledger: Ledger) -> str:
     """Return one line of a Markdown table for each claim."""
     lines = [
-        "| | claim | on the digits | on MNIST | figure |",
+        "| no. | claim | on the digits | on MNIST | figure |",
         "|---|---|---|---|---|",
     ]
     for claim, judgements in ledger:
