@@ -33,7 +33,7 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=dfa_lib,beartype.beartype
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,beartype.beartype
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
 	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }

@@ -4,17 +4,13 @@
 to be in place before the first import.
 """
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis
 import jaxtyping
 import pytest
 import torch
-from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,8 +27,13 @@ def pytest_addoption(parser):
         "--site",
         type=Path,
         metavar="FOLDER",
-        help="the built site that the browser looks at, instead of one built for the tests",
+        help="the built site that tests/test_browser.py looks at",
     )
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the file that takes longest: a process builds the site there, others do the rest."""
+    items.sort(key=lambda item: item.path.name != "test_site.py")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -41,33 +42,6 @@ def pytest_terminal_summary(terminalreporter):
         for title, text in report.user_properties:
             terminalreporter.section(title)
             terminalreporter.write_line(text)
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The whole book in the smoke profile: its build's exit status, what that said, and its folder.
-
-    Test processes share one build: the first to ask builds, others wait.
-    """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    output, log = shared / "site", shared / "site.json"
-    with FileLock(shared / "site.lock"):
-        if not log.exists():
-            command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
-            command += ["build", "--profile", "smoke", "--output", str(output)]
-            done = subprocess.run(
-                command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
-            )
-            log.write_text(json.dumps([done.returncode, done.stdout + done.stderr]), encoding="utf-8")
-    status, said = json.loads(log.read_text(encoding="utf-8"))
-    return status, said, output / "_build"
-
-
-@pytest.fixture(scope="session")
-def html(built):
-    return built[2] / "html"
 
 
 @pytest.fixture(scope="module")

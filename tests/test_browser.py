@@ -1,7 +1,8 @@
 """The built site in a real browser: Debian's Chromium, driven by Playwright, other hosts shut out.
 
-Each page is visited once, and what is seen there is kept; then tests ask one thing of all pages.
-Other tests use a page as a reader would. With ``--site FOLDER`` they look at a site that is there.
+``make test-site`` has them look at the site in ``_build/html``; ``--site FOLDER`` names another. Each
+page is visited once, and what is seen there is kept; then tests ask one thing of all pages. Other tests
+use a page as a reader would.
 """
 
 import functools
@@ -96,7 +97,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(chromium, request):
-    folder = request.config.getoption("--site") or request.getfixturevalue("html")
+    folder = request.config.getoption("--site")
+    if folder is None:
+        pytest.skip("no site is named to look at: make test-site looks at that of make book")
     assert (folder / "index.html").is_file(), f"{folder} holds no site: run make book first"
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever).start()

@@ -1,6 +1,5 @@
 """Figures in a real browser, as readers use them: Debian's Chromium, driven by Playwright."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -28,18 +27,6 @@ def figure():
     curves = [line for line in panels[0].lines if isinstance(line, Curve)]
     legend_below(drawn, [*curves, seeds_entry()])
     return drawn
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no Chromium to look at figures with: install Debian's package chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

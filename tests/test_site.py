@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +25,22 @@ FIGURES = {
     "ledger.html": ["Fig. 6.1"],
     "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
 }
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The whole book in the smoke profile: its build's exit status, what that said, and its folder."""
+    output = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
+    # In one process: starting others takes longer than what they would train.
+    command += ["build", "--profile", "smoke", "-p", "jobs", "1", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    return done.returncode, done.stdout + done.stderr, output / "_build"
+
+
+@pytest.fixture(scope="session")
+def html(built):
+    return built[2] / "html"
 
 
 class Page(HTMLParser):
