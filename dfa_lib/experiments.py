@@ -84,13 +84,12 @@ def run_all(
         the CSV cannot be written any more: it stays as it was, and a copy of all results is left among
         the temporary files.
     """
-    wanted = list(dict.fromkeys(runs))
-    histories = run_histories(wanted, results, reuse=reuse, jobs=jobs, cluster=cluster)
+    histories = run_histories(runs, results, reuse=reuse, jobs=jobs, cluster=cluster)
     return to_table(list(histories.values()))
 
 
 def run_histories(
-    runs: Sequence[Run],
+    runs: Iterable[Run],
     results: str | os.PathLike[str] | None = None,
     *,
     reuse: Iterable[str | os.PathLike[str]] = (),
@@ -99,6 +98,7 @@ def run_histories(
     shared: bool = False,
 ) -> Results:
     """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
+    runs = list(dict.fromkeys(runs))
     jobs = whole_number("jobs", jobs)
     if cluster is None and jobs > joblib.cpu_count():
         cores = joblib.cpu_count()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -415,6 +416,15 @@ def test_verify_trains_runs_again_to_the_same_bits(small_book, results, capsys):
     assert lines[2] == "2 of 2 runs agree within 0.02."
     assert main(["verify", "--results", str(results), "--sample", "99"]) == 0
     assert "4 of 4 runs agree" in capsys.readouterr().out
+
+
+def test_verify_trains_a_run_that_is_in_two_files_once(small_book, results, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    shutil.copy(results / "one.csv", results / "again.csv")
+    assert main(["verify", "--results", str(results), "--sample", "2", "--jobs", "1"]) == 0
+    assert "6 of 6 runs agree" in capsys.readouterr().out
 
 
 def test_verify_finds_a_number_that_was_made_up(small_book, results, capsys):
