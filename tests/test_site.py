@@ -13,6 +13,7 @@ from dfa_lib.provenance import fingerprint
 from dfa_lib.publishing.execute import Book
 from dfa_lib.publishing.myst import labels
 from dfa_lib.publishing.teach import read_pages
+from dfa_lib.publishing.verify import verify
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {
@@ -124,6 +125,17 @@ def test_figures_are_drawn_from_runs_of_this_build(built):
     assert rows["reproduction.csv"] == 6 * 2 * 2 * 2
     assert rows["sgd.csv"] == 2 * 2 * 2 * 2
     assert rows["tuning.csv"] > rows["reproduction.csv"]
+
+
+def test_runs_picked_at_random_are_trained_again_to_the_same_bits(built):
+    rows = verify(built[2] / "results" / "smoke", sample=2)
+    assert {row.file for row in rows} >= {
+        "sgd.csv",
+        "tuning.csv",
+        "alignment.csv",
+        "adaptive_methods.csv",
+    }
+    assert [row for row in rows if not row.same_bits] == []
 
 
 def test_no_page_shows_an_error_or_a_path_of_the_machine(html):
