@@ -133,6 +133,20 @@ def small_run():
 
 
 @pytest.fixture
+def registrations_end():
+    """What a test registers is gone after it."""
+    from dfa_lib import extension, names
+
+    named = (names.COLOURS, names.FEEDBACK_NAMES, names.LINE_STYLES, names.METHOD_NAMES)
+    tables = (*extension.TABLES.values(), extension.REGISTERED, *named, names.OPTIMIZER_NAMES)
+    before = [dict(table) for table in tables]
+    yield
+    for table, saved in zip(tables, before, strict=True):
+        table.clear()
+        table.update(saved)
+
+
+@pytest.fixture
 def unchecked(monkeypatch):
     """Let a test pass what annotations forbid, as a person may: the library has to say so itself."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -14,7 +14,6 @@ from dfa_lib import (  # noqa: E402
     InputError,
     cluster,
     experiments,
-    extension,
     read_results,
     register_method,
     register_optimizer,
@@ -130,7 +129,7 @@ def test_what_a_reader_has_registered_goes_to_the_workers(address, tmp_path, sma
 
 
 @pytest.fixture
-def registered():
+def registered(registrations_end):
     """A learning rule and an optimizer of this name, which the library has not."""
 
     def transport(parameters, layer, error, delta):
@@ -139,14 +138,9 @@ def registered():
     def update(theta, g, state, learning_rate):
         return theta - learning_rate * g.sign(), state
 
-    tables = (*extension.TABLES.values(), extension.REGISTERED)
-    before = [dict(table) for table in tables]
     register_method("of_a_reader", transport)
     register_optimizer("of_a_reader", update)
-    yield "of_a_reader"
-    for table, saved in zip(tables, before, strict=True):
-        table.clear()
-        table.update(saved)
+    return "of_a_reader"
 
 
 def test_tuning_on_a_cluster_chooses_as_on_this_machine(address, small_run):

@@ -31,27 +31,14 @@ from dfa_lib import (
 from dfa_lib.digest import code_digest
 from dfa_lib.feedback import FEEDBACK
 from dfa_lib.learning_rules import backpropagation
-from dfa_lib.names import COLOURS, FEEDBACK_NAMES, LINE_STYLES, METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.names import COLOURS, LINE_STYLES
 from dfa_lib.networks import depth, forward
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import accuracy_curves, final_accuracies, label, rate_curves, score_curves
 from dfa_lib.publishing.verify import results_files
 from dfa_lib.training import METHODS, initial_parameters, train_stack
 
-TABLES = (
-    *(METHODS, OPTIMIZERS, FEEDBACK, extension.REGISTERED),
-    *(COLOURS, FEEDBACK_NAMES, LINE_STYLES, METHOD_NAMES, OPTIMIZER_NAMES),
-)
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    """A test's registrations end with it."""
-    before = [dict(table) for table in TABLES]
-    yield
-    for table, saved in zip(TABLES, before, strict=True):
-        table.clear()
-        table.update(saved)
+pytestmark = pytest.mark.usefixtures("registrations_end")
 
 
 def sign_symmetric(parameters, layer, error, delta):

@@ -198,7 +198,7 @@ def test_the_first_view_of_a_chapter_is_within_a_megabyte_and_25_requests(html, 
     at_once, later = loaded(html, name)
     sizes = {a: ((html / name).parent / a).stat().st_size for a in [name, *at_once, *later]}
     assert len(sizes) <= 25
-    assert sum(sizes[address] for address in [name, *at_once, later[0]]) <= 1_000_000
+    assert sum(sizes[address] for address in [name, *at_once, *later[:1]]) <= 1_000_000
     assert sum(sizes.values()) <= 3_000_000
 
 

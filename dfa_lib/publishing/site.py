@@ -43,7 +43,7 @@ def build_site(book: Book) -> int:
         elif path.suffix in (".md", ".bib"):
             shutil.copyfile(path, book.staging / path.name)
     shutil.copyfile(book.root / "_toc.yml", book.staging / "_toc.yml")
-    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8")) or {}
     config |= launch_config(book)
     html = config.setdefault("html", {})
     html["baseurl"] = site_address(book.root)
