@@ -225,7 +225,7 @@ def test_a_figure_is_shown_as_svg_that_carries_its_name_caption_and_alt_text(dis
 
     assert image.keys() == {"image/svg+xml", chapter.FOR_THE_SITE, "text/plain"}
     assert "<svg" in image["image/svg+xml"]
-    assert image[chapter.FOR_THE_SITE] == figure_html(figure, "A rising line.")
+    assert image[chapter.FOR_THE_SITE] == figure_html(figure, "A rising line.", "fig-line")
     assert image["text/plain"] == "A rising line."
     assert image_keywords["raw"] is True
     assert image_keywords["metadata"] == {

@@ -37,7 +37,7 @@ def address(tmp_path_factory):
         f'<link rel="stylesheet" href="{STATIC.as_uri()}/figures.css">'
         f'<script src="{STATIC.as_uri()}/figures.js"></script></head>'
         f'<body style="max-width: 50rem; margin: auto"><figure style="margin: 1rem">'
-        f"{figure_html(figure(), 'Rising lines.')}</figure></body></html>",
+        f"{figure_html(figure(), 'Rising lines.', 'fig-test')}</figure></body></html>",
         encoding="utf-8",
     )
     return path.as_uri()

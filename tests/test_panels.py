@@ -44,7 +44,7 @@ def two_panels():
 
 @pytest.fixture(scope="module")
 def html():
-    return figure_html(two_panels(), ALT)
+    return figure_html(two_panels(), ALT, "fig-test")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_letters_are_text_unless_they_are_mathematics(html):
     figure = Figure()
     figure.subplots().plot([1, 2])
     figure.axes[0].set_title(r"$W^\top$")
-    assert "<text" not in figure_html(figure, ALT)
+    assert "<text" not in figure_html(figure, ALT, "fig-test")
 
 
 def test_shades_turn_with_the_page_and_methods_keep_their_colour(html):
@@ -107,14 +107,14 @@ def test_a_drawing_leaves_nothing_to_the_page_but_names_that_it_uses_itself(root
 
 def test_the_figure_is_left_as_it_was():
     figure = two_panels()
-    figure_html(figure, ALT)
+    figure_html(figure, ALT, "fig-test")
     assert all(artist.get_visible() for artist in [*figure.axes, *figure.legends])
 
 
 def test_a_figure_without_curves_or_a_legend_is_its_drawings():
     figure = Figure()
     figure.subplots().imshow([[0, 1]])
-    html = figure_html(figure, ALT)
+    html = figure_html(figure, ALT, "fig-test")
     assert html.count("<svg") == 1
     assert "dfa-legend" not in html
     assert "data-readings" not in html
@@ -146,7 +146,7 @@ def test_the_legend_of_what_has_no_values_is_a_list():
     panel = figure.subplots()
     panel.scatter([1, 2], [1, 2], label="points", color="#112233")
     panel.legend()
-    root = ElementTree.fromstring(figure_html(figure, ALT))
+    root = ElementTree.fromstring(figure_html(figure, ALT, "fig-test"))
     (legend,) = of_class(root, "dfa-legend")
     assert [text(item) for item in legend.iter("li")] == ["points"]
     assert legend in list(of_class(root, "dfa-panel")[0])
@@ -177,7 +177,7 @@ def test_panels_are_called_by_what_they_differ_in(titles, axes, names):
     for panel, title, axis in zip(panels, titles, axes, strict=True):
         draw_curve(panel, Curve("one", [1, 2], [1, 2]))
         panel.set(title=title, ylabel=axis)
-    found = re.findall(r'data-readings="([^"]*)"', figure_html(figure, ALT))
+    found = re.findall(r'data-readings="([^"]*)"', figure_html(figure, ALT, "fig-test"))
     assert [json.loads(unescape(text))["name"] for text in found] == names
 
 
@@ -198,7 +198,7 @@ def test_the_legend_begins_where_most_lines_have_a_value():
     for name, x in (("one", [1, 2]), ("two", [2, 3]), ("three", [2, 4])):
         draw_curve(panel, Curve(name, x, [0.25, 0.5], label=name))
     legend_below(figure, [line for line in panel.lines if isinstance(line, Curve)])
-    root = ElementTree.fromstring(figure_html(figure, ALT))
+    root = ElementTree.fromstring(figure_html(figure, ALT, "fig-test"))
     values = {
         text(row.find("th")): text(row.find("td")) for row in root.iter("tr") if row.get("data-line")
     }
@@ -249,3 +249,12 @@ def test_the_home_pages_numbers_have_the_colours_of_their_methods():
 
 def test_every_shade_that_turns_has_another_on_dark_pages():
     assert all(dark(name) != shade for name, shade in TURNING.items())
+
+
+def test_no_two_things_have_the_same_id_and_each_is_found():
+    figures = [figure_html(two_panels(), ALT, name) for name in ("fig-one", "fig-two")]
+    ids = [re.findall(r'\bid="([^"]*)"', html) for html in figures]
+    used = [set(re.findall(r'(?:href="|url\()#([^")]*)', html)) for html in figures]
+    assert all(ids)
+    assert [set(found) for found in ids] == used
+    assert len({*ids[0], *ids[1]}) == len(ids[0]) + len(ids[1])

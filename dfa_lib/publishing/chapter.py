@@ -225,6 +225,10 @@ def show_figure(
         figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
     drawn_from = [results] if isinstance(results, str) else list(results)
     about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
-    shown = {"image/svg+xml": svg.getvalue(), FOR_THE_SITE: figure_html(figure, alt), "text/plain": alt}
+    shown = {
+        "image/svg+xml": svg.getvalue(),
+        FOR_THE_SITE: figure_html(figure, alt, name),
+        "text/plain": alt,
+    }
     display(shown, raw=True, metadata={"dfa_figure": about})
     display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})

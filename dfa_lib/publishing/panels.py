@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from itertools import count
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -35,8 +36,12 @@ MARGIN = 0.04
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
 
 
-def figure_html(figure: Figure, alt: str) -> str:
-    """Return a figure as HTML that says ``alt`` to those who cannot see it."""
+def figure_html(figure: Figure, alt: str, name: str) -> str:
+    """Return a figure as HTML that says ``alt`` to those who cannot see it.
+
+    ``name`` is the figure's own: with it begin the ids of what its drawings repeat, markers and letters,
+    so that no two things of a page have the same.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # nothing moves while all but one thing is hidden
     panels = [axes for axes in figure.axes if axes.axison or axes.has_data()]
@@ -64,10 +69,21 @@ def figure_html(figure: Figure, alt: str) -> str:
         below = "".join(_legend(legend, readings) for legend in figure.legends)
     specs = [panel.get_subplotspec() for panel in panels]
     columns = max((spec.get_gridspec().ncols for spec in specs if spec is not None), default=1)
-    return (
+    html = (
         f'<div class="dfa-figure" style="--columns: {columns}; --width: {72 * width:.0f}px">'
         f'<div class="dfa-panels">{"".join(parts)}</div>{below}</div>'
     )
+    numbers = count()
+    return re.sub(
+        r"<svg.*?</svg>",
+        lambda svg: _with_own_ids(svg[0], f"{name}-{next(numbers)}-"),
+        html,
+        flags=re.DOTALL,
+    )
+
+
+def _with_own_ids(svg: str, prefix: str) -> str:
+    return re.sub(r'\bid="|href="#|url\(#', lambda found: found[0] + prefix, svg)
 
 
 @contextmanager
