@@ -12,6 +12,7 @@ from ..names import COLOURS
 from ..plots import accuracy_curves
 from ..results import read_results
 from .figures import Shown
+from .panels import SVG
 
 LOGO, ICON, CARD = "logo.svg", "icon.png", "card.png"
 ON_THE_CARD = "fig-sgd"
@@ -26,7 +27,7 @@ CARD_PIXELS = (1200, 630)
 def draw_pictures(folder: Path, shown: Sequence[Shown], title: str) -> None:
     """Draw them into a folder; the card only if the book has its figure, from this build's results."""
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "dfa"}):  # the same picture is the same file
+    with mpl.rc_context(SVG):
         logo().savefig(folder / LOGO, transparent=True, metadata={"Date": None})
         logo().savefig(folder / ICON, transparent=True, dpi=96)
     for figure in shown:

@@ -49,7 +49,6 @@ def build_site(book: Book) -> int:
     html["baseurl"] = site_address(book.root)
     html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
     shown = figures(book)
-    draw_pictures(book.staging / "_static", shown, config.get("title", ""))
     (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     wrong = [
         f"{path.relative_to(book.source)}: {said}"
@@ -60,6 +59,7 @@ def build_site(book: Book) -> int:
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
+    draw_pictures(book.staging / "_static", shown, config.get("title", ""))
     add_folds(book, shown)
     write_list(book, shown)
     return _jupyter_book(book)
