@@ -153,13 +153,19 @@ def fingerprint() -> str:
 
 def commit() -> str:
     """Return the commit of the library's source, with ``-dirty`` if it has been edited since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        said = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        head = _git("rev-parse", "--short=12", "HEAD")
+        # Of this folder alone: training itself changes files of results, which are no source.
+        edited = _git("diff", "--name-only", "HEAD", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return f"{head}-dirty" if edited else head
+
+
+def _git(*words: str) -> str:
+    said = subprocess.run(
+        ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
     return said.stdout.strip()
 
 

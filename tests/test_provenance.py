@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -125,6 +126,26 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", no_git)
     assert commit() == "unknown"
+
+
+def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(tmp_path, monkeypatch):
+    def git(*words):
+        author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    source, results = tmp_path / "dfa_lib/provenance.py", tmp_path / "results/sgd.csv"
+    for file in (source, results):
+        file.parent.mkdir()
+        file.write_text("before\n", encoding="utf-8")
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "A state of the library")
+    monkeypatch.setattr(provenance, "__file__", str(source))
+
+    results.write_text("after\n", encoding="utf-8")
+    assert re.fullmatch("[0-9a-f]{12}", commit())
+    source.write_text("after\n", encoding="utf-8")
+    assert re.fullmatch("[0-9a-f]{12}-dirty", commit())
 
 
 def test_digits_have_a_checksum_and_clusters_none():
