@@ -32,6 +32,9 @@ FIGURES = {
 def built(tmp_path_factory):
     """The whole book in the smoke profile: its build's exit status, what that said, and its folder."""
     output = tmp_path_factory.mktemp("site")
+    earlier = output / "_build" / "html" / "_modules" / "gone.html"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("a page of an earlier build", encoding="utf-8")
     command = [sys.executable, "-c", "from dfa_lib.cli import main; raise SystemExit(main())"]
     # In one process: starting others takes longer than what they would train.
     command += ["build", "--profile", "smoke", "-p", "jobs", "1", "--output", str(output)]
@@ -68,6 +71,12 @@ def test_the_book_builds_without_a_warning(built):
 def test_every_chapter_is_a_page(html):
     for notebook in (ROOT / "book").glob("*.ipynb"):
         assert (html / f"{notebook.stem}.html").is_file()
+
+
+def test_pages_of_an_earlier_build_are_gone(html):
+    pages = [path.relative_to(html).as_posix() for path in html.rglob("*.html")]
+    assert "_modules/dfa_lib/engine.html" in pages
+    assert "_modules/gone.html" not in pages
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -149,18 +149,6 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
     assert '<pre><span class="k">def</span> f():</pre>' in page
 
 
-def test_pages_of_an_earlier_build_stay_as_they_are(html):
-    lighten(html)
-    before = (html / "one.html").read_text(encoding="utf-8")
-    for name in ("search.html", "folder/two.html"):
-        (html / name).write_text(PAGE.format(root="../" if "/" in name else ""), encoding="utf-8")
-    (html / "_static" / "styles" / "theme.css").write_text(".page{color:blue}", encoding="utf-8")
-    (html / "_static" / "own.css").write_text("", encoding="utf-8")
-    lighten(html)
-    assert (html / "one.html").read_text(encoding="utf-8") == before
-    assert ".page{color:blue}" in css(html)
-
-
 # ---- what it tells of itself ----
 
 

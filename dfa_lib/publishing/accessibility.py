@@ -1,21 +1,19 @@
-"""A Sphinx extension: what the theme and its companions write into pages, put right for all readers.
+"""What the theme and its companions write into pages, put right for all readers.
 
 Who hears a page, or goes through it by keyboard, needs names, roles and ids that are in order. Colours
 and sizes are in ``_static/accessibility.css``; ``tests/test_browser.py`` looks at both in a browser.
 """
 
 import re
+from collections.abc import Container, Mapping
+from os.path import normpath
 from pathlib import Path
-from typing import Any
 
-from sphinx.application import Sphinx
-
-# Repaired pages stay as they are: some, those of the library's source, outlive a build.
 REPAIRS = (
     # A fold of the sidebar has an arrow in place of a name.
     (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Pages of this part">'),
     # The sidebar holds the book's title and the search, and so is a landmark beside its navigation.
-    (r'<div id="pst-primary-sidebar"(?! role)', r'\g<0> role="region" aria-label="Book"'),
+    (r'<div id="pst-primary-sidebar"', r'\g<0> role="region" aria-label="Book"'),
     # Every proof, exercise and solution of a page has the same ids.
     (r' id="(?:proof|(?:proof|exercise|solution)-content)"', ""),
     # A signature's parameters are a list of definitions that define nothing.
@@ -33,29 +31,26 @@ FIRST_CELL = re.compile(r"(<tr[^>]*>)<td>(.*?)</td>", re.DOTALL)
 BACK_TO_REFERENCE = re.compile(r'<a class="viewcode-back" href="([^"#]*)#([^"]*)">\[docs\]</a>')
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect to Sphinx."""
-    app.connect("build-finished", repair_pages)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+def repaired(pages: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the HTML of a site's pages in order."""
+    places = {
+        (path, place)
+        for path, page in pages.items()
+        for place in re.findall(r'<dt [^>]*\bid="([^"]*)"', page)
+    }
+
+    return {path: _linked(_repaired(page), path, places) for path, page in pages.items()}
 
 
-def repair_pages(app: Sphinx, failure: Exception | None) -> None:
-    """Repair every page of a finished build."""
-    for path in Path(app.outdir).rglob("*.html"):
-        path.write_text(repaired(path.read_text(encoding="utf-8"), path), encoding="utf-8")
-
-
-def repaired(page: str, path: Path) -> str:
-    """Return the HTML of a page in order."""
-    for wrong, right in REPAIRS:
-        page = re.sub(wrong, right, page)
-    # Where a table has no head, its rows have their names in the first column.
-    page = HEADLESS.sub(lambda table: FIRST_CELL.sub(r'\1<th scope="row">\2</th>', table[0]), page)
-    # What a module takes from another is said to be documented there, too.
+def _linked(page: str, path: Path, places: Container[tuple[Path, str]]) -> str:
+    """Leave out links to places that are not: what a module takes from another has none of its own."""
     return BACK_TO_REFERENCE.sub(
-        lambda link: link[0] if _leads(path.parent / link[1], link[2]) else "", page
+        lambda link: link[0] if (Path(normpath(path.parent / link[1])), link[2]) in places else "", page
     )
 
 
-def _leads(page: Path, place: str) -> bool:
-    return page.is_file() and f'id="{place}"' in page.read_text(encoding="utf-8")
+def _repaired(page: str) -> str:
+    for wrong, right in REPAIRS:
+        page = re.sub(wrong, right, page)
+    # Where a table has no head, its rows have their names in the first column.
+    return HEADLESS.sub(lambda table: FIRST_CELL.sub(r'\1<th scope="row">\2</th>', table[0]), page)

@@ -66,6 +66,8 @@ def build_site(book: Book) -> int:
 
 
 def _jupyter_book(book: Book) -> int:
+    # What an earlier build had may be no more, and pages of the source would not be written again.
+    shutil.rmtree(book.html, ignore_errors=True)
     # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(book.staging)]

@@ -24,6 +24,7 @@ from docutils import nodes
 from fontTools import subset
 from sphinx.application import Sphinx
 
+from .accessibility import repaired
 from .pictures import CARD, CARD_SAYS
 
 STYLESHEET = "book.css"
@@ -71,11 +72,11 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 def lighten(html: Path) -> None:
-    """Let the pages of a built site load one stylesheet, scripts they use, and figures that are near."""
+    """Repair a site's pages; let them load one stylesheet, few scripts, and figures that are near."""
     static = html / "_static"
     for unused in [path for name in UNUSED for path in static.rglob(name)]:
         unused.unlink()
-    pages = {path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))}
+    pages = repaired({path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))})
     for path, text in pages.items():
         text = PLAIN.sub(r"\1", text)
         text = _with_scripts_last(_without_unused_scripts(path, text))
@@ -134,9 +135,7 @@ def _stylesheets(path: Path, text: str) -> dict[str, Path]:
     found = {}
     for tag in re.findall(r'<link\b[^>]*\brel="stylesheet"[^>]*>', text):
         (href,) = re.findall(r'\bhref="([^"?]*)', tag)
-        sheet = Path(normpath(path.parent / href))
-        if sheet.name != STYLESHEET:  # a page of an earlier build, which this one does not have
-            found[tag] = sheet
+        found[tag] = Path(normpath(path.parent / href))
     return found
 
 
