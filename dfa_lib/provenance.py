@@ -99,11 +99,13 @@ def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
 def source_digest(folder: Path) -> str:
     """Return a digest of the code that decides a run's numbers.
 
-    Comments, docstrings, layout and the messages of errors do not count.
+    Comments, docstrings, layout, the messages of errors and where an import stands do not count.
     """
     digest = hashlib.sha256()
     for name, tree in numerical_code(folder).items():
-        digest.update(f"{name}\n{ast.unparse(_Bare().visit(tree))}\n".encode())
+        bare = _Bare()
+        code = ast.unparse(bare.visit(tree))
+        digest.update("\n".join([name, *sorted(bare.imports), code, ""]).encode())
     return digest.hexdigest()[:12]
 
 
@@ -119,7 +121,16 @@ def numerical_code(folder: Path) -> dict[str, ast.Module]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes docstrings, and what is said when something is refused."""
+    """Removes docstrings, what is said when something is refused, and imports, which it collects."""
+
+    def __init__(self) -> None:
+        self.imports: set[str] = set()
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.imports.add(ast.unparse(node))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self.imports.add(ast.unparse(node))
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Constant):

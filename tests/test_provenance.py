@@ -193,6 +193,14 @@ def test_the_digest_leaves_out_comments_docstrings_layout_and_messages(library):
     assert library(**{"engine.py": said}) == before
 
 
+def test_the_digest_knows_what_is_imported_and_not_where(library):
+    above = "from torch import add\ndef step(x):\n    return add(x, 1)\n"
+    within = "def step(x):\n    from torch import add\n    return add(x, 1)\n"
+    before = library(**{"engine.py": above})
+    assert library(**{"engine.py": within}) == before
+    assert library(**{"engine.py": within.replace("torch", "numpy")}) != before
+
+
 def test_the_digest_knows_one_name_of_a_tensor_from_another(library):
     before = library(**{"engine.py": "def step(x, layer):\n    return x[f'W{layer}']\n"})
     assert library(**{"engine.py": "def step(x, layer):\n    return x[f'B{layer}']\n"}) != before

@@ -3,7 +3,6 @@
 from functools import cache
 
 import torch
-from sklearn.datasets import load_digits as sklearn_digits
 
 from .images import Digits, DigitSets, normalised, shuffled, take
 
@@ -17,6 +16,9 @@ def load_digits() -> DigitSets:
     The split is the same for every run. Source: the test part of Alpaydin and Kaynak's *Optical
     Recognition of Handwritten Digits* (UCI Machine Learning Repository), as scikit-learn ships it.
     """
+    # Not above: importing scikit-learn takes as long as a short run, and other data do without.
+    from sklearn.datasets import load_digits as sklearn_digits
+
     images, labels = sklearn_digits(return_X_y=True)
     digits = shuffled(Digits(torch.from_numpy(images).to(torch.uint8), torch.from_numpy(labels).long()))
     return normalised(
