@@ -52,6 +52,16 @@ WIDE = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
         .filter(element => element.getBoundingClientRect().right > innerWidth)
         .map(element => element.outerHTML.slice(0, 80))"""
 
+GROUNDS = """() => {
+    const ground = element => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return colour === "rgba(0, 0, 0, 0)" ? ground(element.parentElement) : colour;
+    };
+    return [...document.querySelectorAll(".cell .dfa-figure")]
+        .filter(figure => ground(figure) !== ground(figure.closest(".cell").parentElement))
+        .map(figure => ground(figure));
+}"""
+
 
 @dataclass
 class Visit:
@@ -65,6 +75,7 @@ class Visit:
     seen: dict[str, Any] = field(default_factory=dict)  # by look_at_page.js
     axe: dict[str, list[str]] = field(default_factory=dict)  # violations on a phone, in light, in dark
     wide: list[str] = field(default_factory=list)  # what sticks out on a phone
+    grounds: list[str] = field(default_factory=list)  # of figures in the dark, where not the page's own
 
 
 class Site:
@@ -151,6 +162,7 @@ def visit(chromium, site, name):
     made.axe["in light"] = violations(page, EVERYTHING, TARGETS)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     made.axe["in dark"] = violations(page, COLOURS)
+    made.grounds = page.evaluate(GROUNDS)
 
     for _ in range(4):  # other work of the machine can only add to the time
         if made.readable > A_SECOND:
@@ -268,6 +280,10 @@ def test_every_table_has_headers_and_none_is_empty(visits):
 @pytest.mark.parametrize("how", ["on a phone", "in light", "in dark"])
 def test_axe_finds_nothing_against_wcag_2_2_aa(visits, how):
     assert where(visits, lambda made: made.axe[how]) == {}
+
+
+def test_in_the_dark_figures_stand_on_the_pages_ground(visits):
+    assert where(visits, lambda made: made.grounds) == {}
 
 
 def test_no_page_scrolls_sideways_on_a_phone(visits):
