@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +56,21 @@ def to_table(histories: Sequence[History]) -> pd.DataFrame:
 
     Whole numbers that may be missing have pandas' nullable type; other missing values are nan.
     """
-    rows = [row for history in histories for row in _rows(history)]
+    rows = [(*_spec(history.run), *epoch) for history in histories for epoch in _epochs(history)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype(dict.fromkeys(_WHOLE, "Int64") | {"epoch": "int64"})
 
 
-def _rows(history: History) -> Iterable[dict[str, Any]]:
-    spec = asdict(history.run) | {"hidden": _hidden_text(history.run)}
-    for epoch in range(history.run.epochs):
-        yield spec | {"epoch": epoch + 1} | {m: getattr(history, m)[epoch] for m in METRICS}
+def _spec(run: Run) -> list[Any]:
+    return [
+        "x".join(map(str, run.hidden_widths)) if name == "hidden" else getattr(run, name)
+        for name in FIELDS
+    ]
 
 
-def _hidden_text(run: Run) -> str:
-    return "x".join(map(str, run.hidden_widths))
+def _epochs(history: History) -> Iterable[tuple[float, ...]]:
+    """Return, for each epoch, its number and its metrics."""
+    return zip(range(1, history.run.epochs + 1), *(getattr(history, m) for m in METRICS), strict=True)
 
 
 # ---- writing ----
@@ -152,13 +154,15 @@ def save(path: Path, results: Results) -> None:
 
 
 def _as_csv(results: Results) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    lines = [",".join(COLUMNS)]
     for history in sorted(results.values(), key=lambda history: _order(history.run)):
-        for row in _rows(history):
-            writer.writerow({name: _text(name, value) for name, value in row.items()})
-    return file.getvalue()
+        # Once a run, not once a row: files are written anew after each run. No value has a comma in it.
+        spec = ",".join(map(_text, FIELDS, _spec(history.run)))
+        lines += [
+            ",".join([spec, str(epoch), *map(_text, METRICS, metrics)])
+            for epoch, *metrics in _epochs(history)
+        ]
+    return "\n".join([*lines, ""])
 
 
 def digest(history: History) -> str:
@@ -244,6 +248,7 @@ def read_histories(path: Path) -> Results:
     header = lines[0] if lines else []
     _check_header(path, header)
     rows: dict[Run, list[tuple[str, dict[str, float]]]] = {}
+    runs: dict[tuple[str, ...], Run] = {}  # by their text: making one of each row would take long
     for number, line in enumerate(lines[1:], start=2):
         last = number == len(lines)
         if len(line) != len(COLUMNS) or (last and not text.endswith("\n")):
@@ -253,10 +258,12 @@ def read_histories(path: Path) -> Results:
             )
         values = dict(zip(header, line, strict=True))
         values |= {name: _registered(path, name, values[name]) for name in TABLES}
+        spec = tuple(values[name] for name in FIELDS)
         try:
-            run = Run(**{name: _value(name, values[name]) for name in FIELDS})
+            if spec not in runs:
+                runs[spec] = Run(**{name: _value(name, values[name]) for name in FIELDS})
             metrics = {name: _metric(name, values[name]) for name in METRICS}
-            rows.setdefault(run, []).append((values["epoch"], metrics))
+            rows.setdefault(runs[spec], []).append((values["epoch"], metrics))
         except ValueError as problem:
             raise InputError(f"{path} is damaged: in line {number}, {problem}") from problem
     return {run: _history(path, run, epochs) for run, epochs in rows.items()}

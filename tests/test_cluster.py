@@ -10,6 +10,8 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: dfa_lib[cluster]")
 
+from dask import config as dask_config  # noqa: E402
+
 from dfa_lib import (  # noqa: E402
     InputError,
     cluster,
@@ -28,9 +30,14 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def dask():
     """Two worker processes that are started again when they die, and that train two runs at a time."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0", silence_logs=50
-    ) as running:
+    # One that is not back in time is given up: by default in 15 s, which a busy machine may need.
+    patient = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    with (
+        dask_config.set(patient),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0", silence_logs=50
+        ) as running,
+    ):
         yield running
 
 
