@@ -58,7 +58,7 @@ def test_every_chapter_is_in_the_table_of_contents():
 
 
 def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):
-    given = ["-p", "profile", "smoke", "-p", "seeds", "2", "-p", "epochs", "1"]
+    given = ["-p", "profile", "smoke", "-p", "seeds", "2", "-p", "epochs", "1", "-p", "jobs", "1"]
     done = papermill("book/learning-problems.ipynb", ROOT, tmp_path / "out.ipynb", *given)
     assert done.returncode == 0, done.stderr
     outputs = [o for c in read(tmp_path / "out.ipynb").cells for o in c.get("outputs", [])]

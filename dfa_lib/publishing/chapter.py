@@ -220,6 +220,7 @@ def show_figure(
         The experiments that the figure is drawn from, as ``Settings.csv`` names them, those that its
         learning rates were chosen by among them: ``("sgd", "tuning")``. None, if nothing was trained.
     """
+    html = figure_html(figure, alt, name)  # first: it lays the figure out, which takes longest, for good
     svg = StringIO()
     with mpl.rc_context(SVG):
         figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -227,7 +228,7 @@ def show_figure(
     about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
     shown = {
         "image/svg+xml": svg.getvalue(),
-        FOR_THE_SITE: figure_html(figure, alt, name),
+        FOR_THE_SITE: html,
         "text/plain": alt,
     }
     display(shown, raw=True, metadata={"dfa_figure": about})
