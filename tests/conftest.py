@@ -5,6 +5,7 @@ to be in place before the first import.
 """
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -44,9 +45,9 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(text)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """Chromium, driven by Playwright; one for a file's tests, which are skipped where there is none."""
+@pytest.fixture(scope="session")
+def open_chromium():
+    """Start Chromium, driven by Playwright; a thread has to have its own. Skip where there is none."""
     from playwright.sync_api import sync_playwright
 
     from dfa_lib import InputError
@@ -58,10 +59,22 @@ def chromium():
         pytest.skip(f"pages are not looked at in a browser; {problem}")
     # Names of other hosts lead nowhere, so that a page shows only what the site has.
     options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-gpu"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+
+    @contextmanager
+    def start():
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=program, args=options)
+            yield browser
+            browser.close()
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def chromium(open_chromium):
+    """One browser for a file's tests."""
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
