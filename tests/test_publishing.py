@@ -63,7 +63,7 @@ def test_a_chapter_without_results_is_executed_beside_those_that_train(small_boo
         two=["open('there', 'w').close()"],
         three=["3"],
     )
-    assert execute(book, timeout=60) == []
+    assert execute(book, timeout=120.0) == []
     assert staged(book) == ["one.ipynb", "three.ipynb", "two.ipynb"]
 
 
