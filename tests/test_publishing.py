@@ -54,19 +54,6 @@ def test_one_failed_chapter_does_not_lose_the_others(small_book, capsys):
     assert "three  done in" in printed.out
 
 
-def test_a_chapter_without_results_is_executed_beside_those_that_train(small_book):
-    from dfa_lib.publishing.execute import execute
-
-    waits = "from pathlib import Path\nwhile not Path('there').exists(): pass"
-    book = small_book(
-        one=[f"settings = None\n{waits}\nsettings.__class__"],
-        two=["open('there', 'w').close()"],
-        three=["3"],
-    )
-    assert execute(book, timeout=120.0) == []
-    assert staged(book) == ["one.ipynb", "three.ipynb", "two.ipynb"]
-
-
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [

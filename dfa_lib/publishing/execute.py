@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,25 +131,20 @@ def execute(
     before = _runs_trained(folder)
 
     book.staging.mkdir(parents=True, exist_ok=True)
+    failed = []
     width = max(map(len, chosen))
-
-    def succeeds(name: str) -> bool:
+    for name in chosen:
         print(f"{name:{width}}  running …", flush=True)
         start = time.monotonic()
         trouble = _execute_chapter(book, name, given, timeout)
-        took = f"{time.monotonic() - start:.0f} s"
-        print(f"{name:{width}}  {f'FAILED after {took}' if trouble else f'done in {took}'}", flush=True)
-        for sentence in trouble:
-            print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
-        return not trouble
-
-    # Chapters that train make use of each other's results, and so come one after another. While they
-    # read, draw and write, a core is idle: on that the others are executed meanwhile.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        others = {name: beside.submit(succeeds, name) for name in chosen if not _trains(book, name)}
-        done = {name: succeeds(name) for name in chosen if name not in others}
-        done |= {name: future.result() for name, future in others.items()}
-    failed = [name for name in chosen if not done[name]]
+        seconds = time.monotonic() - start
+        if trouble:
+            failed.append(name)
+            print(f"{name:{width}}  FAILED after {seconds:.0f} s", flush=True)
+            for sentence in trouble:
+                print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
+        else:
+            print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
     trained = _runs_trained(folder) - before
     print(f"{trained} runs were trained." if trained else "Nothing was trained: all results were there.")
     return failed
@@ -163,12 +157,6 @@ def results_folder(book: Book, profile: str) -> Path:
         if profile == "mnist"
         else book.output / "_build" / "results" / profile
     )
-
-
-def _trains(book: Book, name: str) -> bool:
-    """Whether a chapter's code uses the settings that it was given: those that do train or read runs."""
-    notebook = nbformat.read(book.source / f"{name}.ipynb", as_version=4)
-    return any("settings." in cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
 def _runs_trained(folder: Path) -> int:
