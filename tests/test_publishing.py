@@ -15,24 +15,29 @@ def code(source, *tags):
     return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
 
 
+def write_book(root, **chapters):
+    """Write a book of given notebooks: ``write_book(root, name=[sources of its cells])``."""
+    (root / "book").mkdir()
+    names = "".join(f"  - file: {name}\n" for name in chapters)
+    (root / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{names}")
+    for name, sources in chapters.items():
+        cells = [code(PARAMETERS, "parameters"), *map(code, sources)]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, root / "book" / f"{name}.ipynb")
+
+
 @pytest.fixture
 def small_book(tmp_path, monkeypatch):
-    """Make a book of given notebooks: ``small_book(name=[sources of its cells])``."""
+    """Make a book here, as ``write_book`` does."""
     from dfa_lib.publishing.execute import find_book
 
     def make(**chapters):
-        (tmp_path / "book").mkdir()
-        names = "".join(f"  - file: {name}\n" for name in chapters)
-        (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{names}")
-        for name, sources in chapters.items():
-            cells = [code(PARAMETERS, "parameters"), *map(code, sources)]
-            notebook = nbformat.v4.new_notebook(cells=cells)
-            notebook.metadata["kernelspec"] = {
-                "name": "python3",
-                "display_name": "Python 3",
-                "language": "python",
-            }
-            nbformat.write(notebook, tmp_path / "book" / f"{name}.ipynb")
+        write_book(tmp_path, **chapters)
         monkeypatch.chdir(tmp_path)
         return find_book()
 
@@ -452,16 +457,30 @@ def test_verify_without_results_is_a_sentence(small_book, capsys):
 # ---- freshness ----
 
 
-@pytest.fixture
-def drawn(small_book, monkeypatch):
-    """A book with one figure, executed, and its results file; the site itself is not built."""
-    from dfa_lib.publishing import site
-    from dfa_lib.publishing.execute import execute
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The folder of a book with one figure, executed."""
+    from dfa_lib.publishing.execute import Book, execute
 
+    root = tmp_path_factory.mktemp("executed")
     figure = figure_source().replace("name='fig-x'", "name='fig-x', results=['some']")
-    book = small_book(one=[TRAINS, figure])
-    (book.root / "_config.yml").write_text("")
-    assert execute(book) == []
+    write_book(root, one=[TRAINS, figure])
+    (root / "_config.yml").write_text("")
+    assert execute(Book(root, root)) == []
+    return root
+
+
+@pytest.fixture
+def drawn(executed, tmp_path, monkeypatch):
+    """A copy of that book, of a test's own, and its results file; the site itself is not built."""
+    from dfa_lib.publishing import site
+    from dfa_lib.publishing.execute import Book
+
+    shutil.copytree(executed, tmp_path, dirs_exist_ok=True)
+    book = Book(tmp_path, tmp_path)
+    (chapter,) = book.staging.glob("*.ipynb")
+    chapter.write_text(chapter.read_text().replace(str(executed), str(tmp_path)))  # where results are
+    monkeypatch.chdir(tmp_path)
     built = []
     monkeypatch.setattr(site, "_jupyter_book", lambda book: built.append(1) or 0)
     return book, book.output / "_build" / "results" / "digits" / "some.csv", built
