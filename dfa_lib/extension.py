@@ -255,7 +255,7 @@ def short_name(field: str, written: str) -> str:
 def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> Entry:
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
         raise InputError(
-            f"a {field}'s name must be small letters, digits and underscores, and begin with a letter, "
+            f"the {field}'s name must be small letters, digits and underscores, and begin with a letter, "
             f"not {name!r}."
         )
     if name in TABLES[field] and (field, name) not in REGISTERED:
