@@ -255,8 +255,8 @@ def short_name(field: str, written: str) -> str:
 def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> Entry:
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
         raise InputError(
-            f"the {field}'s name must be small letters, digits and underscores, and begin with a letter, "
-            f"not {name!r}."
+            f"the {field}'s name must be small letters, digits and underscores, and begin with a "
+            f"letter, not {name!r}."
         )
     if name in TABLES[field] and (field, name) not in REGISTERED:
         raise InputError(f"the {field} {name!r} is the library's own: choose another name.")

@@ -1,8 +1,10 @@
 """Figures as the site shows them."""
 
+import base64
 import json
 import re
 from html import unescape
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from dfa_lib.names import COLOURS, INK, MUTED, PAPER, SPARE_COLOURS, TURNING
 from dfa_lib.plots import (
@@ -258,3 +261,17 @@ def test_no_two_things_have_the_same_id_and_each_is_found():
     assert all(ids)
     assert [set(found) for found in ids] == used
     assert len({*ids[0], *ids[1]}) == len(ids[0]) + len(ids[1])
+
+
+def test_a_cloud_of_points_is_a_picture_with_a_palette_and_keeps_its_colours():
+    figure = Figure(dpi=200)
+    points = np.random.default_rng(0).normal(size=(2, 2_000))
+    axes = figure.subplots()
+    for half, colour in ((points[:, ::2], "#1f77b4"), (points[:, 1::2], "#d62728")):
+        axes.scatter(*half, color=colour, linewidths=0, rasterized=True)
+    (picture,) = re.findall(r"data:image/png;base64,([^\"]*)", figure_html(figure, ALT, "fig-cloud"))
+    with Image.open(BytesIO(base64.b64decode(picture))) as image:
+        assert image.mode == "P"
+        counted = image.convert("RGBA").getcolors(1 << 24)
+    two = [colour for n, colour in sorted(counted, reverse=True) if colour[3] == 255][:2]
+    assert set(two) == {(0x1F, 0x77, 0xB4, 255), (0xD6, 0x27, 0x28, 255)}

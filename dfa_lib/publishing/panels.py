@@ -7,13 +7,14 @@ there is room. The values of every ``Curve`` come along, for ``book/_static/figu
 of its end are in the legend from the start.
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from io import StringIO
+from io import BytesIO, StringIO
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from PIL import Image
 
 from ..names import INK, TURNING
 from ..plots import Curve
@@ -125,10 +127,27 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     # A hundredth of a point is finer than any screen.
     svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{3,}", _rounded, found[0]), svg)
+    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda found: found[1] + _lighter(found[2]), svg)
     svg = svg.replace("#000000", INK)  # matplotlib's own, which it leaves out of letters
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
     return re.sub(r">\s+<", "><", svg).strip()
+
+
+def _lighter(picture: str) -> str:
+    """Return a PNG in base64 with a palette of its most frequent colours: points have few others."""
+    with Image.open(BytesIO(base64.b64decode(picture))) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    colours, place, counts = np.unique(
+        pixels.reshape(-1, 4), axis=0, return_inverse=True, return_counts=True
+    )
+    palette = colours[np.argsort(-counts, kind="stable")[:256]]
+    nearest = np.square(colours[:, None].astype(np.int32) - palette).sum(-1).argmin(1)
+    flat = Image.fromarray(nearest[place].reshape(pixels.shape[:2]).astype(np.uint8))
+    flat.putpalette(palette.tobytes(), "RGBA")
+    file = BytesIO()
+    flat.save(file, "PNG", optimize=True)
+    return min(picture, base64.b64encode(file.getvalue()).decode(), key=len)
 
 
 def _rounded(found: re.Match[str]) -> str:
