@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+SITE ?= _build/html
 
 .DEFAULT_GOAL := help
 .PHONY: help book pdf teach test test-site bench serve clean
@@ -36,8 +37,8 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,beartype.beartype
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
-	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }
-	$(BIN)/python -m pytest tests/test_browser.py --site _build/html
+	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }
+	$(BIN)/python -m pytest tests/test_browser.py --site $(SITE)
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py
