@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -136,9 +137,10 @@ def execute():
 def test_the_mnist_edition_executes_from_its_results_where_mnist_is_not(
     name, execute, no_images, tmp_path
 ):
-    stored = {path.name: path.read_bytes() for path in STORED.iterdir()}
-    for file, content in stored.items():
-        (tmp_path / file).write_bytes(content)
+    shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)
     no_images("mnist")
     execute(name, profile="mnist", jobs=1, results=str(tmp_path))
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == stored
+    stored, after = (
+        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (STORED, tmp_path)
+    )
+    assert after == stored
