@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 PARAMETERS_CELL = """\
 # Parameters of this chapter; papermill -p NAME VALUE changes them.
-profile = "digits"  # digits (bundled, minutes), mnist (thesis scale, hours) or smoke (seconds, a test)
+profile = "digits"  # digits (bundled, minutes), mnist (thesis, hours), class (lesson) or smoke (test)
 seeds = None  # repeats; None takes the profile's number
 epochs = None  # None takes the profile's number
 jobs = None  # processes; None takes one for each processor core
