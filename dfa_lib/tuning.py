@@ -39,7 +39,8 @@ def tune(
     ----------
     runs
         Their own learning rates are where the grids start: each at the nearest of 1, 2, 5, 10, …, with
-        a step on either side.
+        a step on either side. Adadelta's also has all rates up to 1, which is Adadelta as it was
+        published, without a learning rate.
     seeds
         Seeds that a rate's score is averaged over.
     results
@@ -61,7 +62,7 @@ def tune(
         If a run diverges at every rate.
     """
     seeds = whole_number("seeds", seeds)
-    grids = {run: _grid(run.learning_rate) for run in runs}
+    grids = {run: _grid(run) for run in runs}
     done: Results = {}
     while True:
         trials = [t for run, grid in grids.items() for t in _trials(run, grid, seeds)]
@@ -94,9 +95,12 @@ def last_epochs_score(history: History) -> float:
     return float(np.mean(history.test_accuracy[-SCORED_EPOCHS:]))
 
 
-def _grid(start: float) -> set[int]:
-    centre = min(range(-30, 31), key=lambda step: abs(math.log(rate(step) / start)))
-    return set(range(centre - REACH, centre + REACH + 1))
+def _grid(run: Run) -> set[int]:
+    centre = min(range(-30, 31), key=lambda step: abs(math.log(rate(step) / run.learning_rate)))
+    grid = set(range(centre - REACH, centre + REACH + 1))
+    if run.optimizer == "adadelta":  # step 0 is rate 1; no gap up to there, for edges to be edges
+        grid |= set(range(min(0, centre), max(0, centre) + 1))
+    return grid
 
 
 def _trials(run: Run, grid: set[int], seeds: int) -> list[Run]:

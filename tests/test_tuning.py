@@ -61,6 +61,16 @@ def test_the_grid_starts_around_the_runs_own_rate(scripted, small_run):
     assert scores["learning_rate"].tolist() == [0.05, 0.1, 0.2]
 
 
+@pytest.mark.parametrize(
+    ("start", "tried"), [(0.2, [0.1, 0.2, 0.5, 1]), (1, [0.5, 1, 2]), (10, [1, 2, 5, 10, 20])]
+)
+def test_adadelta_as_published_with_rate_1_is_always_tried(start, tried, scripted, small_run):
+    scripted(peak_at(start))
+    (chosen,), scores = tune([small_run(learning_rate=start, optimizer="adadelta")])
+    assert chosen.learning_rate == start
+    assert scores["learning_rate"].tolist() == tried
+
+
 def test_rates_are_judged_on_validation_digits_with_seeds_of_their_own(scripted, small_run):
     runs = scripted(peak_at(0.1))
     tune([small_run(seed=0)], seeds=3)

@@ -86,7 +86,7 @@ PROFILES = {
 def starting_rate(dataset: str, method: str, optimizer: str, feedback: str | None = None) -> float:
     """Return where the tuning of a method's learning rate starts."""
     rate = STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)]
-    if dataset == "mnist" and optimizer != "adadelta":  # 12 times as many inputs; Adadelta has no scale
+    if dataset == "mnist":  # 12 times as many inputs
         rate /= 4
     if method in ("fa", "dfa") and optimizer in ("sgd", "momentum", "nesterov"):
         rate /= 4
