@@ -8,6 +8,7 @@ import pytest
 from docutils import nodes
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_notebook
+from sphinx.application import Sphinx
 from sphinx.util.docutils import new_document
 
 from dfa_lib import run_all
@@ -228,3 +229,25 @@ def test_the_card_is_figure_3_1_from_the_results_that_it_is_drawn_from(small_run
     assert [panel.get_title() for panel in card(shown, "The book").axes] == ["k = 1", "k = 3"]
     draw_pictures(tmp_path, [shown], "The book")
     assert imagesize.get(tmp_path / "card.png") == CARD_PIXELS
+
+
+def test_references_to_figures_read_the_page_once_and_are_numbered_as_by_sphinx(tmp_path, monkeypatch):
+    (tmp_path / "index.rst").write_text("Book\n====\n\n.. toctree::\n   :numbered:\n\n   one\n")
+    figure = ".. figure:: x.svg\n   :name: here\n\n   A figure.\n\n"
+    (tmp_path / "one.rst").write_text("One\n===\n\n" + figure + 5 * ":numref:`here`\n\n")
+    (tmp_path / "x.svg").write_text(SVG)
+    settings = {"numfig": True, "extensions": ["dfa_lib.publishing.web"]}
+    folders = tmp_path, None, tmp_path / "out", tmp_path / "trees"
+    app = Sphinx(*folders, "xml", settings, status=None, warningiserror=True)
+    read, get_doctree = [], type(app.env).get_doctree
+
+    def watched(env, name):
+        read.append(name)
+        return get_doctree(env, name)
+
+    monkeypatch.setattr(type(app.env), "get_doctree", watched)
+    app.build()
+    written = (tmp_path / "out" / "one.xml").read_text()
+    assert written.count('title="Fig. %s"') == written.count("Fig. 1.1") == 5
+    # To write the page, and for all references together.
+    assert read.count("one") == 2
