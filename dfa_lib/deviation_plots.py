@@ -132,7 +132,7 @@ def _row(panel: Any, y: int, interval: Interval) -> None:
 
 
 def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> Figure:
-    """Draw the size of the error's signal at each hidden layer, one panel for each kind of unit.
+    """Draw the size of the error's signal on its way back, one panel for each kind of unit.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
         figure, panels = row_of_panels(len(units), height=3.8)
         for panel, unit in zip(panels, units, strict=True):
             for method in methods:
-                rows = np.array(sizes[method, unit])
+                rows = np.array(sizes[method, unit])[:, ::-1]  # as the signal goes
                 layers = np.arange(1, rows.shape[1] + 1)
                 middle = np.exp(np.log(rows).mean(0))
                 curve = Curve(
@@ -157,7 +157,7 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
             panel.set_yscale("log")
             panel.yaxis.set_major_formatter(_power_of_ten)
             panel.set_title(f"{unit} units")
-            panel.set_xlabel("hidden layer, from the inputs")
+            panel.set_xlabel("hidden layers from the output")
             panel.set_ylabel("size of the signal δ, last layer = 1")
         entries = [line for line in panels[0].lines if isinstance(line, Curve)]
         legend_below(figure, [*entries, seeds_entry("single networks")])

@@ -103,14 +103,20 @@ def test_each_schedule_is_one_that_its_jobs_know():
 
 
 def test_editions_are_built_and_put_where_their_links_lead():
+    """The digits first: the ledger of MNIST's edition has the verdicts on both."""
     jobs = read(ROOT / ".github" / "workflows" / "site.yml")["jobs"]
-    editions = {e["profile"]: e for e in jobs["edition"]["strategy"]["matrix"]["include"]}
-    placed = [step["with"] for step in jobs["publish"]["steps"] if "download-artifact" in step["uses"]]
-    assert {p["name"]: p["path"] for p in placed} == {
-        name: f"site/{edition['folder']}".rstrip("/") for name, edition in editions.items()
-    }
-    assert editions["mnist"]["other"] == editions["digits"]["folder"]
-    assert editions["digits"]["other"] == editions["mnist"]["folder"]
+    builds = [step for step in jobs["editions"]["steps"] if "dfa-book build" in step.get("run", "")]
+    assert [re.findall(r"--profile (\w+)", step["run"]) for step in builds] == [["digits"], ["mnist"]]
+    address = "${{ env.ADDRESS }}/"
+    of_digits, of_mnist = (step["env"]["DFA_SITE_URL"] for step in builds)
+    assert (of_digits, of_mnist) == (address + "digits/", address)
+    for step, other in zip(builds, (of_mnist, of_digits), strict=True):
+        linked = re.findall(r'href="(.*?)"', step["env"]["DFA_FOOTER"])
+        assert linked == [other, step["env"]["DFA_SITE_URL"] + "book.pdf"]
+    assert "mv _build/html digits\n" in builds[0]["run"]
+    assert "mv digits _build/html/\n" in builds[1]["run"]
+    uploaded = [s["with"]["path"] for s in jobs["editions"]["steps"] if "upload" in s.get("uses", "")]
+    assert uploaded == ["_build/html"]
 
 
 def test_python_is_the_one_of_the_conda_environment():
