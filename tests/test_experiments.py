@@ -193,12 +193,15 @@ def test_the_longest_run_is_trained_first_and_equals_in_the_order_given(trained,
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"dataset": "digits", "k": 3, "hidden": 16}, 2 * 256 * (3 * 64 * 16 + 16)),
-        ({"dataset": "mnist", "k": 1, "hidden": (16, 8)}, 2 * 256 * (784 * 16 + 16 * 8 + 8)),
-        ({"dataset": "clusters", "dimensions": 5, "epochs": 7}, 7 * 256 * (5 * 16 + 16)),
+        ({"dataset": "digits", "k": 3, "hidden": 16}, 2 * 2 * 256 * (3 * 64 * 16 + 16)),
+        ({"dataset": "mnist", "k": 1, "hidden": (16, 8)}, 2 * 2 * 256 * (784 * 16 + 16 * 8 + 8)),
+        ({"dataset": "clusters", "dimensions": 5, "epochs": 7}, 2 * 7 * 256 * (5 * 16 + 16)),
+        ({"optimizer": "adam", "k": 1, "hidden": 16}, 3 * 2 * 256 * (64 * 16 + 16)),
+        ({"method": "ntk", "k": 1, "hidden": 16}, 3 * 2 * 256 * (64 * 16 + 16)),
+        ({"method": "relu_features", "k": 1, "hidden": 16}, 2 * 256 * (64 * 16 + 16)),
     ],
 )
-def test_the_cost_of_a_run_is_the_weights_that_it_touches(fields, expected, small_run):
+def test_the_cost_of_a_run_is_its_multiplications(fields, expected, small_run):
     assert cost(small_run(**fields)) == expected
 
 

@@ -62,7 +62,7 @@ def test_the_grid_starts_around_the_runs_own_rate(scripted, small_run):
 
 
 @pytest.mark.parametrize(
-    ("start", "tried"), [(0.2, [0.1, 0.2, 0.5, 1]), (1, [0.5, 1, 2]), (10, [1, 2, 5, 10, 20])]
+    ("start", "tried"), [(0.2, [0.1, 0.2, 0.5, 1]), (1.0, [0.5, 1, 2]), (10.0, [1, 2, 5, 10, 20])]
 )
 def test_adadelta_as_published_with_rate_1_is_always_tried(start, tried, scripted, small_run):
     scripted(peak_at(start))

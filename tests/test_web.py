@@ -34,6 +34,9 @@ PAGE = """\
 <img alt="two curves" class="dfa-figure" src="{root}_images/curves.svg" />
 <math><mi>a</mi></math>
 <pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
+<p>A 95 % interval.</p>
+<pre>5 % 3</pre>
+<style>p {{ width: 5 % }}</style>
 </body></html>
 """
 THEME = """\
@@ -148,6 +151,14 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
     lighten(html)
     page = (html / "one.html").read_text(encoding="utf-8")
     assert '<pre><span class="k">def</span> f():</pre>' in page
+
+
+def test_no_line_ends_between_a_number_and_its_percent_sign(html):
+    lighten(html)
+    page = (html / "one.html").read_text(encoding="utf-8")
+    assert "<p>A 95\N{NO-BREAK SPACE}% interval.</p>" in page
+    assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
+    assert "<style>p { width: 5 % }</style>" in page
 
 
 # ---- what it tells of itself ----
