@@ -38,9 +38,12 @@ UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-mac
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 # In code, names, punctuation and spaces look like the text around them: half of all elements of a page.
 PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
-# What is not prose, with its tags, and the space between a number and its % in what is.
+# What is not prose, with its tags; in what is, the space between a number and its %, and a formula with
+# the punctuation after it, which a browser would put on the next line.
 VERBATIM = re.compile(r"(<(pre|code|script|style)\b.*?</\2>)", re.DOTALL)
 PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
+FORMULA = re.compile(r'<span class="math [^"]*"><math\b.*?</math></span>([,.;:?!)’]*)', re.DOTALL)
+HELD = r'<span class="dfa-held">\g<0></span>'
 # In Unicode's italics for mathematics there is no h: that is Planck's constant.
 ITALICS = "ℎ" + "".join(map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]))
 # A page from a file may not read another one, so there results of a search are shown without an excerpt.
@@ -111,7 +114,7 @@ def lighten(html: Path) -> None:
         unused.unlink()
     pages = repaired({path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))})
     for path, text in pages.items():
-        text = _with_fixed_spaces(PLAIN.sub(r"\1", text))
+        text = _held_together(PLAIN.sub(r"\1", text))
         text = _with_scripts_last(_without_unused_scripts(path, text))
         pages[path] = _with_lazy_images(path, text)
     links = {path: _stylesheets(path, text) for path, text in pages.items()}
@@ -132,14 +135,15 @@ def lighten(html: Path) -> None:
         sheet.unlink()
 
 
-def _with_fixed_spaces(text: str) -> str:
-    """Let no line end between a number and its %."""
+def _held_together(text: str) -> str:
+    """Let no line end between a number and its %, or a formula and the punctuation after it."""
+
+    def held(prose: str) -> str:
+        prose = FORMULA.sub(lambda found: found.expand(HELD) if found[1] else found[0], prose)
+        return PERCENT.sub("\N{NO-BREAK SPACE}", prose)
+
     parts = VERBATIM.split(text)  # prose, what is verbatim, the name of its tag, prose, …
-    return "".join(
-        PERCENT.sub("\N{NO-BREAK SPACE}", part) if i % 3 == 0 else part
-        for i, part in enumerate(parts)
-        if i % 3 != 2
-    )
+    return "".join(held(part) if i % 3 == 0 else part for i, part in enumerate(parts) if i % 3 != 2)
 
 
 def _without_unused_scripts(path: Path, text: str) -> str:
