@@ -147,12 +147,12 @@ def visit(chromium, site, name):
     made = Visit()
     context = chromium.new_context(viewport=PHONE, reduced_motion="reduce", color_scheme="light")
     page = context.new_page()
-    requested = []
+    requested, failed = [], []
     page.on("console", lambda told: made.errors.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: made.errors.append(str(error)))
     page.on("request", lambda request: requested.append(request.url))
-    page.on("requestfailed", lambda request: made.failed.append(request.url))
-    page.on("response", lambda reply: made.failed.append(reply.url) if reply.status >= 400 else None)
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("response", lambda reply: failed.append(reply.url) if reply.status >= 400 else None)
 
     made.readable = open_slowly(page, site.address + name)
     made.first = [url for url in requested if not url.startswith("data:")]
@@ -173,6 +173,7 @@ def visit(chromium, site, name):
     made.axe["in dark"] = violations(page, COLOURS)
     made.grounds = page.evaluate(GROUNDS)
 
+    made.failed = failed.copy()  # to open a page again breaks off what may still be on its way: its icon
     for _ in range(2):  # other work of the machine can only add to the time
         if made.readable > A_SECOND:
             made.readable = min(made.readable, open_slowly(page, site.address + name))
