@@ -60,7 +60,7 @@ ATTEMPTS = """if True:
         place.mkdir()
         file, saved, killed = place / "results.csv", set(), True
         while killed:
-            log = folder / "attempt.log"
+            log, before = folder / "attempt.log", len(saved)
             log.unlink(missing_ok=True)
             killed = attempt(file, log, chance.uniform(0, 3) * each)
             begun = numbers(log)
@@ -72,6 +72,8 @@ ATTEMPTS = """if True:
                     i for i, run in enumerate(runs)
                     if ((done["method"] == run.method) & (done["seed"] == run.seed)).any()
                 }
+            if killed:  # neither always before the first run is saved, nor hardly ever
+                each *= 1.2 if len(saved) == before else 0.9
             left = {path.name for path in place.iterdir()}
             strangers |= left - {"results.csv", ".results.csv.tmp", ".results.csv.lock"}
             strangers -= {"results.json", ".results.json.tmp"}
