@@ -7,7 +7,7 @@ to a coin, and a method has *learned* three digits if it is further away.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +37,15 @@ from ..claims import (
 from ..experiments import final_epoch
 from ..feedback import feedback_matrices
 from ..learning_rules import (
+    Products,
     backpropagation,
     direct_feedback_alignment,
     feedback_alignment,
+    gradients,
     layer_gradients,
     output_error,
 )
-from ..networks import ACTIVATIONS, Parameters, forward, initialise_network, product
+from ..networks import ACTIVATIONS, Parameters, forward, initialise_network
 from ..optimizers import OPTIMIZERS, step
 from ..plots import FEEDBACK_NAMES, OPTIMIZER_NAMES, label
 from ..randomness import generator
@@ -354,22 +356,15 @@ def deep_network(inputs: int, seed: int, *, hidden: int = DEPTH) -> tuple[Parame
 
 
 @cache
-def signals(rule: Callable[..., Parameters], activation: str, inputs: int, seed: int) -> list[float]:
+def signals(rule: Callable[..., Products], activation: str, inputs: int, seed: int) -> list[float]:
     """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
     parameters, X, y = deep_network(inputs, seed)
-    sizes: dict[str, float] = {}
-
-    def emit(name: str, a: Tensor, b: Tensor) -> Tensor:
-        if name.startswith("W"):
-            sizes[name] = float(torch.linalg.vector_norm(b))
-        return product(a, b)
-
     with using_threads(1):
-        rule(parameters, X, y, activation, emit)
+        sizes = {n: float(torch.linalg.vector_norm(b)) for n, _, b in rule(parameters, X, y, activation)}
     return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
 
 
-def signal_at_the_bottom(rule: Callable[..., Parameters], activation: str) -> Select:
+def signal_at_the_bottom(rule: Callable[..., Products], activation: str) -> Select:
     """Select by which power of ten the signal changes from the last hidden layer to the first."""
     return lambda evidence: pd.Series(
         [np.log10(signals(rule, activation, INPUTS[evidence.dataset], s)[0]) for s in range(NETWORKS)]
@@ -382,10 +377,13 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
     trained = []
     for rule in (feedback_alignment, direct_feedback_alignment):
         parameters = start
-        gradients = partial(rule, X=X, y=y)
+
+        def descent(p: Parameters, rule: Callable[..., Products] = rule) -> Parameters:
+            return gradients(rule(p, X, y))
+
         with using_threads(1):
             for _ in range(10):
-                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, gradients, learning_rate=0.1)
+                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, descent, learning_rate=0.1)
         trained.append(parameters)
     return exactly(max(float((trained[0][n] - trained[1][n]).abs().max()) for n in start))
 
@@ -396,15 +394,14 @@ def layers_alone(evidence: Evidence) -> Interval:
 
     def alone(layer: int) -> Parameters:
         slope = ACTIVATIONS["tanh"].derivative(passed.pre_activations[layer - 1])
-        return layer_gradients(
-            parameters, layer, passed.hidden[layer - 1], product(e, parameters[f"B{layer}"]) * slope
-        )
+        delta = (e @ parameters[f"B{layer}"]) * slope
+        return gradients(layer_gradients(parameters, layer, passed.hidden[layer - 1], delta))
 
     with using_threads(1), ThreadPoolExecutor(DEPTH) as threads:
         passed = forward(parameters, X, "tanh")
         e = output_error(passed.logits, y)
         side_by_side = list(threads.map(alone, range(1, DEPTH + 1)))
-        together = direct_feedback_alignment(parameters, X, y, "tanh")
+        together = gradients(direct_feedback_alignment(parameters, X, y, "tanh"))
     return exactly(
         max(float((g - together[name]).abs().max()) for own in side_by_side for name, g in own.items())
     )
