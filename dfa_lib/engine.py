@@ -123,7 +123,7 @@ class Engine:
         return self.theta - new
 
     def flat(self, tensors: Parameters) -> Tensor:
-        """Return a tensor for each trained parameter as one, like θ: zeros for those that are missing."""
+        """Return a tensor for each trained parameter as one vector, like θ; zeros where missing."""
         views = self._gradient_views
         found = [tensors.get(name, torch.zeros_like(view)) for name, view in views.items()]
         return torch.cat([tensor.flatten(-2) for tensor in found], dim=-1)

@@ -27,7 +27,7 @@ from .randomness import generator
 from .validation import InputError, choice, positive_number, whole_number
 
 # Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 1_000
 # Training examples on which an epoch's gradient alignment is measured.
 ALIGNMENT_EXAMPLES = 512
 
