@@ -56,6 +56,7 @@ from ..validation import InputError
 from .chapter import Settings, enumerated
 from .execute import find_book
 from .freshness import staleness
+from .markdown import as_text
 
 ALIKE = 0.03
 COIN = 0.5
@@ -1231,7 +1232,12 @@ def find_evidence(settings: Settings) -> dict[str, Evidence]:
         pass
     if settings.results is not None:
         folders[own] = settings.results
-    return {dataset: Evidence(dataset, folder, staleness) for dataset, folder in folders.items()}
+    return {dataset: Evidence(dataset, folder, _staleness) for dataset, folder in folders.items()}
+
+
+def _staleness(path: Path) -> str | None:
+    reason = staleness(path)  # it quotes the record
+    return None if reason is None else as_text(reason)
 
 
 def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:
