@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 
 from dfa_lib.cli import main
-from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.launch import COLAB_CELL, launch_config, repository, write_colab_cells
 from dfa_lib.publishing.site import build_site
 

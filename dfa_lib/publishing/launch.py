@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from .execute import Book
+from .book import Book
+from .notebooks import read_notebook
 
 COLAB_CELL = """\
 # On Colab, this installs the book's library, dfa_lib. Elsewhere it does nothing.
@@ -93,7 +94,7 @@ def launch_config(book: Book) -> dict[str, Any]:
         return {}
     buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
     cell = COLAB_CELL.format(url=published.url)
-    paths = [book.source / f"{name}.ipynb" for name in book.chapters()]
+    paths = [book.notebook(name) for name in book.chapters()]
     if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
         buttons["colab_url"] = "https://colab.research.google.com"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
@@ -109,7 +110,7 @@ def launch_config(book: Book) -> dict[str, Any]:
 
 
 def _first_code(path: Path) -> str:
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read_notebook(path).cells
     return next((str(cell.source) for cell in cells if cell.cell_type == "code"), "")
 
 
@@ -121,17 +122,19 @@ def write_colab_cells(book: Book, url: str) -> list[str]:
     url
         Where Colab installs ``dfa_lib`` from; without it, the cell asks for the address.
     """
-    changed = []
     source = COLAB_CELL.format(url=_public(url))
+    # All are read before the first is written: one that cannot be read stops nothing halfway.
+    changed = {}
     for name in book.chapters():
-        path = book.source / f"{name}.ipynb"
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read_notebook(book.notebook(name))
         cells = [c for c in notebook.cells if COLAB_TAG not in c.metadata.get("tags", [])]
-        first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+        first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
         tags = {"tags": [COLAB_TAG, "remove-cell"]}
-        cells.insert(first, new_code_cell(source, id=f"{name}-{COLAB_TAG}", metadata=tags))
+        own = f"{name.replace('/', '-')}-{COLAB_TAG}"
+        cells.insert(first, new_code_cell(source, id=own, metadata=tags))
         if cells != notebook.cells:
             notebook.cells = cells
-            nbformat.write(notebook, path)
-            changed.append(name)
-    return changed
+            changed[name] = notebook
+    for name, notebook in changed.items():
+        nbformat.write(notebook, book.notebook(name))
+    return list(changed)
