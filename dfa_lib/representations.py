@@ -26,6 +26,7 @@ from torch import Tensor
 
 from .data.images import take
 from .networks import ACTIVATIONS, Parameters
+from .orphans import tied
 from .provenance import Session
 from .results import digests
 from .tables import as_csv, damaged, read_table, write_table
@@ -296,7 +297,7 @@ def embedding_table(
         test = take(DIGIT_SETS[runs[0].dataset]().test, 0, EMBEDDED_DIGITS)
         features = _representations(runs, 0, [test.images], jobs)
         maps = Parallel(n_jobs=whole_number("jobs", jobs))(
-            delayed(embed)(features[name][0]) for name in names
+            delayed(tied(embed))(features[name][0]) for name in names
         )
         table = pd.concat(
             [
@@ -321,7 +322,7 @@ def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[dict[st
     fitted, judged = (take(digits, 0, PROBE_DIGITS) for digits in (sets.train, sets.test))
     _train_first_layers([replace(run, seed=seed) for seed in seeds for run in runs], jobs)
     scores: list[list[dict[str, Any]]] = Parallel(n_jobs=jobs)(
-        delayed(_scores)({"seed": seed, "weights": name}, *features, fitted.labels, judged.labels)
+        delayed(tied(_scores))({"seed": seed, "weights": name}, *features, fitted.labels, judged.labels)
         for seed in seeds
         for name, features in _representations(runs, seed, [fitted.images, judged.images], jobs).items()
     )
@@ -364,7 +365,7 @@ def _train_first_layers(runs: Sequence[Run], jobs: int) -> list[Parameters]:
     missing = [run for run in runs if run not in _first_layers]
     if missing:
         trained = Parallel(n_jobs=min(whole_number("jobs", jobs), len(missing)), batch_size=1)(
-            delayed(_first_layer)(run) for run in missing
+            delayed(tied(_first_layer))(run) for run in missing
         )
         _first_layers.update(zip(missing, trained, strict=True))
     return [_first_layers[run] for run in runs]

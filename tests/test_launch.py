@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from dfa_lib import InputError
 from dfa_lib.cli import main
-from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.launch import (
     COLAB_CELL,
     colab_cell,

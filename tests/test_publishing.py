@@ -19,8 +19,7 @@ def code(source, *tags):
 def write_book(root, **chapters):
     """Write a book of given notebooks: ``write_book(root, name=[sources of its cells])``."""
     (root / "book").mkdir()
-    names = "".join(f"  - file: {name}\n" for name in chapters)
-    (root / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{names}")
+    write_toc(root, *chapters)
     for name, sources in chapters.items():
         cells = [code(PARAMETERS, "parameters"), *map(code, sources)]
         notebook = nbformat.v4.new_notebook(cells=cells)
@@ -32,10 +31,16 @@ def write_book(root, **chapters):
         nbformat.write(notebook, root / "book" / f"{name}.ipynb")
 
 
+def write_toc(root, first, *others):
+    names = "".join(f"  - file: {name}\n" for name in others)
+    toc = f"format: jb-book\nroot: {first}\n" + (f"chapters:\n{names}" if others else "")
+    (root / "_toc.yml").write_text(toc)
+
+
 @pytest.fixture
 def small_book(tmp_path, monkeypatch):
     """Make a book here, as ``write_book`` does."""
-    from dfa_lib.publishing.execute import find_book
+    from dfa_lib.publishing.book import find_book
 
     def make(**chapters):
         write_book(tmp_path, **chapters)
@@ -461,7 +466,8 @@ def test_verify_without_results_is_a_sentence(small_book, capsys):
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """The folder of a book with one figure, executed."""
-    from dfa_lib.publishing.execute import Book, execute
+    from dfa_lib.publishing.book import Book
+    from dfa_lib.publishing.execute import execute
 
     root = tmp_path_factory.mktemp("executed")
     figure = figure_source().replace("name='fig-x'", "name='fig-x', results=['some']")
@@ -474,7 +480,7 @@ def executed(tmp_path_factory):
 @pytest.fixture
 def copied(executed, tmp_path, monkeypatch):
     """A copy of that book, of a test's own, and its results file."""
-    from dfa_lib.publishing.execute import Book
+    from dfa_lib.publishing.book import Book
 
     shutil.copytree(executed, tmp_path, dirs_exist_ok=True)
     book = Book(tmp_path, tmp_path)

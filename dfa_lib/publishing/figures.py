@@ -15,10 +15,11 @@ from typing import Any
 import nbformat
 
 from ..provenance import Entry, digests_of, record_path
+from .book import Book
 from .chapter import PARAMETERS, check_parameters
-from .execute import Book
 from .freshness import entries_of, misfit, runs_in, staleness
 from .markdown import as_block, as_code, as_text
+from .notebooks import read_notebook
 from .verify import is_results
 
 LIST = "figures.md"
@@ -74,7 +75,7 @@ def figures(book: Book) -> list[Shown]:
     """Return the figures of all executed chapters, in the order of the book."""
     found = []
     for chapter in book.chapters():
-        notebook = nbformat.read(book.staging / f"{chapter}.ipynb", as_version=4)
+        notebook = read_notebook(book.executed(chapter))
         found += [
             Shown(chapter, notebook, place, output.metadata["dfa_figure"])
             for place, cell in enumerate(notebook.cells)
@@ -131,7 +132,7 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
                 fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{theirs[place].name}")[:64]
                 cells.append(fold)
         notebook.cells = cells
-        nbformat.write(notebook, book.staging / f"{chapter}.ipynb")
+        nbformat.write(notebook, book.executed(chapter))
 
 
 def _fold(book: Book, figure: Shown) -> str:

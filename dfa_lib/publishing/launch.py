@@ -12,7 +12,8 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from ..validation import InputError
-from .execute import Book
+from .book import Book
+from .notebooks import read_notebook
 
 COLAB_CELL = """\
 # On Colab, this installs the book's library, dfa_lib. Elsewhere it does nothing.
@@ -116,7 +117,7 @@ def launch_config(book: Book) -> dict[str, Any]:
         return {}
     buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
     cell = colab_cell(published.url)
-    paths = [book.source / f"{name}.ipynb" for name in book.chapters()]
+    paths = [book.notebook(name) for name in book.chapters()]
     if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
         buttons["colab_url"] = "https://colab.research.google.com"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
@@ -132,7 +133,7 @@ def launch_config(book: Book) -> dict[str, Any]:
 
 
 def _first_code(path: Path) -> str:
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read_notebook(path).cells
     return next((str(cell.source) for cell in cells if cell.cell_type == "code"), "")
 
 
@@ -155,17 +156,19 @@ def write_colab_cells(book: Book, url: str) -> list[str]:
     InputError
         If it is no address that pip and git can clone from by https. No chapter has changed then.
     """
-    changed = []
     source = colab_cell(checked_address("the repository's address", _public(url)) if url else "")
+    # All are read before the first is written: one that cannot be read stops nothing halfway.
+    changed = {}
     for name in book.chapters():
-        path = book.source / f"{name}.ipynb"
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read_notebook(book.notebook(name))
         cells = [c for c in notebook.cells if COLAB_TAG not in c.metadata.get("tags", [])]
-        first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+        first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
         tags = {"tags": [COLAB_TAG, "remove-cell"]}
-        cells.insert(first, new_code_cell(source, id=f"{name}-{COLAB_TAG}", metadata=tags))
+        own = f"{name.replace('/', '-')}-{COLAB_TAG}"
+        cells.insert(first, new_code_cell(source, id=own, metadata=tags))
         if cells != notebook.cells:
             notebook.cells = cells
-            nbformat.write(notebook, path)
-            changed.append(name)
-    return changed
+            changed[name] = notebook
+    for name, notebook in changed.items():
+        nbformat.write(notebook, book.notebook(name))
+    return list(changed)

@@ -53,8 +53,8 @@ from ..statistics import CONFIDENCE, Interval, mean_interval
 from ..training import using_threads
 from ..tuning import SCORED_EPOCHS
 from ..validation import InputError
+from .book import find_book
 from .chapter import Settings, enumerated
-from .execute import find_book
 from .freshness import staleness
 from .markdown import as_text
 
