@@ -29,12 +29,19 @@ METHOD_NAMES = {
     "bp": "BP",
     "fa": "FA",
     "dfa": "DFA",
-    "ntk": "NTK",
+    "ntk": "NTK (W₁, fixed gates)",
     "gaussian_features": "Gaussian features",
     "relu_features": "ReLU features",
     "linear_features": "linear features",
 }
 """What figures call each method."""
+KERNEL_NAMES = {
+    "relu_kernel": "ReLU features, infinite width",
+    "gates_kernel": "NTK (W₁, fixed gates), infinite width",
+}
+"""What figures call the lazy methods of infinite width, of ``converged``."""
+FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
+"""The same methods at finite width, whose colours they have."""
 OPTIMIZER_NAMES = {
     "sgd": "SGD",
     "momentum": "momentum",

@@ -69,17 +69,39 @@ class Profile:
     samples: int | None = None
     test_samples: int | None = None
     hidden: int = 512
+    labellings: int = 20
+    """Repeats on the clusters, each with a labelling of its own: at least so many."""
+    stacks: tuple[int, ...] = (300, 1_000, 3_000, 10_000)
+    """Sizes of the samples that lazy methods are solved on; the last for random features only."""
 
 
 PROFILES = {
     # Half as wide as the thesis's network, whose pictures have 12 times as many pixels: DFA then learns
     # from fewer stacks, and everything is trained and tuned within minutes.
     "digits": Profile("digits", seeds=3, epochs=20, samples=15_360, test_samples=2_000, hidden=256),
-    "mnist": Profile("mnist", seeds=5, epochs=20),
+    "mnist": Profile("mnist", seeds=5, epochs=20, stacks=(700, 2_000, 6_000, 18_000)),
     # For a lesson: each chapter within a minute, its tuning included, and DFA's lag still to be seen.
-    "class": Profile("digits", seeds=3, epochs=20, samples=9_216, test_samples=1_000, hidden=48),
+    "class": Profile(
+        "digits",
+        seeds=3,
+        epochs=20,
+        samples=9_216,
+        test_samples=1_000,
+        hidden=48,
+        labellings=10,
+        stacks=(300, 1_000, 3_000),
+    ),
     # Quick enough for a test of the notebooks; its numbers mean nothing.
-    "smoke": Profile("digits", seeds=2, epochs=2, samples=512, test_samples=256, hidden=16),
+    "smoke": Profile(
+        "digits",
+        seeds=2,
+        epochs=2,
+        samples=512,
+        test_samples=256,
+        hidden=16,
+        labellings=2,
+        stacks=(50, 100, 200),
+    ),
 }
 
 
@@ -121,6 +143,16 @@ class Settings:
             feedback = defaults.get("feedback")
             defaults["learning_rate"] = starting_rate(defaults["dataset"], method, optimizer, feedback)
         return Run(method=method, optimizer=optimizer, **defaults)
+
+    @property
+    def labellings(self) -> int:
+        """How often an experiment on the clusters is repeated, each time with a labelling of its own."""
+        return max(self.seeds, PROFILES[self.profile].labellings)
+
+    @property
+    def stacks(self) -> tuple[int, ...]:
+        """Sizes of the samples that lazy methods are solved on; the last for random features only."""
+        return PROFILES[self.profile].stacks
 
     def finished(self) -> list[Path]:
         """Return the results files of all experiments so far, whose runs need not be trained again."""
