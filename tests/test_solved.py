@@ -68,7 +68,7 @@ def test_answers_name_the_best_model_what_stacks_bring_and_who_is_at_chance():
 
 def test_one_seed_proves_nothing():
     for answer in parity_answers(TABLE[TABLE["seed"] == 0]):
-        assert answer.endswith("With one seed there is no interval, so none is told from chance.")
+        assert answer.endswith("One seed has no interval, so none is told from chance.")
 
 
 def test_the_table_leaves_a_cell_empty_where_a_model_was_not_solved():

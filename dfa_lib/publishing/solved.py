@@ -1,4 +1,4 @@
-"""What chapter 2 says of lazy methods that were solved to convergence: sentences and tables from results."""
+"""What chapter 2 says of lazy methods that were solved to convergence: sentences and a table."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def accuracies(table: pd.DataFrame, k: int, method: str, samples: int | None = N
 
 
 def parity_answers(table: pd.DataFrame) -> list[str]:
-    """Say, for each k, how well the models do that were solved on most stacks, and what more stacks bring.
+    """Say, for each k, how well models do that were solved on most stacks, and what more stacks bring.
 
     Parameters
     ----------
@@ -61,16 +61,14 @@ def parity_answers(table: pd.DataFrame) -> list[str]:
         more = "more" if growth.mean >= 0 else "fewer"
         sentence += f", {points(growth)} {more} than from {sizes.min():,}." if growth.mean else "."
         if ends[best].n == 1:
-            answers.append(
-                f"{sentence} With one seed there is no interval, so none is told from chance."
-            )
+            answers.append(f"{sentence} One seed has no interval, so none is told from chance.")
             continue
         at_chance = [NAMES[m] for m in methods if ends[m].low <= COIN]
         above = [NAMES[m] for m in methods if ends[m].low > COIN]
         if at_chance and above:
             sentence += (
-                f" Intervals lie above chance for {enumerated(above)}; {enumerated(at_chance)} cannot be "
-                f"told from chance."
+                f" Intervals lie above chance for {enumerated(above)}; {enumerated(at_chance)} cannot "
+                f"be told from chance."
             )
         else:
             sentence += f" {'All' if above else 'None'} of the intervals lie above chance."
@@ -79,7 +77,7 @@ def parity_answers(table: pd.DataFrame) -> list[str]:
 
 
 def accuracy_rows(table: pd.DataFrame) -> str:
-    """Return a Markdown table of mean test accuracies: models down, k and the number of stacks across."""
+    """Return a Markdown table of mean test accuracies: a row for each model."""
     means = table.groupby(["k", "samples", "method"])["test_accuracy"].mean()
     columns = sorted({(k, n) for k, n, _ in means.index}, key=lambda column: (int(column[0]), column[1]))
     lines = [
