@@ -655,7 +655,7 @@ def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str
 
 
 def _solved_curve(method: str, *points: ArrayLike) -> Curve:
-    entry = f"{METHOD_NAMES[method]}, solved"
+    entry = f"solved {METHOD_NAMES[method]}"
     return Curve(
         entry, *points, color=COLOURS[method], linestyle=(0, (6, 1.5, 1.5, 1.5)), linewidth=1.9,
         marker="s", markersize=4, label=entry,

@@ -428,8 +428,8 @@ def test_solved_models_are_lines_of_their_own_where_the_runs_are():
     assert legend_texts(figure) == [
         "BP, SGD",
         "ReLU features",
-        "ReLU features, solved",
-        "NTK (W₁, fixed gates), solved",
+        "solved ReLU features",
+        "solved NTK (W₁, fixed gates)",
         "single seeds",
     ]
 

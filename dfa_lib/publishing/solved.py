@@ -51,9 +51,9 @@ def parity_answers(table: pd.DataFrame) -> list[str]:
         ends = {m: mean_interval(accuracies(table, int(k), m)) for m in methods}
         best = max(methods, key=lambda m: ends[m].mean)
         sizes = rows[rows["method"] == best]["samples"]
-        digits = "one digit" if k == "1" else f"{k} digits"
+        digits = {"1": "one digit", "2": "two digits", "3": "three digits"}.get(k, f"{k} digits")
         sentence = (
-            f"**With {digits}**, {NAMES[best]} does best: from {sizes.max():,} stacks it gets "
+            f"**With {digits}**, the best model is {NAMES[best]}: from {sizes.max():,} stacks it gets "
             f"{percent(ends[best])} right"
         )
         first = accuracies(table, int(k), best, sizes.min())
@@ -77,18 +77,15 @@ def parity_answers(table: pd.DataFrame) -> list[str]:
 
 
 def accuracy_rows(table: pd.DataFrame) -> str:
-    """Return a Markdown table of mean test accuracies: a row for each model."""
+    """Return a Markdown table of mean test accuracies: a column for each model."""
     means = table.groupby(["k", "samples", "method"])["test_accuracy"].mean()
-    columns = sorted({(k, n) for k, n, _ in means.index}, key=lambda column: (int(column[0]), column[1]))
-    lines = [
-        "| model | " + " | ".join(f"k = {k}, n = {n:,}" for k, n in columns) + " |",
-        "|---|" + "---|" * len(columns),
-    ]
-    for method in table["method"].unique():
-        cells = [
-            f"{means[k, n, method]:.3f}" if (k, n, method) in means.index else "" for k, n in columns
-        ]
-        lines.append(f"| {NAMES[method]} | " + " | ".join(cells) + " |")
+    places = sorted({(k, n) for k, n, _ in means.index}, key=lambda place: (int(place[0]), place[1]))
+    methods = list(table["method"].unique())
+    lines = ["| k | n | " + " | ".join(NAMES[method] for method in methods) + " |"]
+    lines.append("|---|---|" + "---|" * len(methods))
+    for k, n in places:
+        cells = [f"{means[k, n, m]:.3f}" if (k, n, m) in means.index else "" for m in methods]
+        lines.append(f"| {k} | {n:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
