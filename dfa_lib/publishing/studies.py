@@ -68,22 +68,27 @@ class Study(NamedTuple):
     scores: pd.DataFrame
 
 
-def study(experiment: str, settings: Settings) -> Study:
-    """Tune the learning rates of an experiment of ``STUDIES``, and train its repeats.
+def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]:
+    """Return the runs of an experiment of ``STUDIES`` at tuned rates, and the rates' scores.
 
-    What the settings' results folder, its other experiments or the kept rates hold is not trained again.
+    Tuning runs that the settings' results folder or the book's kept results hold are not trained again.
     """
-    tuned, scores = tune(
+    return tune(
         STUDIES[experiment](settings),
         seeds=settings.tuning_seeds,
         results=settings.csv("tuning"),
         reuse=settings.kept("tuning"),
         jobs=settings.jobs,
     )
+
+
+def study(experiment: str, settings: Settings) -> Study:
+    """Tune the learning rates of an experiment of ``STUDIES``, and train its repeats."""
+    runs, scores = tuned(experiment, settings)
     table = run_all(
-        repeats(tuned, settings.seeds),
+        repeats(runs, settings.seeds),
         results=settings.csv(experiment),
         reuse=settings.finished(),
         jobs=settings.jobs,
     )
-    return Study(tuned, table, scores)
+    return Study(runs, table, scores)
