@@ -111,7 +111,7 @@ def execute(
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
     trained = _runs_trained(folder) - before
     if trained or failed:
-        print(f"{trained or 'No'} runs were trained.")
+        print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
     else:
         print("Nothing was trained: all results were there.")
     return failed
