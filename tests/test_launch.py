@@ -14,8 +14,15 @@ from packaging.requirements import Requirement
 
 from dfa_lib.cli import main
 from dfa_lib.publishing.book import Book
-from dfa_lib.publishing.launch import COLAB_CELL, launch_config, repository, write_colab_cells
+from dfa_lib.publishing.launch import (
+    COLAB_CELL,
+    launch_config,
+    repository,
+    site_address,
+    write_colab_cells,
+)
 from dfa_lib.publishing.site import build_site
+from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[1]
 URL = "https://github.com/someone/companion"
@@ -58,6 +65,7 @@ def git(folder, *command):
         "git@github.com:someone/companion.git",
         "ssh://git@github.com/someone/companion.git",
         "https://someone:token@github.com/someone/companion",
+        "https://someone:tok@en@github.com/someone/companion",
     ],
 )
 def test_the_repository_is_gits_origin_as_anyone_can_reach_it(tmp_path, remote):
@@ -102,6 +110,15 @@ def test_buttons_open_the_sources(book, monkeypatch):
             "jupyterhub_url": "https://hub.example.org",
         },
     }
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "foo", 'https://a.org/"onclick="x', "//a"])
+@pytest.mark.parametrize("name", ["DFA_JUPYTERHUB_URL", "DFA_SITE_URL"])
+def test_what_is_no_address_of_a_site_is_refused(book, monkeypatch, name, address):
+    monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
+    monkeypatch.setenv(name, address)
+    with pytest.raises(InputError, match=f"^{name} must be an address such as https://example.org/book"):
+        launch_config(book) if name == "DFA_JUPYTERHUB_URL" else site_address(book.root)
 
 
 def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, monkeypatch):
@@ -203,6 +220,16 @@ def test_the_cell_is_the_first_code_cell_and_can_be_renewed(book):
     assert [cell.id for cell in cells] == ["one-00", "one-colab", "one-01"]
     assert cells[1].source == COLAB_CELL.format(url=URL)
     assert cells[1].metadata.tags == ["colab", "remove-cell"]
+
+
+@pytest.mark.parametrize(
+    "url", ['"; import os; os.system("x") #', "javascript:x", "C:\\book", "https://a b"]
+)
+def test_what_is_no_address_gets_into_no_cell(book, url):
+    before = book.notebook("one").read_bytes()
+    with pytest.raises(InputError, match="the repository must be an address such as https://"):
+        write_colab_cells(book, url)
+    assert book.notebook("one").read_bytes() == before
 
 
 def test_the_command_takes_the_address_from_where_the_book_is_published(book, monkeypatch, capsys):

@@ -722,6 +722,33 @@ def test_verifying_speaks_for_no_unknown_run_that_was_not_trained_again(drawn):
     assert staleness(path) is None
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_results_that_cannot_be_saved_are_a_sentence(small_book, tmp_path, capsys, place):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    (tmp_path / "file").write_text("")
+    assert main(["execute", "--results", str(tmp_path / place)]) == 2
+    assert f"results cannot be saved in {tmp_path / place} (" in capsys.readouterr().err
+
+
+def test_a_data_folder_of_nobody_is_a_sentence(small_book, monkeypatch, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    monkeypatch.setenv("DFA_DATA_DIR", "~nobody-here/data")
+    assert main(["execute"]) == 2
+    assert "DFA_DATA_DIR does not name a folder: " in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(small_book, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["execute", "x" * 300]) == 2
+    assert capsys.readouterr().err.endswith("File name too long.\n")
+
+
 # ---- what a build finds of earlier results ----
 
 

@@ -271,6 +271,8 @@ def test_roles_in_the_strings_of_code_become_plain_too(book):
         ("```{mermaid}\na\n```", "one has the directive {mermaid}, which Jupyter does not show"),
         ("{sparkle}`x`", "one has the role {sparkle}, which Jupyter does not show"),
         ("{eq}`eq-none`", "one refers to eq-none, which is not a label of the book"),
+        ("[nine](nine.ipynb)", "one links to nine.ipynb, which is not a page of the book"),
+        ("[nine](nine.md#sec)", "one links to nine.md, which is not a page of the book"),
         ("{cite}`none`", "one cites none, which is not in the bibliography"),
         ("```{note}\nnever closed", "the block that begins with '```{note}' has no end"),
     ],

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from ..validation import InputError
 from .book import Book
 from .notebooks import read_notebook
 
@@ -27,6 +28,8 @@ if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None
     subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
     subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
 COLAB_TAG = "colab"
+# As it can stand between quotes, in code and in HTML.
+ADDRESS = re.compile(r"https?://[\w.-]+(?::\d+)?(?:/[\w./~%+-]*)?")
 
 
 class Repository(NamedTuple):
@@ -47,7 +50,7 @@ def repository(root: Path) -> Repository | None:
         given = f"{server}/{os.environ['GITHUB_REPOSITORY']}"
     url = _public(given or _git(root, "remote", "get-url", "origin"))
     branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
-    return Repository(url, branch) if url.startswith("https://") else None
+    return Repository(url, branch) if ADDRESS.fullmatch(url) and url.startswith("https://") else None
 
 
 def site_address(root: Path) -> str:
@@ -57,7 +60,7 @@ def site_address(root: Path) -> str:
     """
     given = os.environ.get("DFA_SITE_URL")
     if given:
-        return given.rstrip("/") + "/"
+        return _address("DFA_SITE_URL", given).rstrip("/") + "/"
     published = repository(root)
     found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
     if not found:
@@ -69,8 +72,14 @@ def site_address(root: Path) -> str:
 def _public(url: str) -> str:
     """Return an address as anyone can use it: by https, without a user's name or token."""
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
-    url = re.sub(r"^https://[^@/]*@", "https://", url)
+    url = re.sub(r"^https://[^/]*@", "https://", url)
     return url.removesuffix("/").removesuffix(".git")
+
+
+def _address(name: str, given: str) -> str:
+    if not ADDRESS.fullmatch(given):
+        raise InputError(f"{name} must be an address such as https://example.org/book, not {given!r}.")
+    return given
 
 
 def _git(root: Path, *command: str) -> str:
@@ -98,7 +107,7 @@ def launch_config(book: Book) -> dict[str, Any]:
     if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
         buttons["colab_url"] = "https://colab.research.google.com"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
-        buttons["jupyterhub_url"] = hub
+        buttons["jupyterhub_url"] = _address("DFA_JUPYTERHUB_URL", hub)
     return {
         "repository": {
             "url": published.url,
@@ -121,8 +130,14 @@ def write_colab_cells(book: Book, url: str) -> list[str]:
     ----------
     url
         Where Colab installs ``dfa_lib`` from; without it, the cell asks for the address.
+
+    Raises
+    ------
+    InputError
+        If that is no address, or a chapter cannot be read; nothing has been changed then.
     """
-    source = COLAB_CELL.format(url=_public(url))
+    url = _public(url)
+    source = COLAB_CELL.format(url=_address("the repository", url) if url else "")
     # All are read before the first is written: one that cannot be read stops nothing halfway.
     changed = {}
     for name in book.chapters():
