@@ -6,7 +6,7 @@ PORT ?= 8000
 SITE ?= _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf teach test test-site bench serve clean
+.PHONY: help book pdf teach test test-long test-site bench serve clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,beartype.beartype
+
+test-long: $(VENV)/.installed ## run the tests that take minutes: signals at many moments
+	$(BIN)/python -m pytest -m long
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with stoppable():
-            return int(options.run(options))
+            status = int(options.run(options))
+            sys.stdout.flush()
+            return status
     except InputError as problem:
         print(f"dfa-book: {problem}", file=sys.stderr)
         return 2
@@ -133,7 +136,13 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _training_goes_on(options: argparse.Namespace) -> str:
-    return STOPPED_TRAINING.format(" without --fresh" if options.fresh else "")
+    instead = ""
+    if options.fresh:
+        with suppress(InputError):  # it was stopped before its parameters were checked
+            settings = check_parameters(_parameters(options))
+            folder = results_folder(find_book(options.output), settings, fresh=True)
+            instead = f" with --results {shlex.quote(str(folder))} instead of --fresh"
+    return STOPPED_TRAINING.format(instead)
 
 
 def _value(text: str) -> Any:
@@ -237,3 +246,7 @@ def _colab(options: argparse.Namespace) -> int:
     print(f"Colab installs dfa_lib from {url or 'the address that is filled in there'}.")
     print(f"Chapters that were changed: {', '.join(changed) or 'none'}.")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -160,6 +160,15 @@ def test_buttons_open_the_sources(book, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "foo", 'https://a.org/"onclick="x', "//a"])
+@pytest.mark.parametrize("name", ["DFA_JUPYTERHUB_URL", "DFA_SITE_URL"])
+def test_what_is_no_address_of_a_site_is_refused(book, monkeypatch, name, address):
+    monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
+    monkeypatch.setenv(name, address)
+    with pytest.raises(InputError, match=f"^{name} must be an address such as https://example.org/book"):
+        launch_config(book) if name == "DFA_JUPYTERHUB_URL" else site_address(book.root)
+
+
 def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, monkeypatch):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     write_colab_cells(book, "")  # Colab would not know where dfa_lib is

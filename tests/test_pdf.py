@@ -145,6 +145,19 @@ def test_without_chromium_it_says_what_to_install(book, monkeypatch):
         browser()
 
 
+@pytest.mark.skipif(not Path("/bin/false").exists(), reason="there are no such programs")
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/true"])
+def test_a_program_that_does_not_print_is_a_sentence_and_the_earlier_pdf_stays(
+    book, monkeypatch, program
+):
+    monkeypatch.setenv("DFA_CHROMIUM", program)
+    (book.build / "book.pdf").write_text("earlier")
+    with pytest.raises(InputError, match=f"^{program} did not print the book .*an earlier PDF is still"):
+        print_book(book)
+    assert (book.build / "book.pdf").read_text() == "earlier"
+    assert sorted(path.name for path in book.build.iterdir()) == ["book.pdf", "html"]
+
+
 @pytest.fixture
 def chromium(monkeypatch):
     if not any(map(shutil.which, BROWSERS)):

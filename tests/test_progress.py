@@ -117,6 +117,22 @@ def test_a_log_of_runs_that_failed_claims_no_end(small_run, clock, train_for, ca
     )
 
 
+def test_a_file_that_is_named_holds_the_line_while_runs_are_trained(
+    small_run, clock, train_for, tmp_path, monkeypatch
+):
+    file = tmp_path / "line"
+    monkeypatch.setenv("DFA_PROGRESS_FILE", str(file))
+    runs = repeats([small_run()], 2)
+    with Progress(runs, clock) as shown:
+        for run in runs:
+            assert file.read_text() == shown.line()
+            train_for(shown, [run], 4)
+        assert file.read_text() == "2 of 2 runs in 8 s"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("DFA_PROGRESS_FILE", str(tmp_path / "nowhere" / "line"))
+    run_all(runs)  # is not stopped by a file that cannot be written
+
+
 # ---- where a person is looking ----
 
 

@@ -232,19 +232,6 @@ def test_exit_status_counts_failed_chapters(small_book, capsys):
     assert "2 failed: one, two." in capsys.readouterr().err
 
 
-def test_results_of_the_digits_are_kept_and_trained_anew(small_book):
-    from dfa_lib.publishing.execute import execute
-
-    source = (
-        "from pathlib import Path; folder = Path(results); folder.mkdir(parents=True, exist_ok=True);"
-        "assert not list(folder.iterdir()); (folder / 'x.csv').write_text('')"
-    )
-    book = small_book(one=[source])
-    assert execute(book) == []
-    assert execute(book) == []
-    assert (book.output / "_build" / "results" / "digits" / "x.csv").exists()
-
-
 def test_a_relative_data_folder_means_the_callers_folder(small_book, monkeypatch):
     from dfa_lib.publishing.execute import execute
 
@@ -381,6 +368,48 @@ def test_a_build_says_how_many_runs_it_trained_and_fresh_trains_them_again(small
         assert main(arguments) == 0
         assert said in capsys.readouterr().out
     assert (book.output / "_build" / "results" / "digits" / "some.csv").exists()
+
+
+def test_executing_all_chapters_again_trains_only_what_is_missing(small_book, capsys):
+    """Earlier, it removed all results of the digits first."""
+    from dfa_lib.cli import main
+
+    book = small_book(one=[TRAINS])
+    assert main(["execute"]) == 0
+    assert capsys.readouterr().out.endswith("2 runs were trained.\n")
+    some = book.build / "results" / "digits" / "some.csv"
+    before = some.read_bytes()
+    edit_last_run(some, some.read_text().splitlines()[-1] + "\n", "")  # as if stopped before it
+    assert main(["execute"]) == 0
+    assert capsys.readouterr().out.endswith("1 run was trained.\n")
+    assert some.read_bytes() == before
+    assert main(["execute"]) == 0
+    assert capsys.readouterr().out.endswith("Nothing was trained: all results were there.\n")
+
+
+def test_runs_of_other_epochs_have_a_folder_of_their_own(small_book, capsys):
+    """Earlier, they were refused beside those of the profile, or added to the stored tables of MNIST."""
+    from dfa_lib.publishing.chapter import check_parameters
+    from dfa_lib.publishing.kept import results_folder
+
+    book = small_book(one=["1"])
+    for given, folder in (
+        ({}, book.build / "results" / "digits"),
+        ({"epochs": 20, "seeds": 9}, book.build / "results" / "digits"),
+        ({"epochs": 5}, book.build / "results" / "digits-5-epochs"),
+        ({"profile": "smoke", "device": "cuda"}, book.build / "results" / "smoke-cuda"),
+        ({"profile": "mnist"}, book.root / "results" / "mnist"),
+        ({"profile": "mnist", "epochs": 5}, book.build / "results" / "mnist-5-epochs"),
+    ):
+        assert results_folder(book, check_parameters(given)) == folder
+
+
+def test_a_profile_that_is_given_twice_is_refused(small_book, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["execute", "--profile", "digits", "-p", "profile", "smoke"]) == 2
+    assert "profile is given twice: digits and smoke." in capsys.readouterr().err
 
 
 def test_fresh_leaves_committed_results_as_they_are(small_book):
@@ -900,3 +929,180 @@ def test_no_value_of_a_record_becomes_a_script_of_the_built_page(copied):
     for name in ("system", "instructions", "processor", "GPU", "taken from", "agreement"):
         assert f"<script>alert(4711)</script> `<img onerror=alert(4711)>` {name}" in page.text
     assert not any(name == "onerror" for _, attributes in page.tags for name, _ in attributes)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_results_that_cannot_be_saved_are_a_sentence(small_book, tmp_path, capsys, place):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    (tmp_path / "file").write_text("")
+    assert main(["execute", "--results", str(tmp_path / place)]) == 2
+    assert f"results cannot be saved in {tmp_path / place} (" in capsys.readouterr().err
+
+
+def test_a_data_folder_of_nobody_is_a_sentence(small_book, monkeypatch, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    monkeypatch.setenv("DFA_DATA_DIR", "~nobody-here/data")
+    assert main(["execute"]) == 2
+    assert "DFA_DATA_DIR does not name a folder: " in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(small_book, capsys):
+    from dfa_lib.cli import main
+
+    small_book(one=["1"])
+    assert main(["execute", "x" * 300]) == 2
+    assert capsys.readouterr().err.endswith("File name too long.\n")
+
+
+# ---- what a build finds of earlier results ----
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: edit_record(path, other_code), "holds 2 runs computed with dfa_lib 0123456789ab"),
+        (lambda path: edit_last_run(path, "cpu,1,0.", "cpu,1,0.9"), "holds one run that its record"),
+        (lambda path: path.write_text(path.read_text()[:-5]), "holds one run that its record"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff\n"), "holds one run that its"),
+        (lambda path: path.with_suffix(".json").write_text("{"), "its record is damaged"),
+    ],
+)
+def test_executing_all_chapters_moves_stale_and_damaged_tables_aside(drawn, damage, reason):
+    from dfa_lib.publishing.kept import put_aside_stale
+
+    _, path, _ = drawn
+    (path.parent / "digit_counts.csv").write_text("dataset,set,digit,count\ndigits,train,0,5\n")
+    fresh = path.with_name("fresh.csv")
+    for suffix in (".csv", ".json"):
+        shutil.copyfile(path.with_suffix(suffix), fresh.with_suffix(suffix))
+    assert put_aside_stale(path.parent) == []
+    damage(path)
+    damaged = path.read_bytes()
+    (sentence,) = put_aside_stale(path.parent)
+    assert sentence.startswith(f"Moved into {path.parent / 'stale'}, and trained anew, because stale: ")
+    assert f": some.csv ({reason}" in sentence
+    assert (path.parent / "stale" / "some.csv").read_bytes() == damaged
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "digit_counts.csv", "fresh.csv", "fresh.json", "stale"
+    ]  # fmt: skip
+
+
+def test_a_stale_table_is_trained_anew_by_all_chapters_and_left_alone_by_one(drawn, capsys):
+    from dfa_lib.cli import main
+
+    _, path, _ = drawn
+    edit_record(path, other_code)
+    stale = path.with_suffix(".json").read_bytes()
+    assert main(["execute", "one"]) == 0
+    assert path.with_suffix(".json").read_bytes() == stale
+    assert main(["execute"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("because stale: some.csv (holds 2 runs computed with") == 1
+    assert said.endswith("2 runs were trained.\n")
+
+
+@pytest.fixture
+def keeps(drawn):
+    """A book that keeps the table of its results, and has built none."""
+    book, path, _ = drawn
+    kept = book.root / "results" / "digits" / path.name
+    kept.parent.mkdir(parents=True)
+    for suffix in (".csv", ".json"):
+        path.with_suffix(suffix).rename(kept.with_suffix(suffix))
+    return book, kept, path
+
+
+def test_a_kept_table_is_where_a_build_begins(keeps, capsys):
+    from dfa_lib.cli import main
+
+    _, kept, path = keeps
+    assert main(["execute"]) == 0
+    said = capsys.readouterr().out
+    assert f"Taken from {kept.parent}: some.csv.\n" in said
+    assert said.endswith("Nothing was trained: all results were there.\n")
+    for suffix in (".csv", ".json"):
+        assert path.with_suffix(suffix).read_bytes() == kept.with_suffix(suffix).read_bytes()
+    assert main(["execute"]) == 0
+    assert "Taken from" not in capsys.readouterr().out  # it is there, and may have been extended
+
+
+def test_a_kept_table_takes_the_place_of_a_stale_one(keeps):
+    from dfa_lib.publishing.kept import take_kept
+
+    book, kept, path = keeps
+    for suffix in (".csv", ".json"):
+        shutil.copyfile(kept.with_suffix(suffix), path.with_suffix(suffix))
+    edit_record(path, other_code)
+    assert take_kept(book, path.parent) == [f"Taken from {kept.parent}: some.csv."]
+    assert path.with_suffix(".json").read_bytes() == kept.with_suffix(".json").read_bytes()
+    assert "0123456789ab" in (path.parent / "stale" / "some.json").read_text()
+
+
+def test_a_stale_kept_table_is_said_and_trained_anew(keeps, capsys):
+    from dfa_lib.cli import main
+
+    _, kept, path = keeps
+    edit_record(kept, other_code)
+    before = kept.with_suffix(".json").read_bytes()
+    assert main(["execute"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n") == 4
+    assert f"Not taken from {kept.parent}, and trained anew, because stale: some.csv (holds 2 ru" in said
+    assert said.endswith("2 runs were trained.\n")
+    assert path.exists()
+    assert kept.with_suffix(".json").read_bytes() == before
+
+
+def test_fresh_and_a_named_folder_take_nothing_that_is_kept(keeps, capsys):
+    from dfa_lib.cli import main
+
+    book, _, _ = keeps
+    for arguments in (["--fresh"], ["--results", str(book.root / "own")]):
+        assert main(["execute", *arguments]) == 0
+        said = capsys.readouterr().out
+        assert "Taken from" not in said
+        assert said.endswith("2 runs were trained.\n")
+
+
+# ---- while a chapter runs ----
+
+
+def test_a_log_has_the_librarys_line_now_and_then(small_book, capsys, monkeypatch):
+    from dfa_lib.publishing import execute
+
+    monkeypatch.setattr(execute, "LOG_INTERVAL", 0.0)
+    training = "from dfa_lib.progress import Progress; from dfa_lib import Run; import time; r = [Run("
+    training += "learning_rate=0.1, seed=s) for s in (0, 1)]\nwith Progress(r) as p: time.sleep(1.5)"
+    assert execute.execute(small_book(one=["import time; time.sleep(1.5)"], two=[training])) == []
+    said = capsys.readouterr().out
+    assert "one  running for 1 s\n" in said
+    assert "two  0 of 2 runs · bp with sgd at rate 0.1 on digits k=3, seed 0\n" in said
+
+
+def test_a_terminal_has_one_line_of_a_chapter_that_is_rewritten(monkeypatch, tmp_path):
+    import io
+    import sys
+
+    from dfa_lib.publishing.execute import _Shown
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = _Shown("one")
+    (tmp_path / "progress").write_text("12 of 60 runs, 4 min left · dfa with sgd at rate 0.1 on digits")
+    shown(tmp_path / "progress")
+    (tmp_path / "progress").unlink()
+    shown(tmp_path / "progress")
+    shown.close()
+    assert "\n" not in terminal.getvalue()
+    lines = terminal.getvalue().split("\r")
+    assert lines[1] == "one  12 of 60 runs, 4 min left · dfa wi\x1b[K"
+    assert lines[0] == "one  running …"
+    assert lines[2:] == ["one  running for 1 s\x1b[K", "\x1b[K"]

@@ -225,7 +225,11 @@ def test_a_signal_that_is_ignored_stays_ignored(monkeypatch):
     [
         (["teach"], "what was there before is unchanged, and the same command begins again"),
         (["pdf"], "what was there before is unchanged, and the same command begins again"),
-        (["execute", "--fresh"], "the same command without --fresh trains only what is missing"),
+        (["execute"], "the same command trains only what is missing"),
+        (
+            ["build", "--fresh", "--profile", "mnist"],
+            "with --results {folder}/mnist instead of --fresh trains only what is missing",
+        ),
     ],
 )
 def test_a_command_that_is_stopped_says_what_is_kept(book, monkeypatch, capsys, arguments, kept):
@@ -238,7 +242,7 @@ def test_a_command_that_is_stopped_says_what_is_kept(book, monkeypatch, capsys, 
     assert main(arguments) == 128 + signal.SIGINT
     said = capsys.readouterr().err
     assert said.startswith("dfa-book: stopped by SIGINT: ")
-    assert said.endswith(f"{kept}.\n")
+    assert said.endswith(f"{kept.format(folder=book.build / 'results')}.\n")
     assert said.count("\n") == 1
 
 

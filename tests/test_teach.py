@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.myst import blocks
-from dfa_lib.publishing.teach import EDITIONS, teach
+from dfa_lib.publishing.teach import EDITIONS, glued_results, teach
 from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -271,6 +271,8 @@ def test_roles_in_the_strings_of_code_become_plain_too(book):
         ("```{mermaid}\na\n```", "one has the directive {mermaid}, which Jupyter does not show"),
         ("{sparkle}`x`", "one has the role {sparkle}, which Jupyter does not show"),
         ("{eq}`eq-none`", "one refers to eq-none, which is not a label of the book"),
+        ("[nine](nine.ipynb)", "one links to nine.ipynb, which is not a page of the book"),
+        ("[nine](nine.md#sec)", "one links to nine.md, which is not a page of the book"),
         ("{cite}`none`", "one cites none, which is not in the bibliography"),
         ("```{note}\nnever closed", "the block that begins with '```{note}' has no end"),
     ],
@@ -301,6 +303,53 @@ def test_a_result_of_another_chapter_is_quoted_where_that_was_executed(book, mon
         assert shown(book) == text
         about = taught(book, "student", "one").cells[0].source
         assert ("quotes from other chapters" in about) == (changed == {})
+
+
+def glued(name, **kinds):
+    """The output of ``glue(name, …)``: by the last part of its types, what it shows."""
+    prefix = "application/papermill.record/"
+    return nbformat.v4.new_output(
+        "display_data",
+        {f"{prefix}{kind.replace('_', '/')}": data for kind, data in kinds.items()},
+        metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
+    )
+
+
+@pytest.mark.parametrize("stay", ["glue", "glue:any", "glue:figure", "glue:md"])
+def test_what_is_glued_and_is_no_text_is_said_to_be_computed_elsewhere(book, monkeypatch, stay):
+    """Earlier, a figure that was glued as HTML ended this command with a SyntaxError."""
+    directive = f"```{{{stay}}} two.ipynb::home\n```"
+    book = book(
+        one=[markdown(f"{{{stay}}}`two.ipynb::home`, {{glue:text}}`two.ipynb::n:.1f`\n\n{directive}")]
+    )
+    executed = new_notebook(cells=[code("…")])
+    plain = "<IPython.core.display.HTML object>"
+    executed.cells[0].outputs = [
+        glued("home", text_html="<p>Hello</p>", text_plain=plain),
+        glued(
+            "picture", **{"image_svg+xml": "<svg/>", "text_plain": "<Figure size 640x480 with 1 Axes>"}
+        ),
+        glued("png", image_png="iVBORw0KGgo=", text_plain="<Figure>"),
+        glued("math", text_latex="$x$", text_plain="x"),
+        glued("table", text_html="<table></table>", text_plain="   a\n0  1"),
+        glued("object", text_plain="<object object at 0x7f>"),
+        glued("nothing"),
+        glued("n", text_plain="0.25"),
+    ]
+    book.staging.mkdir(parents=True)
+    nbformat.write(executed, book.executed("two"))
+    row = {"chapter": "two", "state": "fresh", "parameters": "profile=digits"}
+    monkeypatch.setattr("dfa_lib.publishing.teach.status", lambda _: [row])
+    assert glued_results(book) == {("two", "object"): "<object object at 0x7f>", ("two", "n"): 0.25}
+    elsewhere = "(*computed in [chapter 2](two.ipynb)*)"
+    assert shown(book) == f"{elsewhere}, 0.2\n\n{elsewhere}"
+
+
+def test_a_text_in_a_form_for_numbers_is_a_sentence(book, monkeypatch):
+    book = book(one=[markdown("{glue:text}`two.ipynb::gap:.2f`")])
+    monkeypatch.setattr("dfa_lib.publishing.teach.glued_results", lambda _: {("two", "gap"): "much"})
+    with pytest.raises(InputError, match=r"^one shows gap of two, 'much', as '\.2f': Unknown format"):
+        teach(book)
 
 
 # ---- the notebooks as a whole ----
@@ -348,6 +397,56 @@ def test_pictures_come_along(book):
     teach(book)
     for edition in EDITIONS:
         assert (book.output / "_build/teach" / edition / "_static/dot.svg").read_text() == "<svg/>"
+
+
+@pytest.mark.parametrize(
+    "picture", ["_static/none.png", "../../secret.png", "/etc/hostname", "_static", "../secret.png"]
+)
+def test_a_picture_that_is_not_in_the_book_is_refused(book, tmp_path, picture):
+    (tmp_path / "secret.png").write_text("secret")
+    book = book(one=[markdown(f"![A dot]({picture})")])
+    (book.source / "_static").mkdir()
+    with pytest.raises(InputError, match=f"^one shows {re.escape(picture)}, which is not a file beside"):
+        teach(book)
+    assert not (book.build / "teach").exists()
+
+
+def test_notebooks_that_were_written_earlier_stay_where_a_chapter_is_refused(book):
+    book = book()
+    teach(book)
+    folder = book.build / "teach"
+    before = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
+    nbformat.write(new_notebook(cells=[PARAMETERS, code("1", "solution")]), book.notebook("two"))
+    with pytest.raises(InputError, match="is tagged solution, but follows no exercise"):
+        teach(book)
+    assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == before
+    assert sorted(path.name for path in book.build.iterdir()) == ["teach"]
+    # What is written next has nothing of what was there before.
+    (folder / "student" / "old.ipynb").write_text("")
+    nbformat.write(new_notebook(cells=[PARAMETERS]), book.notebook("two"))
+    teach(book)
+    assert not (folder / "student" / "old.ipynb").exists()
+
+
+def test_notebooks_without_ids_are_taught(book):
+    """As Colab, VS Code and Notebook 6 save them."""
+    book = book(one=SOLVED)
+    with_ids = teach(book)
+    content = json.loads(book.notebook("one").read_text())
+    content["nbformat_minor"] = 4
+    for cell in content["cells"]:
+        del cell["id"]
+    book.notebook("one").write_text(json.dumps(content))
+    assert teach(book) == with_ids
+    folder = book.build / "teach"
+    first = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
+    for path in first:
+        notebook = json.loads(path.read_text())
+        nbformat.validate(notebook)
+        ids = [cell["id"] for cell in notebook["cells"]]
+        assert len(set(ids)) == len(ids)
+    teach(book)
+    assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == first
 
 
 # ---- the book's own ----

@@ -58,6 +58,22 @@ def test_shellcheck_finds_nothing_in_what_every_submission_runs():
     assert shellcheck(str(ROOT / ".ci" / "run")) == []
 
 
+def test_every_submission_runs_the_commands_in_the_order_of_the_readme():
+    """`make teach` after `make book` once crashed, because nothing ran the two in this order."""
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    mnist = ".venv/bin/dfa-book {} --output _build/mnist"
+    assert [line for line in lines if line.startswith(("make ", ".venv/"))] == [
+        "make test",
+        "make book",
+        "make teach",
+        "make pdf",
+        "make test-site",
+        mnist.format("build --profile mnist"),
+        mnist.format("teach"),
+        "make test-site SITE=_build/mnist/_build/html",
+    ]
+
+
 def shellcheck(*arguments, text=None):
     program = Path(sys.executable).with_name("shellcheck")
     command = [str(program), "--format=json", *arguments]

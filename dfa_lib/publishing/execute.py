@@ -79,7 +79,7 @@ def execute(
         raise InputError(f"{book.root / '_toc.yml'} lists no notebook that is in {book.source}.")
     given = dict(parameters or {})
     settings = check_parameters(given)
-    folder = results_folder(book, settings)
+    folder = results_folder(book, settings, fresh=fresh)
     if settings.results is not None:
         if fresh:
             raise InputError(
@@ -87,12 +87,21 @@ def execute(
             )
         folder = settings.results.resolve()
     elif fresh:
-        folder = book.build / "results" / folder.name
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.parent == book.build / "results":
         sentences = [] if chapters else put_aside_stale(folder)
         for sentence in [*sentences, *take_kept(book, folder)]:
             print(sentence, flush=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"results cannot be saved in {folder} ({problem.strerror}): name another folder."
+        ) from problem
+    try:
+        data_folder()
+    except RuntimeError as problem:
+        raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
     given["results"] = str(folder)
     before = _runs_trained(folder)
 
@@ -111,7 +120,7 @@ def execute(
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
     trained = _runs_trained(folder) - before
     if trained or failed:
-        print(f"{trained or 'No'} runs were trained.")
+        print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
     else:
         print("Nothing was trained: all results were there.")
     return failed

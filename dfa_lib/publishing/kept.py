@@ -15,8 +15,8 @@ STORED = "mnist"
 ASIDE = "stale"
 
 
-def results_folder(book: Book, settings: Settings) -> Path:
-    """Return where results lie, unless a folder is named.
+def results_folder(book: Book, settings: Settings, *, fresh: bool = False) -> Path:
+    """Return where results lie, if no folder is named; ``fresh`` ones never are in the repository.
 
     Runs on another device, or of other epochs than the profile's, are other experiments, and have a
     folder of their own.
@@ -26,7 +26,8 @@ def results_folder(book: Book, settings: Settings) -> Path:
         name += f"-{settings.epochs}-epochs"
     if settings.device != "cpu":
         name += f"-{settings.device}"
-    return book.root / "results" / name if name == STORED else book.build / "results" / name
+    stored = name == STORED and not fresh
+    return (book.root if stored else book.build) / "results" / name
 
 
 def take_kept(book: Book, folder: Path) -> list[str]:

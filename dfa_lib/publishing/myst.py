@@ -1,7 +1,7 @@
 """The chapters' Markdown, MyST, as a notebook shows it that knows plain Markdown only."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,8 @@ class Bibliography:
 class Writer:
     """Turns the text of one page into plain Markdown.
 
-    ``results`` are other pages' glued values, by page and key, as far as they are known; ``cited``,
+    ``results`` are other pages' glued values, by page and key, as far as they are known; ``names`` are
+    those of all pages, where links to others are to be refused; ``cited``,
     ``images`` and ``quoted`` (pages whose results were put in) are what it met.
     """
 
@@ -253,6 +254,7 @@ class Writer:
     labels: dict[str, Label]
     bibliography: Bibliography
     results: dict[tuple[str, str], Any] = field(default_factory=dict)
+    names: Collection[str] = ()
     cited: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     quoted: list[str] = field(default_factory=list)
@@ -396,6 +398,8 @@ class Writer:
         if anchor in self.labels:
             return self._reference(anchor, text)
         name = path.removesuffix(".ipynb").removesuffix(".md")
+        if name != path and self.names and name not in self.names:
+            raise InputError(f"{self.page.name} links to {path}, which is not a page of the book.")
         page = self.pages.get(name)
         return self._to_page(name, text or (page.title if page else name))
 

@@ -46,25 +46,30 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     if not isinstance(content, dict) or "nbformat" not in content:
         raise _unusable(path, "it is JSON, but does not say of which format of notebooks")
     try:
-        notebook: nbformat.NotebookNode = nbformat.convert(nbformat.reader.reads(text), 4)
-        _add_ids(notebook)
-        nbformat.validate(notebook)
+        if content["nbformat"] != 4:
+            content = nbformat.convert(nbformat.reader.reads(text), 4)
+        _add_ids(content)
+        nbformat.validate(content)
+        notebook: nbformat.NotebookNode = nbformat.reader.reads(json.dumps(content))
     except nbformat.ValidationError as problem:
         raise _unusable(path, _briefly(problem)) from problem
-    except Exception as problem:  # what nbformat stumbles over in a notebook of a wrong structure
-        raise _unusable(path, f"{type(problem).__name__}: {problem}") from problem
+    except Exception as problem:  # what nbformat meets in a notebook of a wrong structure
+        raise _unusable(path, " ".join(f"{type(problem).__name__}: {problem}".split())) from problem
     return notebook
 
 
-def _add_ids(notebook: nbformat.NotebookNode) -> None:
+def _add_ids(content: dict[str, Any]) -> None:
     """Give an id to each cell that has none, or that of another cell, as copied cells have."""
-    if notebook.nbformat_minor < 5:
-        notebook.nbformat_minor = 5
-        for cell in notebook.cells:
+    cells = content.get("cells")
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise nbformat.ValidationError("what should be its cells is no list of cells")
+    if content.get("nbformat_minor", 0) < 5:
+        content["nbformat_minor"] = 5
+        for cell in cells:
             cell.pop("id", None)
-    taken = {cell["id"] for cell in notebook.cells if "id" in cell}
+    taken = {cell["id"] for cell in cells if "id" in cell}
     seen: set[Any] = set()
-    for place, cell in enumerate(notebook.cells):
+    for place, cell in enumerate(cells):
         if "id" not in cell or cell["id"] in seen:
             name = f"cell-{place}"
             while name in taken:

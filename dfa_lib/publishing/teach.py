@@ -67,7 +67,7 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
         in the book, or a solution without its exercise. What was written before is still there then.
     """
     pages = read_pages(book)
-    known = labels(pages)
+    known, names = labels(pages), [page.name for page in pages]
     chapters = {page.name: page for page in pages if page.name in book.chapters()}
     for name in LEFT_OUT:
         chapters.pop(name, None)
@@ -79,7 +79,7 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
             notebook = read_notebook(book.notebook(name))
             pieces = list(_pieces(name, notebook))
             for edition in EDITIONS:
-                writer = Writer(page, chapters, known, bibliography, results)
+                writer = Writer(page, chapters, known, bibliography, results, names)
                 cells = list(_cells(pieces, writer, edition))
                 first = _about(book, page, edition, quotes=bool(writer.quoted))
                 made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
