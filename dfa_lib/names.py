@@ -36,8 +36,8 @@ METHOD_NAMES = {
 }
 """What figures call each method."""
 KERNEL_NAMES = {
-    "relu_kernel": "ReLU features, infinite width",
-    "gates_kernel": "NTK (W₁, fixed gates), infinite width",
+    "relu_kernel": "infinitely wide ReLU features",
+    "gates_kernel": "infinitely wide NTK (W₁, fixed gates)",
 }
 """What figures call the lazy methods of infinite width, of ``converged``."""
 FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
