@@ -461,7 +461,7 @@ def test_accuracy_of_solved_models_is_drawn_against_stacks_with_trained_runs_as_
     assert not [line for line in two.lines if same_color(line.get_markerfacecolor(), PAPER)]
     assert legend_texts(figure) == [
         "ReLU features",
-        "ReLU features, infinite width",
+        "infinitely wide ReLU features",
         "BP, SGD, trained",
         "single seeds",
     ]

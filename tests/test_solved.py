@@ -58,11 +58,11 @@ def test_answers_name_the_best_model_what_stacks_bring_and_who_is_at_chance():
     assert "5.0 points (5.0–5.0) more than from 100." in one
     assert one.endswith("All of the intervals lie above chance.")
     assert three.startswith(
-        "**With three digits**, the best model is ReLU features, infinite width: from 100 stacks it "
+        "**With three digits**, the best model is infinitely wide ReLU features: from 100 stacks it "
         "gets 53.0 % (51.7–54.3) right. Intervals"
     )
     assert three.endswith(
-        "above chance for ReLU features, infinite width; ReLU features cannot be told from chance."
+        "above chance for infinitely wide ReLU features; ReLU features cannot be told from chance."
     )
 
 
@@ -73,7 +73,7 @@ def test_one_seed_proves_nothing():
 
 def test_the_table_leaves_a_cell_empty_where_a_model_was_not_solved():
     lines = accuracy_rows(TABLE).splitlines()
-    assert lines[0] == "| k | n | ReLU features | ReLU features, infinite width |"
+    assert lines[0] == "| k | n | ReLU features | infinitely wide ReLU features |"
     assert lines[2:] == [
         "| 1 | 100 | 0.910 | 0.945 |",
         "| 1 | 1,000 | 0.960 |  |",
