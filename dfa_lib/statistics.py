@@ -20,6 +20,7 @@ from .validation import InputError
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
 """Two one-sided tests at 5 % each amount to a 90 % interval inside the margin (Schuirmann, 1987)."""
+EQUIVALENCES = ("equivalence", "ratio equivalence")
 MOST_CORRELATED = 0.999
 """A correlation beyond ±0.999 counts as ±0.999: Fisher's z of exactly 1 is infinite."""
 EXAMPLES = 10_000
@@ -77,6 +78,7 @@ def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:
     to, back = {
         "t": (_identity, _identity),
         "equivalence": (_identity, _identity),
+        "ratio equivalence": (_logarithm, math.exp),
         "fisher": (_fisher, math.tanh),
         "ratio": (_logarithm, math.exp),
     }[kind]
@@ -278,7 +280,7 @@ def p_value(
             return float(not scale.to(above) < scale.centre < scale.to(below))
         distances = (scale.centre - scale.to(above), scale.to(below) - scale.centre)
         tails = [1 - float(special.stdtr(scale.n - 1, d / scale.error)) for d in distances]
-    return min(1.0, (1 if kind == "equivalence" else 2) * max(tails))
+    return min(1.0, (1 if kind in EQUIVALENCES else 2) * max(tails))
 
 
 def equivalent(a: ArrayLike, b: ArrayLike, margin: float) -> tuple[Interval, float]:
@@ -324,7 +326,7 @@ def seeds_needed(
     scale = _on_scale(values, kind, examples)
     spread = scale.error * math.sqrt(scale.n)
     ends = [abs(scale.centre - scale.to(end)) for end in (above, below)]
-    confidence = EQUIVALENCE_CONFIDENCE if kind == "equivalence" else CONFIDENCE
+    confidence = EQUIVALENCE_CONFIDENCE if kind in EQUIVALENCES else CONFIDENCE
     counts = np.arange(max(scale.n, 2), MOST_SEEDS + 1)
     half = special.stdtrit(counts - 1, (1 + confidence) / 2) * spread / np.sqrt(counts)
     enough = counts[half < min(ends)]
