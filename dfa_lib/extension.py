@@ -27,7 +27,8 @@ from torch import Tensor
 
 from .digest import code_digest
 from .feedback import FEEDBACK, feedback_matrices
-from .learning_rules import Emit, backward, multiply
+from .learning_rules import Products, backward, gradients
+from .methods import METHODS, Method
 from .names import (
     COLOURS,
     FEEDBACK_NAMES,
@@ -39,7 +40,7 @@ from .names import (
 )
 from .networks import Parameters, forward, initialise_network
 from .optimizers import OPTIMIZERS, Optimizer, State
-from .training import METHODS, History, Method, Run, train
+from .training import History, Run, train
 from .validation import InputError
 
 TABLES: dict[str, dict[str, Any]] = {"method": METHODS, "optimizer": OPTIMIZERS, "feedback": FEEDBACK}
@@ -359,28 +360,20 @@ def _by_value(modules: set[ModuleType]) -> Iterator[None]:
 # ---- what a function does, in the terms of the library ----
 
 
-def _rule(entry: Entry) -> Callable[..., Parameters]:
-    """Return a registered rule as a function of ``(parameters, X, y, activation, emit)``."""
+def _rule(entry: Entry) -> Callable[..., Products]:
+    """Return a registered rule as a function of ``(parameters, X, y, activation)``."""
     function, what = entry.function, f"the method {entry.name!r}"
 
-    def transported(
-        parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu", emit: Emit = multiply
-    ) -> Parameters:
+    def transported(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
-            # In the precision of the weights: a product of two precisions would be an error.
-            W = parameters[f"W{layer}"]
-            signal = _called(what, function, parameters, layer, error.to(W.dtype), delta.to(W.dtype))
-            return _shaped(
-                f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], W.shape[-1])
-            )
+            signal = _called(what, function, parameters, layer, error, delta)
+            width = parameters[f"W{layer}"].shape[-1]
+            return _shaped(f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width))
 
-        return backward(parameters, forward(parameters, X, activation), y, activation, transport, emit)
+        return backward(parameters, forward(parameters, X, activation), y, activation, transport)
 
-    def whole(
-        parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu", emit: Emit = multiply
-    ) -> Parameters:
-        precision = parameters["W1"].dtype
-        found = _called(what, function, dict(parameters), X.to(precision), y.to(precision), activation)
+    def whole(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
+        found = _called(what, function, dict(parameters), X, y, activation)
         if not isinstance(found, dict) or not found:
             raise InputError(f"{what} must return a dictionary of gradients, not {found!r}.")
         for name, gradient in found.items():
@@ -389,7 +382,7 @@ def _rule(entry: Entry) -> Callable[..., Parameters]:
                     f"{what} returned a gradient for {name!r}; there are {', '.join(parameters)}."
                 )
             _shaped(f"the gradient of {name} from {what}", gradient, tuple(parameters[name].shape))
-        return {name: emit(name, *_as_product(gradient)) for name, gradient in found.items()}
+        return ((name, *_as_product(gradient)) for name, gradient in found.items())
 
     return transported if entry.options["form"] == "transport" else whole
 
@@ -443,7 +436,11 @@ def _try_rule(entry: Entry) -> bool:
         "gradients": ("parameters", "X", "y", "activation"),
     }
     _check_signature(what, entry.function, *arguments[entry.options["form"]])
-    rule, networks, batches = _rule(entry), [], []
+    products, networks, batches = _rule(entry), [], []
+
+    def rule(*given: Any) -> Parameters:
+        return gradients(products(*given))
+
     for seed in range(2):
         source = torch.Generator().manual_seed(seed)
         network = initialise_network(_WIDTHS, source)
@@ -455,12 +452,12 @@ def _try_rule(entry: Entry) -> bool:
     alone = [
         _same_again(what, rule, n, X, y, "relu") for n, (X, y) in zip(networks, batches, strict=True)
     ]
-    for gradients in alone:
-        if direct is not None and "W1" not in gradients:
+    for found in alone:
+        if direct is not None and "W1" not in found:
             raise InputError(
                 f"{what} has random matrices, so it must return a gradient for every W, and W1 has none."
             )
-        for name, gradient in gradients.items():
+        for name, gradient in found.items():
             _check_finite(f"the gradient of {name} from {what}", gradient)
     together = {name: torch.stack([n[name] for n in networks]) for name in networks[0]}
     X, y = (torch.stack(column) for column in zip(*batches, strict=True))

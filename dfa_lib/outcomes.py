@@ -49,9 +49,14 @@ def outcome(train_loss: Sequence[float], test_accuracy: Sequence[float], test_sa
         return NON_FINITE
     if train_loss[-1] > UNSTABLE_END:
         return UNSTABLE
-    if test_accuracy[-1] > 0.5 + ABOVE_CHANCE * 0.5 / math.sqrt(test_samples):
+    if above_chance(test_accuracy[-1], test_samples):
         return LEARNED
     return UNSTABLE if max(train_loss) > UNSTABLE_ON_THE_WAY else AT_CHANCE
+
+
+def above_chance(accuracy: float, test_samples: int) -> bool:
+    """Return whether an accuracy on so many examples is more than 3 standard errors above ½."""
+    return accuracy > 0.5 + ABOVE_CHANCE * 0.5 / math.sqrt(test_samples)
 
 
 def outcome_of(history: History) -> str:

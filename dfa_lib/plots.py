@@ -27,6 +27,7 @@ from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
 from .experiments import final_epoch
+from .methods import METHODS
 from .names import COLOURS as COLOURS
 from .names import FEEDBACK_NAMES as FEEDBACK_NAMES
 from .names import INK, MUTED, PAPER, RULE, TINT
@@ -34,7 +35,6 @@ from .names import LINE_STYLES as LINE_STYLES
 from .names import METHOD_NAMES as METHOD_NAMES
 from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
 from .statistics import mean_interval, summarise
-from .training import METHODS
 from .validation import choice
 
 METRIC_NAMES = {

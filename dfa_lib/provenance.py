@@ -99,14 +99,15 @@ def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
 def source_digest(folder: Path) -> str:
     """Return a digest of the code that decides a run's numbers.
 
-    Comments, docstrings, layout, the messages of errors and where an import stands do not count.
+    It is taken over the set of bare top-level statements of ``numerical_code`` and of the names that
+    these modules import from elsewhere, so a statement may move to another place or module. Comments,
+    docstrings, layout, the messages of errors and the labels of methods do not count.
     """
-    digest = hashlib.sha256()
-    for name, tree in numerical_code(folder).items():
+    statements: set[str] = set()
+    for tree in numerical_code(folder).values():
         bare = _Bare()
-        code = ast.unparse(bare.visit(tree))
-        digest.update("\n".join([name, *sorted(bare.imports), code, ""]).encode())
-    return digest.hexdigest()[:12]
+        statements |= {ast.unparse(node) for node in bare.visit(tree).body} | bare.imports
+    return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()[:12]
 
 
 def numerical_code(folder: Path) -> dict[str, ast.Module]:
@@ -116,21 +117,24 @@ def numerical_code(folder: Path) -> dict[str, ast.Module]:
     for name in names:  # grows while it is read
         if name not in code:
             code[name] = ast.parse((folder / name).read_text(encoding="utf-8"))
-            names += _imported(name, code[name])
+            names += _imported(folder, name, code[name])
     return code
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes docstrings, what is said when something is refused, and imports, which it collects."""
+    """Removes docstrings, error messages, labels and imports; collects imports of other packages."""
 
     def __init__(self) -> None:
         self.imports: set[str] = set()
 
     def visit_Import(self, node: ast.Import) -> None:
-        self.imports.add(ast.unparse(node))
+        self.imports |= {f"{alias.asname or alias.name} is {alias.name}" for alias in node.names}
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.imports.add(ast.unparse(node))
+        if not node.level:
+            self.imports |= {
+                f"{alias.asname or alias.name} is {alias.name} of {node.module}" for alias in node.names
+            }
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Constant):
@@ -141,15 +145,26 @@ class _Bare(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
         return ast.Raise()
 
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+        if node.arg == "label":
+            return None
+        self.generic_visit(node)
+        return node
 
-def _imported(name: str, tree: ast.Module) -> list[str]:
-    folder = PurePosixPath(name).parent
-    return [
-        ((folder.parent if node.level == 2 else folder) / node.module.replace(".", "/")).as_posix()
-        + ".py"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level and node.module
-    ]
+
+def _imported(folder: Path, name: str, tree: ast.Module) -> list[str]:
+    """Return the files of this library that a module imports, relative to ``folder``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = PurePosixPath(name).parents[node.level - 1]
+            module = base / (node.module or "").replace(".", "/")
+            # ``from . import x`` names modules, ``from .module import x`` names what is in one.
+            candidates = [module / f"{alias.name}.py" for alias in node.names]
+            if node.module:
+                candidates.append(module.with_suffix(".py"))
+            found += [path.as_posix() for path in candidates if (folder / path).is_file()]
+    return found
 
 
 # As imported: a process may live on while its files are edited.
@@ -313,7 +328,7 @@ class Session:
         """
         self._entry["runs"] += runs
         self._entry["finished"] = _now()
-        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 1)
+        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 2)
         self._entry["digests"] = " ".join(sorted(digests_of(self._entry) | set(digests)))
         # Where the record cannot be written, the results cannot either; whoever saves those says so.
         with suppress(OSError):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import reduce
 
-import numpy as np
 import pandas as pd
 
 from .outcomes import NON_FINITE, UNSTABLE
@@ -150,11 +149,6 @@ def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
 # ---- what was tried to choose a rate ----
 
 TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_size", "epochs")
-
-
-def half_step(rate: float) -> int:
-    """Return the place of a rate in the series …, 0.7, 1, 1.4, 2, 3, 5, 7, 10, …; that of 1 is 0."""
-    return round(6 * float(np.log10(rate)))
 
 
 def tried(tuning: pd.DataFrame, like: pd.Series) -> pd.DataFrame:

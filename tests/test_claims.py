@@ -448,15 +448,14 @@ def tuning(method, scores, optimizer="sgd", chosen=0.2, gap=0.0, loss=0.5, seeds
     return runs(**fields, learning_rate=chosen, test_accuracy=0.8), tried
 
 
-def test_a_step_away_is_a_factor_of_two_on_either_grid():
-    coarse = tuning("dfa", {0.1: 0.6, 0.2: 0.8, 0.5: 0.5})
-    fine = tuning("dfa", {0.1: 0.6, 0.14: 0.7, 0.2: 0.8, 0.3: 0.75, 0.5: 0.5})
-    for table, tried in (coarse, fine):
-        evidence = with_tables(adaptive_methods=table, tuning=tried)
-        found = measures.Tuning(evidence, "dfa", "sgd")
-        assert (found.step_away(-1), found.step_away(1)) == (0.1, 0.5)
-        lost = measures.loss_one_step_away("dfa", "sgd")(evidence)
-        assert lost.values.to_dict() == pytest.approx(dict.fromkeys(range(3), 0.8 - (0.6 + 0.5) / 2))
+def test_a_chosen_rate_is_compared_with_the_next_ones_that_share_a_seed():
+    table, some = tuning("dfa", {0.14: 0.7, 0.2: 0.8, 0.3: 0.5})
+    other = tuning("dfa", {0.19: 0.1}, seeds=1)[1].assign(seed=7)
+    evidence = with_tables(adaptive_methods=table, tuning=pd.concat([some, other]))
+    found = measures.tuned(evidence, "dfa", "sgd")
+    assert (found.beside(-1), found.beside(1)) == (0.14, 0.3)
+    lost = measures.lost_beside(found)
+    assert lost.values.to_dict() == pytest.approx(dict.fromkeys(range(3), 0.8 - (0.7 + 0.5) / 2))
 
 
 def test_sensitivity_is_paired_by_the_seeds_of_the_tuning():
@@ -477,7 +476,7 @@ def test_sensitivity_is_paired_by_the_seeds_of_the_tuning():
 def test_overfitting_needs_a_gap_between_training_and_validation():
     table, tried = tuning("dfa", {0.1: 0.6, 0.2: 0.8, 0.5: 0.5}, gap=0.1)
     evidence = with_tables(adaptive_methods=table, tuning=tried)
-    assert mean_of(measures.overfitting, evidence) == pytest.approx(0.1)
+    assert mean_of(measures.by_tuning(measures.overfitting, "dfa"), evidence) == pytest.approx(0.1)
     table, tried = tuning("dfa", {0.1: 0.6, 0.2: 0.8, 0.5: 0.5}, gap=0.0)
     evidence = with_tables(adaptive_methods=table, tuning=tried)
     claim_7b = next(c for c in ledger.CLAIMS if c.id == "7b")
@@ -486,21 +485,33 @@ def test_overfitting_needs_a_gap_between_training_and_validation():
 
 def test_adadelta_without_tuning_is_compared_by_the_seeds_of_the_tuning():
     table, tried = tuning("bp", {0.5: 0.78, 1.0: 0.77}, "adadelta", chosen=0.5)
-    lost = measures.without_tuning("bp")(with_tables(adaptive_methods=table, tuning=tried))
+    lost = measures.by_tuning(measures.lost_at_rate_1, "bp", "adadelta")(
+        with_tables(adaptive_methods=table, tuning=tried)
+    )
     assert lost.values.to_dict() == pytest.approx(dict.fromkeys(range(3), 0.01))
 
 
 def test_fluctuation_by_hand():
     # The loss jumps by twice the rate from epoch to epoch.
     table, tried = tuning("bp", {0.1: 0.6, 0.2: 0.8, 0.5: 0.5})
-    jumps = measures.fluctuation("bp")(with_tables(adaptive_methods=table, tuning=tried))
+    jumps = measures.by_tuning(measures.fluctuation, "bp")(
+        with_tables(adaptive_methods=table, tuning=tried)
+    )
     assert jumps.values.to_list() == pytest.approx([2.5] * 3)
+
+
+def test_low_rates_are_taken_over_the_random_matrices():
+    table, tried = tuning("dfa", {0.1: 0.6, 0.2: 0.8, 0.5: 0.5})
+    both = [(t.assign(feedback=k)) for k in measures.MATRICES for t in (table, tried)]
+    evidence = with_tables(random_matrices=pd.concat(both[::2]), tuning=pd.concat(both[1::2]))
+    lost = measures.at_the_lowest_rate(measures.lost_at_the_lowest)(evidence)
+    assert lost.values.tolist() == pytest.approx([0.2] * 4)
 
 
 def test_a_rate_that_was_not_finite_has_the_score_of_chance():
     table, tried = tuning("dfa", {0.1: 0.6, 0.2: 0.8, 0.5: NAN})
     evidence = with_tables(adaptive_methods=table, tuning=tried)
-    assert measures.Tuning(evidence, "dfa", "sgd").score(0.5).values.tolist() == [0.5] * 3
+    assert measures.tuned(evidence, "dfa", "sgd").score(0.5).values.tolist() == [0.5] * 3
 
 
 def test_rates_apart_are_known_to_half_the_way_to_the_next_rate():

@@ -30,13 +30,14 @@ from dfa_lib import (
 )
 from dfa_lib.digest import code_digest
 from dfa_lib.feedback import FEEDBACK
-from dfa_lib.learning_rules import backpropagation
+from dfa_lib.learning_rules import backpropagation, gradients
+from dfa_lib.methods import METHODS
 from dfa_lib.names import COLOURS, LINE_STYLES
 from dfa_lib.networks import depth, forward
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import accuracy_curves, final_accuracies, label, rate_curves, score_curves
 from dfa_lib.publishing.verify import results_files
-from dfa_lib.training import METHODS, initial_parameters, train_stack
+from dfa_lib.training import initial_parameters, train_stack
 
 pytestmark = pytest.mark.usefixtures("registrations_end")
 
@@ -58,7 +59,7 @@ def own_dfa(parameters, layer, error, delta):
 
 
 def bp_as_gradients(parameters, X, y, activation):
-    return backpropagation(parameters, X, y, activation)
+    return gradients(backpropagation(parameters, X, y, activation))
 
 
 def own_momentum(theta, g, state, learning_rate):
@@ -147,7 +148,7 @@ def test_sign_symmetric_feedback_is_its_formula(random_network, random_batch, re
         "b1": delta1.sum(0, keepdim=True), "b2": delta2.sum(0, keepdim=True),
         "b3": e.sum(0, keepdim=True),
     }  # fmt: skip
-    found = METHODS["sign_symmetric"].gradients(p, X, y, "tanh")
+    found = gradients(METHODS["sign_symmetric"].rule(p, X, y, "tanh"))
     assert relative_error(found, expected) < 1e-13
 
 
@@ -208,7 +209,7 @@ def test_what_is_shipped_needs_neither_this_module_nor_a_registration(small_run)
     program = """
         import pickle, sys
         from dfa_lib.extension import train_shipped
-        from dfa_lib.training import METHODS
+        from dfa_lib.methods import METHODS
         history = train_shipped(sys.stdin.buffer.read())
         assert "sign_symmetric" not in METHODS and "test_extension" not in sys.modules
         sys.stdout.buffer.write(pickle.dumps(history))

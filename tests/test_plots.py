@@ -12,6 +12,7 @@ from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments import to_table
+from dfa_lib.methods import METHODS
 from dfa_lib.names import PAPER, TINT
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import (
@@ -36,7 +37,7 @@ from dfa_lib.plots import (
     weights_label,
 )
 from dfa_lib.statistics import mean_interval
-from dfa_lib.training import METHODS, METRICS, History
+from dfa_lib.training import METRICS, History
 
 SEED_LINE_OPACITY = 0.5  # fainter lines are single seeds
 

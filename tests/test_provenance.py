@@ -201,6 +201,26 @@ def test_the_digest_knows_what_is_imported_and_not_where(library):
     assert library(**{"engine.py": within.replace("torch", "numpy")}) != before
 
 
+def test_a_statement_may_move_to_another_module_and_not_change(library):
+    """What moves is the set of statements; the numbers that they compute stay."""
+    one = "from torch import add\ndef step(x):\n    return add(x, scale)\n"
+    before = library(**{"engine.py": "from .data.parity import x\nscale = 2\n" + one})
+    moved = library(
+        **{
+            "engine.py": one + "from .scales import scale\n",
+            "scales.py": "from .data import parity\nscale = 2\n",
+        }
+    )
+    assert moved == before
+    assert library(**{"scales.py": "from .data import parity\nscale = 3\n"}) != before
+
+
+def test_the_label_of_a_method_is_not_a_number(library):
+    before = library(**{"engine.py": "method = Method(rule, label='NTK')\n"})
+    assert library(**{"engine.py": "method = Method(rule, label='NTK (W1)')\n"}) == before
+    assert library(**{"engine.py": "method = Method(other, label='NTK')\n"}) != before
+
+
 def test_the_digest_knows_one_name_of_a_tensor_from_another(library):
     before = library(**{"engine.py": "def step(x, layer):\n    return x[f'W{layer}']\n"})
     assert library(**{"engine.py": "def step(x, layer):\n    return x[f'B{layer}']\n"}) != before

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,14 @@ from .. import queries
 from ..claims import Evidence, NotComputed, Number, exactly
 from ..feedback import feedback_matrices
 from ..learning_rules import (
+    Products,
     backpropagation,
     direct_feedback_alignment,
     feedback_alignment,
+    gradients,
     layer_gradients,
     output_error,
 )
-from ..names import FEEDBACK_NAMES
 from ..networks import (
     ACTIVATIONS,
     Parameters,
@@ -30,10 +31,9 @@ from ..networks import (
     binary_cross_entropy,
     forward,
     initialise_network,
-    product,
 )
 from ..optimizers import OPTIMIZERS, step
-from ..queries import Sample, describe, half_step, mean_of, tried
+from ..queries import Sample, describe, mean_of, tried
 from ..randomness import generator
 from ..statistics import CONFIDENCE, UNKNOWN, Interval
 from ..training import using_threads
@@ -45,6 +45,8 @@ LEARNED = 0.55
 ADAPTIVE = ("adagrad", "adadelta", "rmsprop", "adam")
 LAZY = ("ntk", "gaussian_features", "relu_features", "linear_features")
 RULES = {"bp": "BP", "dfa": "DFA"}
+MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
+"""The random matrices of the thesis."""
 
 
 @dataclass(frozen=True)
@@ -275,137 +277,126 @@ def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours")
 
 
 class Tuning:
-    """The tuning of a method's rate for three digits: its runs, in order of rates, by tuning seed."""
+    """The tuning of a run's rate: what was tried, by rate and by tuning seed."""
 
-    def __init__(self, evidence: Evidence, method: str, optimizer: str) -> None:
-        wanted = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer).iloc[0]
-        self.runs = tried(evidence.table("tuning"), wanted)
-        if self.runs.empty:
-            raise NotComputed("tuning")
+    def __init__(self, evidence: Evidence, like: pd.Series) -> None:
+        self.runs = tried(evidence.table("tuning"), like)
         self.rates = sorted(self.runs["learning_rate"].unique())
-        self.chosen = float(wanted["learning_rate"])
+        self.chosen = float(like["learning_rate"])
         if self.chosen not in self.rates:
             raise NotComputed("tuning")
 
+    def at(self, rate: float) -> pd.DataFrame:
+        """Return the rows of the runs at a rate."""
+        return queries.select(self.runs, learning_rate=rate)
+
     def score(self, rate: float) -> Sample:
         """Return the score of a rate; that of a run that is not finite is chance."""
-        rows = self.runs[self.runs["learning_rate"] == rate]
+        rows = self.at(rate)
         last = rows[rows["epoch"] > rows["epochs"] - SCORED_EPOCHS]
         return queries.sample(last, "test_accuracy").mapped(lambda s: s.fillna(CHANCE))
 
-    def step_away(self, direction: int) -> float | None:
-        """Return the rate that was tried two half steps, about a factor of 2, beside the chosen one.
+    def beside(self, direction: int) -> float:
+        """Return the next rate below (-1) or above (1) the chosen one that has a seed in common with it.
 
-        Where it was not tried, the nearest one beyond; None if there is none.
+        Raises
+        ------
+        NotComputed
+            If there is none.
         """
-        away = [
-            (direction * (half_step(rate) - half_step(self.chosen)), rate)
-            for rate in self.rates
-            if self.seeds(rate) & self.seeds(self.chosen)
-        ]
-        return min(((d, rate) for d, rate in away if d >= 2), default=(0, None))[1]
-
-    def seeds(self, rate: float) -> set[int]:
-        """Return the tuning seeds of a rate."""
-        return set(self.runs[self.runs["learning_rate"] == rate]["seed"])
-
-    def end(self, rate: float, metric: str) -> Sample:
-        """Return a metric of the last epoch at a rate."""
-        return queries.final(self.runs, metric, learning_rate=rate)
-
-
-def loss_one_step_away(method: str, optimizer: str, directions: tuple[int, ...] = (-1, 1)) -> Quantity:
-    """Return how much of the score is lost a factor of 2 beside the chosen rate, by tuning seed.
-
-    The mean over both sides, as far as they were tried.
-    """
-
-    def of(evidence: Evidence) -> Sample:
-        tuning = Tuning(evidence, method, optimizer)
-        beside = [rate for d in directions if (rate := tuning.step_away(d)) is not None]
-        if not beside:
+        seeds = set(self.at(self.chosen)["seed"])
+        away = [rate for rate in self.rates if seeds & set(self.at(rate)["seed"])]
+        side = [rate for rate in away if direction * (rate - self.chosen) > 0]
+        if not side:
             raise NotComputed("tuning beside the chosen rate")
-        best = tuning.score(tuning.chosen)
-        return mean_of([best - tuning.score(rate) for rate in beside])
-
-    return Quantity(of)
+        return float(min(side, key=lambda rate: abs(rate - self.chosen)))
 
 
-def mean_loss_one_step_away(method: str) -> Quantity:
+def tuned(evidence: Evidence, method: str, optimizer: str) -> Tuning:
+    """Return the tuning for three digits of a method with an optimizer."""
+    rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
+    return Tuning(evidence, rows.iloc[0])
+
+
+def by_tuning(measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd") -> Quantity:
+    """Return what a function makes of a tuning, by tuning seed."""
+    return Quantity(lambda evidence: measure(tuned(evidence, method, optimizer)))
+
+
+def lost_above(tuning: Tuning) -> Sample:
+    """Return what the next higher rate loses of the chosen one's score."""
+    return tuning.score(tuning.chosen) - tuning.score(tuning.beside(1))
+
+
+def lost_beside(tuning: Tuning) -> Sample:
+    """Return how much of the score the rates beside the chosen one lose, on average."""
+    lower = tuning.score(tuning.chosen) - tuning.score(tuning.beside(-1))
+    return mean_of([lower, lost_above(tuning)])
+
+
+def mean_lost_beside(method: str) -> Quantity:
     """Return the same, averaged over all optimizers."""
     return Quantity(
-        lambda evidence: mean_of([loss_one_step_away(method, o)(evidence) for o in OPTIMIZERS])
+        lambda evidence: mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
     )
 
 
-def overfitting(evidence: Evidence) -> Sample:
-    """Return how much more training and validation accuracy of DFA differ a step above its rate."""
-    tuning = Tuning(evidence, "dfa", "sgd")
-    above = tuning.step_away(1)
-    if above is None:
-        raise NotComputed("tuning above the chosen rate")
+def overfitting(tuning: Tuning) -> Sample:
+    """Return how much more training and validation accuracy differ at the next higher rate."""
 
     def apart(rate: float) -> Sample:
-        return tuning.end(rate, "train_accuracy") - tuning.end(rate, "test_accuracy")
+        rows = tuning.at(rate)
+        return queries.final(rows, "train_accuracy") - queries.final(rows, "test_accuracy")
 
-    return apart(above) - apart(tuning.chosen)
-
-
-def lowest_rate(method: str) -> Quantity:
-    """Return what the smallest rate that was tried with SGD loses of the chosen one's score."""
-
-    def of(evidence: Evidence) -> Sample:
-        tuning = Tuning(evidence, method, "sgd")
-        return tuning.score(tuning.chosen) - tuning.score(tuning.rates[0])
-
-    return Quantity(of)
+    return apart(tuning.beside(1)) - apart(tuning.chosen)
 
 
-def still_falling(method: str) -> Quantity:
-    """Return by how much the training loss still falls in the last quarter, at the smallest rate."""
-
-    def of(evidence: Evidence) -> Sample:
-        tuning = Tuning(evidence, method, "sgd")
-        rows = queries.select(tuning.runs, learning_rate=tuning.rates[0])
-        epochs = int(rows["epochs"].iloc[0])
-        before = queries.at_epoch(rows, max(1, 3 * epochs // 4), "train_loss")
-        return before - queries.final(rows, "train_loss")
-
-    return Quantity(of)
-
-
-def fluctuation(method: str) -> Quantity:
-    """Return how much more the training loss jumps from epoch to epoch a step above the chosen rate.
+def fluctuation(tuning: Tuning) -> Sample:
+    """Return how much more the training loss jumps from epoch to epoch at the next higher rate.
 
     The ratio of the mean absolute changes over the last ten epochs.
     """
 
+    def jumps(rate: float) -> Sample:
+        rows = tuning.at(rate)
+        changes = queries.curves(rows, "train_loss").diff()[1:].tail(SCORED_EPOCHS).abs()
+        return describe(changes.mean(skipna=False), rows)
+
+    return jumps(tuning.beside(1)) / jumps(tuning.chosen)
+
+
+def first_runs_of_matrices(evidence: Evidence) -> list[pd.Series]:
+    """Return a row of the table of results for each of the thesis's random matrices."""
+    return [runs(evidence, "random_matrices", feedback=kind).iloc[0] for kind in MATRICES]
+
+
+def at_the_lowest_rate(measure: Callable[[Tuning], Sample]) -> Quantity:
+    """Return what a function makes of the tuning of each random matrix, by matrix."""
+
     def of(evidence: Evidence) -> Sample:
-        tuning = Tuning(evidence, method, "sgd")
-        above = tuning.step_away(1)
-        if above is None:
-            raise NotComputed("tuning above the chosen rate")
-
-        def jumps(rate: float) -> Sample:
-            rows = queries.select(tuning.runs, learning_rate=rate)
-            curves = queries.curves(rows, "train_loss")
-            return describe(curves.diff()[1:].tail(SCORED_EPOCHS).abs().mean(skipna=False), rows)
-
-        return jumps(above) / jumps(tuning.chosen)
+        each = [measure(Tuning(evidence, run)).values.mean() for run in first_runs_of_matrices(evidence)]
+        return Sample(pd.Series(each))
 
     return Quantity(of)
 
 
-def without_tuning(method: str) -> Quantity:
-    """Return what Adadelta at rate 1, as it was published, loses against its chosen rate."""
+def lost_at_the_lowest(tuning: Tuning) -> Sample:
+    """Return what the smallest rate that was tried loses of the chosen one's score."""
+    return tuning.score(tuning.chosen) - tuning.score(tuning.rates[0])
 
-    def of(evidence: Evidence) -> Sample:
-        tuning = Tuning(evidence, method, "adadelta")
-        if 1.0 not in tuning.rates:
-            raise NotComputed("tuning at rate 1")
-        return tuning.score(tuning.chosen) - tuning.score(1.0)
 
-    return Quantity(of)
+def still_falling(tuning: Tuning) -> Sample:
+    """Return by how much the training loss still falls in the last quarter, at the smallest rate."""
+    rows = tuning.at(tuning.rates[0])
+    before = queries.at_epoch(rows, max(1, 3 * int(rows["epochs"].iloc[0]) // 4), "train_loss")
+    return before - queries.final(rows, "train_loss")
+
+
+def lost_at_rate_1(tuning: Tuning) -> Sample:
+    """Return what rate 1, Adadelta as it was published, loses of the chosen one's score."""
+    if 1.0 not in tuning.rates:
+        raise NotComputed("tuning at rate 1")
+    return tuning.score(tuning.chosen) - tuning.score(1.0)
 
 
 def rates_apart(evidence: Evidence) -> Interval:
@@ -413,11 +404,8 @@ def rates_apart(evidence: Evidence) -> Interval:
 
     A rate is known to half of the way to the next one that was tried, on the logarithmic scale.
     """
-    table = evidence.table("random_matrices")
-    each = table.groupby("feedback").first().reset_index().sort_values("learning_rate")
-    if len(each) < len(FEEDBACK_NAMES):
-        raise NotComputed("random_matrices")
-    ends = [each.iloc[0], each.iloc[-1]]
+    each = sorted(first_runs_of_matrices(evidence), key=lambda run: float(run["learning_rate"]))
+    ends = [each[0], each[-1]]
     factor = float(ends[1]["learning_rate"] / ends[0]["learning_rate"])
     tuning = evidence.table("tuning")
     slack = math.prod(_half_way_to_the_next(tuning, end) for end in ends)
@@ -459,25 +447,16 @@ def deep_network(
 
 @cache
 def signals(
-    rule: Callable[..., Parameters], activation: str, inputs: int, seed: int, gain: float = 1.0
+    rule: Callable[..., Products], activation: str, inputs: int, seed: int, gain: float = 1.0
 ) -> list[float]:
     """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
     parameters, X, y = deep_network(inputs, seed, gain=gain)
-    sizes: dict[str, float] = {}
-
-    def emit(name: str, a: Tensor, b: Tensor) -> Tensor:
-        if name.startswith("W"):
-            sizes[name] = float(torch.linalg.vector_norm(b))
-        return product(a, b)
-
     with using_threads(1):
-        rule(parameters, X, y, activation, emit)
+        sizes = {n: float(torch.linalg.vector_norm(b)) for n, _, b in rule(parameters, X, y, activation)}
     return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
 
 
-def signal_at_the_bottom(
-    rule: Callable[..., Parameters], activation: str, gain: float = 1.0
-) -> Quantity:
+def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: float = 1.0) -> Quantity:
     """Return by which power of ten the signal changes from the last hidden layer to the first."""
 
     def of(evidence: Evidence) -> Sample:
@@ -494,10 +473,13 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
     trained = []
     for rule in (feedback_alignment, direct_feedback_alignment):
         parameters = start
-        gradients = partial(rule, X=X, y=y)
+
+        def descent(p: Parameters, rule: Callable[..., Products] = rule) -> Parameters:
+            return gradients(rule(p, X, y))
+
         with using_threads(1):
             for _ in range(10):
-                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, gradients, learning_rate=0.1)
+                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, descent, learning_rate=0.1)
         trained.append(parameters)
     return exactly(max(float((trained[0][n] - trained[1][n]).abs().max()) for n in start))
 
@@ -508,15 +490,14 @@ def layers_alone(evidence: Evidence) -> Interval:
 
     def alone(layer: int) -> Parameters:
         slope = ACTIVATIONS["tanh"].derivative(passed.pre_activations[layer - 1])
-        return layer_gradients(
-            parameters, layer, passed.hidden[layer - 1], product(e, parameters[f"B{layer}"]) * slope
-        )
+        delta = (e @ parameters[f"B{layer}"]) * slope
+        return gradients(layer_gradients(parameters, layer, passed.hidden[layer - 1], delta))
 
     with using_threads(1), ThreadPoolExecutor(DEPTH) as threads:
         passed = forward(parameters, X, "tanh")
         e = output_error(passed.logits, y)
         side_by_side = list(threads.map(alone, range(1, DEPTH + 1)))
-        together = direct_feedback_alignment(parameters, X, y, "tanh")
+        together = gradients(direct_feedback_alignment(parameters, X, y, "tanh"))
     return exactly(
         max(float((g - together[name]).abs().max()) for own in side_by_side for name, g in own.items())
     )
@@ -536,7 +517,7 @@ def fitted(moves: str, seed: int) -> float:
     y = (X[:, :1] * X[:, 1:2] > 0).double()
     with using_threads(1):
         for _ in range(KP_STEPS):
-            change = direct_feedback_alignment(parameters, X, y)
+            change = gradients(direct_feedback_alignment(parameters, X, y))
             g = change.pop("W2")
             if "W2" in moves:
                 change["W2"] = g + KP_DECAY * parameters["W2"]
@@ -567,8 +548,8 @@ def movement(width: int, seed: int) -> float:
     parameters, rate = start, 30 / width  # the rate that keeps a step's effect the same at any width
     with using_threads(1):
         for _ in range(2_000):
-            gradients = backpropagation(parameters, X, y)
-            parameters = {name: parameters[name] - rate * g for name, g in gradients.items()}
+            descent = gradients(backpropagation(parameters, X, y))
+            parameters = {name: parameters[name] - rate * g for name, g in descent.items()}
             if float(binary_cross_entropy(forward(parameters, X).logits, y)) < SMALL_LOSS:
                 moved = sum(float((parameters[n] - start[n]).square().sum()) for n in start)
                 return math.sqrt(moved / sum(float(w.square().sum()) for w in start.values()))

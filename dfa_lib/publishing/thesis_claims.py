@@ -23,12 +23,15 @@ from .measures import (
     KP_STEPS,
     LAZY,
     LEARNED,
+    MATRICES,
     MEAN_GAP,
     RULES,
     WIDTH,
     Quantity,
     at,
+    at_the_lowest_rate,
     best_lazy,
+    by_tuning,
     error,
     errors,
     fa_minus_dfa,
@@ -38,10 +41,12 @@ from .measures import (
     gap,
     layers_alone,
     lazy,
-    loss_one_step_away,
+    lost_above,
+    lost_at_rate_1,
+    lost_at_the_lowest,
+    lost_beside,
     lowest,
-    lowest_rate,
-    mean_loss_one_step_away,
+    mean_lost_beside,
     network,
     overfitting,
     probe,
@@ -54,7 +59,6 @@ from .measures import (
     spread_ratio,
     still_falling,
     with_optimizer,
-    without_tuning,
 )
 
 ALIKE = 0.03
@@ -151,8 +155,9 @@ def untested(id: str, text: str, made: str, reason: str) -> Claim:
 LAZY_NAMES = {m: METHOD_NAMES[m] for m in LAZY}
 ADAPTIVE_NAMES = {o: OPTIMIZER_NAMES[o] for o in ADAPTIVE}
 THE_TWO = {o: OPTIMIZER_NAMES[o] for o in ("rmsprop", "adadelta")}
-OTHERS = {kind: FEEDBACK_NAMES[kind] for kind in ("uniform", "gaussian", "standard_gaussian")}
-NOT_UNIFORM = {kind: name for kind, name in FEEDBACK_NAMES.items() if kind != "uniform"}
+MATRIX_NAMES = {kind: FEEDBACK_NAMES[kind] for kind in MATRICES}
+OTHERS = {kind: name for kind, name in MATRIX_NAMES.items() if kind != "standard_uniform"}
+NOT_UNIFORM = {kind: name for kind, name in MATRIX_NAMES.items() if kind != "uniform"}
 NETWORKS = {"sgd": "BP with SGD", "adadelta": "BP with Adadelta"}
 CLUSTERS = {"bp": "BP", "relu_features": "ReLU features"}
 COSINES = {
@@ -161,6 +166,7 @@ COSINES = {
 }
 BP, DFA = (final("sgd", k=3, method=m) for m in RULES)
 COUNTED = {"form": ".2f", "kind": "ratio"}
+BY_TUNING = {"repeats": "tuning seeds"}
 
 FIG_2_1, FIG_3_1 = "section 2.1, figure 2.1", "section 3.1, figure 3.1"
 FIG_3_2, FIG_3_3, FIG_3_4 = (f"section 3.1, figure 3.{n}" for n in (2, 3, 4))
@@ -367,7 +373,7 @@ CLAIMS: tuple[Claim, ...] = (
     # ---- random matrices ----
     claim(
         "6a", "DFA learns with any of the four random matrices.", FIG_3_3, "fig-random-matrices",
-        *for_each(FEEDBACK_NAMES, lambda kind, name: above(
+        *for_each(MATRIX_NAMES, lambda kind, name: above(
             CHANCE + ALIKE, f"test accuracy of DFA with B {name}, k = 3", matrix(kind), form=".3f")),
     ),
     claim(
@@ -383,13 +389,13 @@ CLAIMS: tuple[Claim, ...] = (
         "6c", "Of the four random matrices, the one that is uniform on [0, 1] is the worst.", FIG_3_3,
         "fig-random-matrices",
         *for_each(OTHERS, lambda kind, name: above(
-            0, f"test accuracy with B {name} minus that with B {FEEDBACK_NAMES['standard_uniform']}",
+            0, f"test accuracy with B {name} minus that with B {MATRIX_NAMES['standard_uniform']}",
             matrix(kind) - matrix("standard_uniform"))),
     ),
     claim(
         "6d", "The other three random matrices do alike.", FIG_3_3, "fig-random-matrices",
         *(
-            alike(f"test accuracy with B {FEEDBACK_NAMES[a]} minus that with B {FEEDBACK_NAMES[b]}",
+            alike(f"test accuracy with B {MATRIX_NAMES[a]} minus that with B {MATRIX_NAMES[b]}",
                   matrix(a) - matrix(b))
             for a, b in (
                 ("gaussian", "uniform"),
@@ -408,7 +414,7 @@ CLAIMS: tuple[Claim, ...] = (
         "6f", "No other random matrix is a significant improvement on the uniform one.", "section 3.1",
         "fig-random-matrices",
         *for_each(NOT_UNIFORM, lambda kind, name: below(
-            ALIKE, f"test accuracy with B {name} minus that with B {FEEDBACK_NAMES['uniform']}",
+            ALIKE, f"test accuracy with B {name} minus that with B {MATRIX_NAMES['uniform']}",
             matrix(kind) - matrix("uniform"))),
         since=SECOND,
     ),
@@ -416,24 +422,24 @@ CLAIMS: tuple[Claim, ...] = (
     claim(
         "7a", "DFA is more sensitive to its learning rate than "
         "BP.", "section 3.1", "fig-scores-optimizers",
-        above(0, "what DFA loses of its score a factor of two beside its best rate, minus what BP "
-                 "loses: SGD, "
-              "k = 3", loss_one_step_away("dfa", "sgd") - loss_one_step_away("bp", "sgd"),
-              repeats="tuning seeds"),
-        above(0, "the same, mean over seven optimizers",
-              mean_loss_one_step_away("dfa") - mean_loss_one_step_away("bp"), repeats="tuning seeds"),
+        above(0, "what DFA loses of its score at the rates tried next to the chosen one, minus what BP "
+                 "loses: "
+              "SGD, k = 3", by_tuning(lost_beside, "dfa") - by_tuning(lost_beside, "bp"), **BY_TUNING),
+        above(0, "the same, mean over seven "
+                 "optimizers", mean_lost_beside("dfa") - mean_lost_beside("bp"),
+              **BY_TUNING),
         since=SECOND,
-        note="The rates two half steps below and above the chosen one, as far as they were tried, by "
-             "the seeds "
-        "of the tuning.",
+        note="The mean over the next rate below and the next one above, a factor of about 1.5 away, "
+             "paired by "
+        "the seeds of the tuning.",
     ),
     claim(
         "7b", "At too high a rate, DFA with SGD overfits.", "section 3.1", "fig-rates-dfa",
-        above(0, "score at DFA's chosen rate minus that a factor of two above it, k = 3",
-              loss_one_step_away("dfa", "sgd", (1,)), repeats="tuning seeds"),
-        above(0, "training minus validation accuracy a factor of two above the chosen rate, less that "
-                 "at it",
-              overfitting, repeats="tuning seeds"),
+        above(0, "score of DFA at its chosen rate minus that at the next higher one, k = 3",
+              by_tuning(lost_above, "dfa"), **BY_TUNING),
+        above(0, "training minus validation accuracy at the next higher rate, less that at the chosen "
+                 "one",
+              by_tuning(overfitting, "dfa"), **BY_TUNING),
         since=SECOND,
         note="Two things have to be so: accuracy is lost, and it is lost between training and new "
              "digits. A "
@@ -444,17 +450,18 @@ CLAIMS: tuple[Claim, ...] = (
         "epochs.", "section 3.1", "fig-rates-dfa",
         above(ALIKE, "score of DFA with SGD at the chosen rate minus that at the smallest rate tried, "
                      "k = 3",
-              lowest_rate("dfa"), repeats="tuning seeds"),
+              at_the_lowest_rate(lost_at_the_lowest), repeats="random matrices"),
         above(0, "by how much the training loss there still falls in the last quarter of the epochs",
-              still_falling("dfa"), form="+.4f", repeats="tuning seeds"),
+              at_the_lowest_rate(still_falling), form="+.4f", repeats="random matrices"),
         since=SECOND,
+        note="One number for each of the four random matrices.",
     ),
     claim(
         "7d", "Large rates make the loss fluctuate.", "section 1.4.1", "fig-rates-dfa",
         *for_each(RULES, lambda m, name: above(
-            1, f"mean jump of the training loss of {name} from epoch to epoch, a factor of two above "
-               "the "
-            "chosen rate, divided by that at it", fluctuation(m), repeats="tuning seeds", **COUNTED)),
+            1, f"mean jump of the training loss of {name} from epoch to epoch at the next rate above "
+               "the chosen "
+            "one, divided by that at it", by_tuning(fluctuation, m), **COUNTED, **BY_TUNING)),
         since=SECOND,
         note="Over the last ten epochs, with SGD and k = 3.",
     ),
@@ -529,7 +536,7 @@ CLAIMS: tuple[Claim, ...] = (
         "tuned.", "section 1.4.2", "fig-scores-optimizers",
         *for_each(RULES, lambda m, name: below(
             ALIKE, f"score of {name} with Adadelta at its chosen rate minus that at rate 1, k = 3",
-            without_tuning(m), repeats="tuning seeds")),
+            by_tuning(lost_at_rate_1, m, "adadelta"), **BY_TUNING)),
         since=SECOND,
         note="Rate 1 is Adadelta as it was published.",
     ),
