@@ -17,6 +17,7 @@ from .statistics import (
     CONFIDENCE,
     EQUIVALENCE_CONFIDENCE,
     EQUIVALENCES,
+    MOST_SEEDS,
     UNKNOWN,
     Interval,
     holm,
@@ -218,6 +219,10 @@ class Part:
         ends = f"between {self.above:g} and {self.below:g}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
 
+    @property
+    def _can_have_more(self) -> bool:
+        return self.repeats.endswith(("seeds", "networks"))
+
     def number(self, evidence: Evidence) -> Number:
         """Measure the number; raise ``NotComputed`` where its results are not there."""
         measured = self.measure(evidence)
@@ -239,8 +244,7 @@ class Part:
             self._over(sound) if sound is not None and len(sound) else None,
             len(measured.undefined),
         )
-        more = self.repeats.endswith(("seeds", "networks"))  # there can be more of these
-        if self.verdict(interval) == UNDECIDED and not number.unstable and more:
+        if self.verdict(interval) == UNDECIDED and not number.unstable and self._can_have_more:
             number = number._replace(needed=seeds_needed(values, *bounds, self.kind))
         return number
 
@@ -280,8 +284,8 @@ class Part:
                 words.append("more seeds at this rate would not settle it")
             elif number.needed is not None:
                 words.append(f"about {number.needed} {self.repeats} would decide it")
-            elif not math.isnan(number.p):
-                words.append("no affordable number of seeds would decide it")
+            elif not math.isnan(number.p) and self._can_have_more:
+                words.append(f"it would take more than {MOST_SEEDS:,} {self.repeats}")
         return "; ".join(words)
 
     def _interval_in_words(self, interval: Interval, repeats: str) -> str:
@@ -394,7 +398,7 @@ class Judgement(NamedTuple):
             worst = max(unstable, key=lambda n: n.unstable / n.interval.n)
             return f"{worst.unstable} of {worst.interval.n} seeds unstable"
         if any(n.needed is None for n in open_):
-            return "too near to call"
+            return "too near to call"  # more than MOST_SEEDS seeds, or nothing there could be more of
         return f"about {max(n.needed or 0 for n in open_)} seeds"
 
 

@@ -388,7 +388,8 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accurac
 
 def with_outcomes(table: pd.DataFrame) -> pd.DataFrame:
     """Return a results table, all epochs of each run in it, with a column ``outcome``."""
-    return table.assign(outcome=outcomes(table))
+    # By position: tables that were put together may have the same row labels twice.
+    return table.assign(outcome=outcomes(table.reset_index(drop=True)).to_numpy())
 
 
 def _has_all_epochs(table: pd.DataFrame) -> bool:

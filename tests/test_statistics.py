@@ -337,6 +337,19 @@ def test_outcomes_are_told_from_all_epochs_and_not_from_some():
     assert summarise(kept[kept["epoch"] == 1], ["epoch"])["unstable"].tolist() == [1]
 
 
+def test_outcomes_of_tables_that_were_put_together_are_not_mixed_up():
+    fields = {"seed": 0, "epochs": 1, "test_samples": 1_000}
+    sound = pd.DataFrame(
+        [fields | {"method": "bp", "epoch": 1, "train_loss": 0.5, "test_accuracy": 0.7}]
+    )
+    wild = pd.DataFrame(
+        [fields | {"method": "dfa", "epoch": 1, "train_loss": 50.0, "test_accuracy": 0.5}]
+    )
+    columns = ["seed", "epochs", "test_samples", "method", "epoch", "train_loss", "test_accuracy"]
+    both = with_outcomes(pd.concat([wild, sound])[columns])  # both rows are called 0
+    assert both["outcome"].tolist() == ["unstable", "learned"]
+
+
 def test_summary_keeps_groups_whose_key_is_missing(table):
     summary = summarise(table, by=["method", "feedback"])
     assert summary["method"].tolist() == ["dfa", "bp"]

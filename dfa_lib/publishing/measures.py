@@ -219,8 +219,9 @@ def spread_ratio(evidence: Evidence) -> Number:
     unstable = {seed for each in samples.values() for sample in each for seed in sample.unstable}
     every = {m: [sample.values for sample in each] for m, each in samples.items()}
     others = {m: [v[~v.index.isin(list(unstable))] for v in each] for m, each in every.items()}
-    sound = _spread_ratio(others) if unstable else None
-    return Number(_spread_ratio(every), unstable=len(unstable), sound=sound)
+    sound = _spread_ratio(others)
+    known = bool(unstable) and not math.isnan(sound.mean)
+    return Number(_spread_ratio(every), unstable=len(unstable), sound=sound if known else None)
 
 
 def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
