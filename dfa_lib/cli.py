@@ -1,15 +1,21 @@
 """``dfa-book``: execute the chapters, build the site, and say how things stand."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import joblib
 
-from .publishing.chapter import PARAMETERS, PROFILES
-from .publishing.execute import TIMEOUT, execute, find_book, results_folder, status
+from .publishing.book import Book, find_book, sole_builder
+from .publishing.chapter import PARAMETERS, PROFILES, check_parameters
+from .publishing.children import Stopped, stoppable
+from .publishing.execute import TIMEOUT, execute, status
+from .publishing.kept import results_folder
 from .publishing.launch import repository, write_colab_cells
 from .publishing.pdf import print_book
 from .publishing.site import build_site
@@ -17,19 +23,50 @@ from .publishing.teach import teach
 from .publishing.verify import TOLERANCE, certify, verify
 from .validation import InputError, choice, positive_number
 
+# What is kept when a command is stopped, and how to go on.
+STOPPED = "what was there before is unchanged, and the same command begins again"
+STOPPED_TRAINING = (
+    "the runs that had finished are kept, and an earlier site is still there; the same command{} trains "
+    "only what is missing"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Return 0, 2 for input that is not accepted, or how many chapters failed."""
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0, 2 for input that is not accepted, how many chapters failed, or 128 and the number of the
+        signal that stopped it.
+    """
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with stoppable():
+            return int(options.run(options))
     except InputError as problem:
         print(f"dfa-book: {problem}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads our lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + getattr(signal, "SIGPIPE", 13)
+    except OSError as problem:
+        print(f"dfa-book: {_place(problem)}{problem.strerror or problem}.", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        with suppress(OSError):  # the terminal may be gone
+            name = signal.Signals(stopped.number).name
+            print(f"dfa-book: stopped by {name}: {options.stopped(options)}.", file=sys.stderr)
+        return 128 + stopped.number
+
+
+def _place(problem: OSError) -> str:
+    return f"{problem.filename}: " if problem.filename is not None else ""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dfa-book", description=__doc__)
+    parser.set_defaults(stopped=lambda _: STOPPED)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("execute", _execute, "execute chapters with papermill, into a staging copy of the book"),
@@ -48,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for each chapter")
         _add_output(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, stopped=_training_goes_on)
     text = "train some runs of each results file again, picked at random, and compare"
     command = commands.add_parser(
         "verify",
@@ -87,9 +124,16 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 def _parameters(options: argparse.Namespace) -> dict[str, Any]:
     given = {name: _value(text) for name, text in options.parameters}
     for name in ("profile", "results"):
-        if getattr(options, name) is not None:
-            given[name] = getattr(options, name)
+        value = getattr(options, name)
+        if value is not None:
+            if given.get(name, value) != value:
+                raise InputError(f"{name} is given twice: {value} and {given[name]}.")
+            given[name] = value
     return given
+
+
+def _training_goes_on(options: argparse.Namespace) -> str:
+    return STOPPED_TRAINING.format(" without --fresh" if options.fresh else "")
 
 
 def _value(text: str) -> Any:
@@ -106,34 +150,42 @@ def _value(text: str) -> Any:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    book = find_book(options.output)
+    with sole_builder(book):
+        return _execute_chapters(options, book)
+
+
+def _execute_chapters(options: argparse.Namespace, book: Book) -> int:
     timeout = positive_number("timeout", options.timeout)
-    failed = execute(
-        find_book(options.output), options.chapters, _parameters(options), timeout, fresh=options.fresh
-    )
+    failed = execute(book, options.chapters, _parameters(options), timeout, fresh=options.fresh)
     if failed:
         print(f"{len(failed)} failed: {', '.join(failed)}.", file=sys.stderr)
     return len(failed)
 
 
 def _build(options: argparse.Namespace) -> int:
-    failed = _execute(options)
-    if failed:
-        print("The site was not built; what was built before is still there.", file=sys.stderr)
-        return failed
     book = find_book(options.output)
-    print("building the site …", flush=True)
-    code = build_site(book)
+    with sole_builder(book):
+        failed = _execute_chapters(options, book)
+        if failed:
+            print("The site was not built; what was built before is still there.", file=sys.stderr)
+            return failed
+        print("building the site …", flush=True)
+        code = build_site(book)
+    index = book.html / "index.html"
     if code:
-        print("The site has errors or warnings; see above.", file=sys.stderr)
+        earlier = f"the earlier one is still there: {index}" if index.exists() else "there is none"
+        print(f"The site has errors or warnings, see above; {earlier}.", file=sys.stderr)
         return code
-    print(f"The site is ready: {book.html / 'index.html'}")
+    print(f"The site is ready: {index}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     book = find_book(options.output)
     profile = choice("profile", options.profile, PROFILES)
-    folder = Path(options.results) if options.results else results_folder(book, profile)
+    own = results_folder(book, check_parameters({"profile": profile}))
+    folder = Path(options.results) if options.results else own
     rows = verify(folder, options.sample, jobs=options.jobs, seed=options.seed)
     for row in rows:
         verdict = "the same bits" if row.same_bits else "agrees" if row.agrees else "DOES NOT AGREE"
@@ -151,6 +203,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     rows = status(find_book(options.output))
+    if not any(row["problem"] for row in rows):
+        rows = [{name: text for name, text in row.items() if name != "problem"} for row in rows]
     header = {name: name for name in rows[0]}
     widths = {name: max(len(row[name]) for row in [header, *rows]) for name in header}
     for row in [header, *rows]:
@@ -159,17 +213,19 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _pdf(options: argparse.Namespace) -> int:
-    print(f"The book is printed: {print_book(find_book(options.output))}")
+    book = find_book(options.output)
+    with sole_builder(book):
+        print(f"The book is printed: {print_book(book)}")
     return 0
 
 
 def _teach(options: argparse.Namespace) -> int:
     book = find_book(options.output)
-    for chapter, counts in teach(book).items():
+    with sole_builder(book):
+        written = teach(book)
+    for chapter, counts in written.items():
         print(f"{chapter}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-    print(
-        f"The notebooks are ready, for students and for instructors: {book.output / '_build' / 'teach'}"
-    )
+    print(f"The notebooks are ready, for students and for instructors: {book.build / 'teach'}")
     return 0
 
 

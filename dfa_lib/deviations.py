@@ -28,6 +28,7 @@ from .engine import Engine
 from .files import replace_text
 from .methods import METHODS
 from .optimizers import OPTIMIZERS, Optimizer, Rate, State, adam
+from .orphans import tied
 from .provenance import Session, fingerprint
 from .randomness import generator
 from .results import digests
@@ -472,7 +473,7 @@ def _side_by_side(
     make: Callable[..., list[dict[str, Any]]], cases: Sequence[tuple[Any, ...]], jobs: int
 ) -> pd.DataFrame:
     """Work the cases out in processes; what is trained together does not depend on their number."""
-    rows = Parallel(n_jobs=min(jobs, len(cases)))(delayed(make)(*case) for case in cases)
+    rows = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
     return pd.DataFrame([row for each in rows for row in each])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
+from .orphans import tied
 from .progress import Progress, cost
 from .provenance import Session, take_over
 from .results import (
@@ -193,7 +194,7 @@ def _train_each(runs: Sequence[Run], jobs: int, cluster: str | None) -> Generato
             n_jobs=min(jobs, len(runs)), return_as="generator_unordered", batch_size=1
         )
         try:
-            yield from parallel(joblib.delayed(train_shipped)(ship(run)) for run in runs)
+            yield from parallel(joblib.delayed(tied(train_shipped))(ship(run)) for run in runs)
         except BrokenProcessPool as problem:
             raise InputError(
                 f"one of {jobs} processes was killed, for want of memory perhaps; what had finished is "

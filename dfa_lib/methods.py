@@ -73,7 +73,7 @@ METHODS: dict[str, Method] = {
         lazy=True,
         activation="relu",
         products=3,
-        label="NTK (W1, fixed gates)",
+        label="NTK (W₁, fixed gates)",
     ),
     "glu": Method(
         *(glu_gradients, glu_forward, draw_with_gates),

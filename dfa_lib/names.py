@@ -30,6 +30,13 @@ MUTED = "#7A7A7A"
 SPARE_COLOURS = (INK, "#BD3728", "#D100A7", "#945900", "#0D7373")
 METHOD_NAMES = {name: method.label for name, method in METHODS.items()}
 """What figures call each method."""
+KERNEL_NAMES = {
+    "relu_kernel": "ReLU features, infinite width",
+    "gates_kernel": "NTK (W₁, fixed gates), infinite width",
+}
+"""What figures call the lazy methods of infinite width, of ``converged``."""
+FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
+"""The same methods at finite width, whose colours they have."""
 OPTIMIZER_NAMES = {
     "sgd": "SGD",
     "momentum": "momentum",

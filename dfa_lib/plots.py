@@ -30,11 +30,11 @@ from .experiments import final_epoch
 from .methods import METHODS
 from .names import COLOURS as COLOURS
 from .names import FEEDBACK_NAMES as FEEDBACK_NAMES
-from .names import INK, MUTED, PAPER, RULE, TINT
+from .names import FINITE_WIDTH, INK, KERNEL_NAMES, MUTED, PAPER, RULE, TINT
 from .names import LINE_STYLES as LINE_STYLES
 from .names import METHOD_NAMES as METHOD_NAMES
 from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
-from .statistics import mean_interval, summarise
+from .statistics import Interval, mean_interval, summarise
 from .validation import choice
 
 METRIC_NAMES = {
@@ -564,7 +564,10 @@ LABEL_COLOURS = ("#A97B00", "#5B6BE0")
 
 
 def error_curves(
-    panels: Sequence[tuple[pd.DataFrame, str, str]], points: Mapping[str, Examples] | None = None
+    panels: Sequence[tuple[pd.DataFrame, str, str]],
+    points: Mapping[str, Examples] | None = None,
+    *,
+    solved: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw the error at the last epoch against the number of points or of inputs.
 
@@ -578,6 +581,8 @@ def error_curves(
         the points that are judged (``"test"`` or ``"train"``).
     points
         For each density, points of which the two inputs that matter are shown above the panels.
+    solved
+        Lazy methods solved to convergence, as from ``converged_table``: lines of their own.
 
     Raises
     ------
@@ -601,8 +606,14 @@ def error_curves(
             panel.set_visible(True)
             last = final_epoch(table).sort_values(x)
             _error_panel(panel, last, lines, x, f"{judged}_accuracy")
+            if solved is not None:
+                _solved_errors(panel, solved, last, x, f"{judged}_accuracy")
             panel.set_ylabel("test error" if judged == "test" else "training error")
-        legend_below(figure, _entries(runs, lines))
+        entries = _entries(runs, lines)
+        if solved is not None:  # before the entry for single seeds
+            added: list[Line2D] = [_solved_curve(method) for method in solved["method"].unique()]
+            entries[len(lines) : len(lines)] = added
+        legend_below(figure, entries)
     return figure
 
 
@@ -630,6 +641,94 @@ def _error_panel(
     panel.set_xlabel(name)
     panel.set_title(f"{symbol} = " + ", ".join(str(value) for value in sorted(last[other].unique())))
     panel.set_ylim(-0.01, 0.56)
+
+
+def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str, accuracy: str) -> None:
+    """Draw the models that were solved for the same numbers of points and inputs as the runs."""
+    places = ["samples", "dimensions"]
+    solved = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
+    for method, rows in solved.sort_values(x).groupby("method", sort=False):
+        summary = summarise(rows, [x], accuracy)
+        seeds = [(run[x], 1 - run[accuracy]) for _, run in rows.groupby("seed")]
+        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
+        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), seeds, shade=0.1)
+
+
+def _solved_curve(method: str, *points: ArrayLike) -> Curve:
+    entry = f"solved {METHOD_NAMES[method]}"
+    return Curve(
+        entry, *points, color=COLOURS[method], linestyle=(0, (6, 1.5, 1.5, 1.5)), linewidth=1.9,
+        marker="s", markersize=4, label=entry,
+    )  # fmt: skip
+
+
+def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
+    """Draw test accuracy against the number of training stacks, one panel for each k.
+
+    Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
+    infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
+    lines. Open circles are runs of gradient descent at their last epoch, with their intervals as bars,
+    at the number of stacks that they have seen.
+
+    Parameters
+    ----------
+    table
+        As from ``converged_table``, for runs on digits.
+    trained
+        A results table of runs with SGD on digits.
+    """
+    last = final_epoch(trained)
+    last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
+    ks = sorted(table["k"].unique(), key=int)
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(ks), height=4.2)
+        for panel, k in zip(panels, ks, strict=True):
+            for method, rows in table[table["k"] == k].groupby("method", sort=False):
+                summary = summarise(rows, ["samples"])
+                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+                ends = (summary[end] for end in ("samples", "mean", "low", "high"))
+                draw_curve(panel, _width_curve(str(method), *ends), seeds, shade=0.1)
+            for method, runs in last[last["k"] == int(k)].groupby("method"):
+                seen = int(runs["seen"].iloc[0])
+                _open_circle(panel, str(method), seen, mean_interval(runs["test_accuracy"]))
+            panel.axhline(0.5, **REFERENCE_LINE)
+            panel.set_ylim(0.45, 1.005)
+            panel.set_xscale("log")
+            panel.set_xlabel("training stacks n")
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.set_title(f"k = {k}")
+        entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
+        for method in last["method"].unique():
+            if method not in set(table["method"]):
+                entries.append(_open_entry(str(method)))
+        legend_below(figure, [*entries, seeds_entry()] if table["seed"].nunique() > 1 else entries)
+    return figure
+
+
+def _width_curve(method: str, *points: ArrayLike) -> Curve:
+    name = KERNEL_NAMES[method] if method in KERNEL_NAMES else METHOD_NAMES[method]
+    look = ((0, (5, 1.6)), "D") if method in KERNEL_NAMES else ("-", "o")
+    return Curve(
+        name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linestyle=look[0],
+        linewidth=1.9, marker=look[1], markersize=4, label=name,
+    )  # fmt: skip
+
+
+def _open_entry(method: str) -> Line2D:
+    return Line2D(
+        [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5, label=f"{label(method, 'sgd')}, trained",
+        gid=belongs_to(f"trained {method}"),
+    )  # fmt: skip
+
+
+def _open_circle(panel: Axes, method: str, x: float, accuracy: Interval) -> None:
+    gid = belongs_to(METHOD_NAMES[method] if METHODS[method].lazy else f"trained {method}")
+    panel.plot([x, x], [accuracy.low, accuracy.high], color=COLOURS[method], linewidth=1.5, gid=gid)
+    panel.plot(
+        x, accuracy.mean, linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
+    )  # fmt: skip
 
 
 def _cluster_panel(square: Axes, density: str, points: Examples) -> None:

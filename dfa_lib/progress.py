@@ -1,10 +1,13 @@
 """One line that says how far a list of runs is: done, left, for how long, and what is training."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from tqdm import tqdm
@@ -14,6 +17,8 @@ from .training import Run
 
 # Seconds between two lines of a log.
 LOG_INTERVAL = 10.0
+# Names the file in which ``dfa-book`` looks for the line of a chapter, whose outputs it does not see.
+PROGRESS_FILE = "DFA_PROGRESS_FILE"
 
 _PIXELS = {"digits": 64, "mnist": 784}
 
@@ -32,7 +37,8 @@ class Progress:
     """Show the line while ``runs`` are trained, in the order given or at the same time.
 
     In a terminal it is rewritten in place. In Jupyter too, and is gone at the end. Where stderr is a
-    file, it is a line of its own every ten seconds, or less often.
+    file, it is a line of its own every ten seconds, or less often. The environment variable
+    ``DFA_PROGRESS_FILE`` names a file that holds the line while there is one.
 
     Parameters
     ----------
@@ -51,25 +57,28 @@ class Progress:
     def __enter__(self) -> "Progress":
         kind = _Notebook if _in_jupyter() else _Terminal if sys.stderr.isatty() else _Log
         self._display = kind(self.line(), self._total)
+        _tell(self.line())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._display.close()
+        _tell(None)
 
     def finished(self, run: Run) -> None:
         """Count a run as done."""
         del self._left[run]
         self._done_cost += cost(run)
         self._display.show(self.line(), self._elapsed(), last=not self._left)
+        _tell(self.line())
 
     def line(self) -> str:
         """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
         done = f"{self._total - len(self._left)} of {self._total} runs"
         if not self._left:
-            return f"{done} in {_duration(self._elapsed())}"
+            return f"{done} in {duration(self._elapsed())}"
         if self._done_cost:
             left = self._elapsed() * sum(map(cost, self._left)) / self._done_cost
-            done += f", {_duration(left)} left"
+            done += f", {duration(left)} left"
         # Of several that train at the same time, the one that began first.
         return f"{done} · {next(iter(self._left)).describe()}"
 
@@ -77,7 +86,22 @@ class Progress:
         return self._clock() - self._start
 
 
-def _duration(seconds: float) -> str:
+def _tell(line: str | None) -> None:
+    """Write the line into the file that is named for it, if one is; remove that at the end."""
+    name = os.environ.get(PROGRESS_FILE)
+    if name:
+        file = Path(name)
+        with suppress(OSError):  # a full disk stops nobody from training
+            if line is None:
+                file.unlink(missing_ok=True)
+            else:  # in one step, for whoever reads it at this moment
+                new = file.with_suffix(".new")
+                new.write_text(line, encoding="utf-8")
+                new.replace(file)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``40 s``, ``3 min``, ``1 h 5 min``."""
     if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -63,7 +63,8 @@ def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):
     assert done.returncode == 0, done.stderr
     outputs = [o for c in read(tmp_path / "out.ipynb").cells for o in c.get("outputs", [])]
     figures = [o.metadata["dfa_figure"] for o in outputs if "dfa_figure" in o.get("metadata", {})]
-    assert [figure["name"] for figure in figures] == ["fig-reproduction", "fig-clusters"]
+    names = [figure["name"] for figure in figures]
+    assert names == ["fig-reproduction", "fig-converged", "fig-clusters"]
     assert "2 seeds" in figures[0]["caption"]
 
 

@@ -7,12 +7,13 @@ import pytest
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
-from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.pdf import BROWSERS, browser, on_paper, print_book
 from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[1]
 TOC = """\
+format: jb-book
 root: index
 parts:
   - chapters:

@@ -108,7 +108,13 @@ def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):
     assert (tmp_path / "some.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sessions": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"sessions": 3}', "\x00", '{"sessions": [3]}', '{"sessions": [{}]}'),
+        *('{"sessions": []}', '{"session": [{}]}', "[" * 100_000),
+    ],
+)
 def test_a_damaged_record_is_named_before_anything_is_trained(text, small_run, tmp_path):
     (tmp_path / "some.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"some\.json is damaged.*move it away"):

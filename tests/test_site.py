@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dfa_lib.provenance import fingerprint
-from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.myst import labels
 from dfa_lib.publishing.teach import read_pages
 from dfa_lib.publishing.verify import verify

@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from dfa_lib.publishing.execute import Book
+from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.myst import blocks
 from dfa_lib.publishing.teach import EDITIONS, teach
 from dfa_lib.validation import InputError

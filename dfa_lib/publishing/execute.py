@@ -6,10 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,60 +15,21 @@ from typing import Any
 import nbformat
 
 from ..data.mnist import data_folder
+from ..progress import PROGRESS_FILE, duration
 from ..provenance import commit, read_record
 from ..validation import InputError, choice
+from .book import Book
 from .chapter import FOR_THE_SITE, check_parameters
 from .checks import problems, typed_results
+from .children import python, run
+from .kept import put_aside_stale, results_folder, take_kept
+from .notebooks import read_notebook
 
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
 TIMEOUT = 3_600.0
-
-
-@dataclass(frozen=True)
-class Book:
-    """Where a book's sources lie, and where it is staged and built."""
-
-    root: Path
-    output: Path
-
-    @property
-    def source(self) -> Path:
-        """The folder of chapters."""
-        return self.root / "book"
-
-    @property
-    def staging(self) -> Path:
-        """The folder of executed chapters that the site is built from."""
-        return self.output / "_build" / "book"
-
-    @property
-    def html(self) -> Path:
-        """The built site."""
-        return self.output / "_build" / "html"
-
-    def chapters(self) -> list[str]:
-        """Return the names of the notebooks, in the order of the table of contents."""
-        toc = (self.root / "_toc.yml").read_text(encoding="utf-8")
-        found = {path.stem for path in self.source.glob("*.ipynb")}
-        return sorted(found, key=lambda name: (toc.find(f" {name}\n") % (len(toc) + 1), name))
-
-
-def find_book(output: str | os.PathLike[str] | None = None) -> Book:
-    """Return the book whose root is this folder or the nearest one above it.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "_toc.yml").is_file() and (folder / "book").is_dir():
-            return Book(folder, Path(output).resolve() if output is not None else folder)
-    raise InputError(
-        f"there is no book in {here} or above it: a folder with _toc.yml and book/ is needed."
-    )
+# Seconds between two lines of a log on the same chapter.
+LOG_INTERVAL = 60.0
 
 
 def execute(
@@ -90,14 +49,14 @@ def execute(
     chapters
         Names of notebooks without the ending; all of them, if empty.
     parameters
-        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, the digits' results lie
-        beside the staging folder: all chapters together train them anew, named chapters use and extend
-        what is there; ``mnist`` uses and extends ``results/mnist``.
+        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, results are used and extended
+        where ``kept.results_folder`` says. Into ``_build/results`` come first the tables that the
+        repository keeps for it. Executing all chapters moves stale tables aside there.
     timeout
         Seconds for each chapter.
     fresh
-        Train everything anew, into an emptied folder beside the staging folder; ``results/mnist`` stays
-        as it is.
+        Train everything anew, into an emptied folder beside the staging folder; results in the
+        repository stay as they are, and are not used.
 
     Returns
     -------
@@ -112,31 +71,36 @@ def execute(
     """
     known = book.chapters()
     for name in chapters:
+        if name not in known and book.notebook(name).is_file():
+            raise InputError(f"{name} is not a chapter of the book: enter it in _toc.yml first.")
         choice("a chapter", name, known)
     chosen = [name for name in known if name in chapters] if chapters else known
+    if not chosen:
+        raise InputError(f"{book.root / '_toc.yml'} lists no notebook that is in {book.source}.")
     given = dict(parameters or {})
     settings = check_parameters(given)
+    folder = results_folder(book, settings)
     if settings.results is not None:
         if fresh:
             raise InputError(
                 "fresh trains into a folder of its own, so it does not go with results: leave one out."
             )
         folder = settings.results.resolve()
-    elif fresh or (settings.profile != "mnist" and not chapters):
-        folder = book.output / "_build" / "results" / settings.profile
+    elif fresh:
+        folder = book.build / "results" / folder.name
         shutil.rmtree(folder, ignore_errors=True)
-    else:
-        folder = results_folder(book, settings.profile)
+    elif folder.parent == book.build / "results":
+        sentences = [] if chapters else put_aside_stale(folder)
+        for sentence in [*sentences, *take_kept(book, folder)]:
+            print(sentence, flush=True)
     given["results"] = str(folder)
     before = _runs_trained(folder)
 
-    book.staging.mkdir(parents=True, exist_ok=True)
     failed = []
     width = max(map(len, chosen))
     for name in chosen:
-        print(f"{name:{width}}  running …", flush=True)
         start = time.monotonic()
-        trouble = _execute_chapter(book, name, given, timeout)
+        trouble = _execute_chapter(book, name, given, timeout, _Shown(f"{name:{width}}"))
         seconds = time.monotonic() - start
         if trouble:
             failed.append(name)
@@ -146,64 +110,107 @@ def execute(
         else:
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
     trained = _runs_trained(folder) - before
-    print(f"{trained} runs were trained." if trained else "Nothing was trained: all results were there.")
+    if trained or failed:
+        print(f"{trained or 'No'} runs were trained.")
+    else:
+        print("Nothing was trained: all results were there.")
     return failed
-
-
-def results_folder(book: Book, profile: str) -> Path:
-    """Return where a profile's results lie, unless another folder is named."""
-    return (
-        book.root / "results" / "mnist"
-        if profile == "mnist"
-        else book.output / "_build" / "results" / profile
-    )
 
 
 def _runs_trained(folder: Path) -> int:
     return sum(entry["runs"] for path in folder.glob("*.csv") for entry in read_record(path))
 
 
-def _execute_chapter(book: Book, name: str, parameters: dict[str, Any], timeout: float) -> list[str]:
+class _Shown:
+    """What is shown while a chapter runs: in a terminal one line, in a log a line each minute."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._terminal = sys.stdout.isatty()
+        self._start = self._last = time.monotonic()
+        print(f"{name}  running …", end="" if self._terminal else "\n", flush=True)
+
+    def __call__(self, progress: Path) -> None:
+        """Show the library's line, which is in the file ``progress`` while something trains."""
+        now = time.monotonic()
+        try:
+            line = progress.read_text(encoding="utf-8")
+        except OSError:
+            line = f"running for {duration(now - self._start)}"
+        if self._terminal:
+            self._rewrite(f"{self._name}  {line}")
+        elif now - self._last >= LOG_INTERVAL:
+            self._last = now
+            print(f"{self._name}  {line}", flush=True)
+
+    def close(self) -> None:
+        """Leave room for the line that says how it went."""
+        if self._terminal:
+            self._rewrite("")
+
+    def _rewrite(self, line: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{line[:width]}\x1b[K", end="", flush=True)
+
+
+def _execute_chapter(
+    book: Book, name: str, parameters: dict[str, Any], timeout: float, shown: _Shown
+) -> list[str]:
     """Execute one chapter; return what is wrong with it.
 
     papermill runs in a process of its own, because only that bounds a run that hangs, be it after the
     last cell. The kernel's folder is the chapter's, so a relative path would lead elsewhere there.
     """
-    source = book.source / f"{name}.ipynb"
-    typed = typed_results(nbformat.read(source, as_version=4))
-    if typed:  # said before hours of training, not after
-        return [f"{source.name}, {sentence}" for sentence in typed]
-    with tempfile.TemporaryDirectory(prefix="dfa-book-") as folder:
-        target = Path(folder) / source.name
-        command = [sys.executable, "-m", "papermill", str(source), str(target)]
-        command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
-        command += ["--parameters_yaml", json.dumps(parameters)]
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-                env=os.environ | {"DFA_DATA_DIR": str(data_folder().absolute())},
-            )
-        except subprocess.TimeoutExpired:
-            return [f"{source.name} did not finish within {timeout:.0f} s and was stopped."]
-        trouble = []
-        if target.exists():
-            notebook = nbformat.read(target, as_version=4)
-            trouble = [f"{source.name}, {sentence}" for sentence in problems(notebook)]
-        if done.returncode != 0 and not trouble:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            trouble = [f"{source.name}: papermill failed: {last}"]
-        if not trouble:
-            _prepare(notebook)
-            notebook.metadata["dfa_source"] = _checksum(source)
-            notebook.metadata["dfa_commit"] = commit()
-            staged = book.staging / f".{source.name}"
-            nbformat.write(notebook, staged)
-            staged.replace(book.staging / source.name)
-        return trouble
+    source = book.notebook(name)
+    try:
+        typed = typed_results(read_notebook(source))
+        checksum = _checksum(source)
+        if typed:  # said before hours of training, not after
+            return [f"{source.name}, {sentence}" for sentence in typed]
+        with book.workspace() as folder:
+            target = folder / source.name
+            trouble = _papermill(source, target, parameters, timeout, shown)
+            if not trouble:
+                notebook = read_notebook(target)
+                _prepare(notebook)
+                notebook.metadata["dfa_source"] = checksum
+                notebook.metadata["dfa_commit"] = commit()
+                nbformat.write(notebook, target)
+                book.executed(name).parent.mkdir(parents=True, exist_ok=True)
+                target.replace(book.executed(name))
+            return trouble
+    except InputError as problem:  # a notebook that cannot be read
+        return [str(problem)]
+    finally:
+        shown.close()
+
+
+def _papermill(
+    source: Path, target: Path, parameters: dict[str, Any], timeout: float, shown: _Shown
+) -> list[str]:
+    progress = target.with_name("progress")
+    command = [*python("papermill.cli:papermill"), str(source), str(target)]
+    command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
+    command += ["--parameters_yaml", json.dumps(parameters)]
+    given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
+    try:
+        done = run(
+            command,
+            timeout=timeout,
+            meanwhile=lambda: shown(progress),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | given,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"{source.name} did not finish within {timeout:.0f} s and was stopped."]
+    trouble = []
+    if target.exists():
+        trouble = [f"{source.name}, {sentence}" for sentence in problems(read_notebook(target))]
+    if done.returncode != 0 and not trouble:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        trouble = [f"{source.name}: papermill failed: {last}"]
+    return trouble
 
 
 def _prepare(notebook: nbformat.NotebookNode) -> None:
@@ -242,23 +249,37 @@ def _checksum(path: Path) -> str:
 def status(book: Book) -> list[dict[str, str]]:
     """Return, for each chapter, its ``state``, and when, in how many seconds and how it was executed.
 
-    A state is ``fresh``, ``stale`` (the notebook has changed since) or ``missing`` (not executed).
+    A state is ``fresh``, ``stale`` (the notebook has changed since), ``missing`` (not executed) or
+    ``damaged`` (the notebook cannot be read, or what was executed); then ``problem`` says why.
     """
     rows = []
     for name in book.chapters():
         row = {"chapter": name, "state": "missing", "executed": "", "seconds": "", "parameters": ""}
-        staged = book.staging / f"{name}.ipynb"
-        if staged.exists():
-            metadata = nbformat.read(staged, as_version=4).metadata
-            same = metadata.get("dfa_source") == _checksum(book.source / f"{name}.ipynb")
-            record = metadata["papermill"]
-            executed = datetime.fromisoformat(record["start_time"]).astimezone()
-            given = {k: v for k, v in record["parameters"].items() if k != "results"}
-            row |= {
-                "state": "fresh" if same else "stale",
-                "executed": f"{executed:%Y-%m-%d %H:%M}",
-                "seconds": f"{record['duration']:.0f}",
-                "parameters": " ".join(f"{k}={v}" for k, v in given.items()),
-            }
+        row["problem"] = ""
+        try:
+            read_notebook(book.notebook(name))
+            if book.executed(name).exists():
+                row |= _execution(book, name)
+        except InputError as problem:
+            row |= {"state": "damaged", "problem": str(problem)}
         rows.append(row)
     return rows
+
+
+def _execution(book: Book, name: str) -> dict[str, str]:
+    path = book.executed(name)
+    metadata = read_notebook(path).metadata
+    same = metadata.get("dfa_source") == _checksum(book.notebook(name))
+    try:
+        record = metadata["papermill"]
+        executed = datetime.fromisoformat(record["start_time"]).astimezone()
+        given = {k: v for k, v in record["parameters"].items() if k != "results"}
+        seconds = f"{record['duration']:.0f}"
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise InputError(f"{path} was not executed by papermill; execute {name} again.") from problem
+    return {
+        "state": "fresh" if same else "stale",
+        "executed": f"{executed:%Y-%m-%d %H:%M}",
+        "seconds": seconds,
+        "parameters": " ".join(f"{k}={v}" for k, v in given.items()),
+    }

@@ -20,9 +20,10 @@ from ..claims import (
     overall,
 )
 from ..validation import InputError
+from .book import find_book
 from .chapter import Settings, enumerated
-from .execute import find_book
 from .freshness import staleness
+from .markdown import as_text
 from .thesis_claims import CLAIMS, FIRST_RESULTS
 
 __all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "summary", "summary_table"]
@@ -56,9 +57,14 @@ def find_evidence(
     if settings.results is not None or tables is not None:
         folders[own] = settings.results
     return {
-        dataset: Evidence(dataset, folder, staleness, tables or {} if dataset == own else {})
+        dataset: Evidence(dataset, folder, _staleness, tables or {} if dataset == own else {})
         for dataset, folder in folders.items()
     }
+
+
+def _staleness(path: Path) -> str | None:
+    reason = staleness(path)  # it quotes the record
+    return None if reason is None else as_text(reason)
 
 
 def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:

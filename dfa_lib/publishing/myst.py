@@ -304,6 +304,8 @@ class Writer:
             return f"```{block.argument}\n{block.body}\n```"
         if name in ("figure", "image"):
             return self._picture(block, body)
+        if name.startswith("glue"):
+            return self._glued(block.argument)
         if name in ("table",):
             return f"{body}\n\n*{title}*" if title else body
         raise InputError(
@@ -445,8 +447,15 @@ class Writer:
             return "(*computed above*)"
         key, _, form = key.partition(":")
         if (name, key) in self.results:
+            result = self.results[name, key]
+            try:
+                text = format(result, form)
+            except (ValueError, TypeError) as problem:
+                raise InputError(
+                    f"{self.page.name} shows {key} of {name}, {result!r}, as {form!r}: {problem}."
+                ) from problem
             self.quoted.append(name)
-            return self._inline(format(self.results[name, key], form))
+            return self._inline(text)
         called = self.pages[name].called if name in self.pages else name
         return f"(*computed in {self._to_page(name, called)}*)"
 

@@ -26,7 +26,8 @@ from pypdf.generic import Fit
 
 from ..provenance import commit
 from ..validation import InputError
-from .execute import Book
+from .book import Book, put_in_place
+from .children import run
 from .launch import site_address
 from .pictures import LOGO
 from .web import STYLESHEET
@@ -77,22 +78,28 @@ def print_book(book: Book) -> Path:
     Raises
     ------
     InputError
-        If there is no site, or no Chromium to print it.
+        If there is no site, no Chromium to print it, or that does not print. An earlier PDF is still
+        there then.
     """
     program = browser()
     if not (book.html / "index.html").is_file():
         raise InputError("there is no site to print: run dfa-book build first.")
-    pdf = book.html.with_name("book.pdf")
-    sheet = book.html.with_name("book.html")
+    place = book.build / "book.pdf"
+    sheet = book.build / "book.html"  # beside the site, whose pictures it shows
     text, headings = on_paper(book)
     numbers: dict[str, int] = {}
-    for _ in range(2):  # the first time to learn on which page things stand
-        sheet.write_text(_numbered(text, numbers), encoding="utf-8")
-        _print(program, sheet, pdf)
-        numbers = _page_numbers(pdf)
-    sheet.unlink()
-    _add_bookmarks(pdf, headings)
-    return pdf
+    with book.workspace() as folder:
+        pdf = folder / place.name
+        try:
+            for _ in range(2):  # the first time to learn on which page things stand
+                sheet.write_text(_numbered(text, numbers), encoding="utf-8")
+                _print(program, sheet, pdf)
+                numbers = _page_numbers(pdf)
+            _add_bookmarks(pdf, headings)
+        finally:
+            sheet.unlink(missing_ok=True)
+        put_in_place(pdf, place)
+    return place
 
 
 def browser() -> str:
@@ -125,9 +132,19 @@ def _print(program: str, sheet: Path, pdf: Path) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # as root, Chromium does not start with one
         command += ["--no-pdf-header-footer", f"--print-to-pdf={pdf}", sheet.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{program} did not print the book:\n{done.stderr}")
+        pipe = subprocess.PIPE
+        try:
+            done = run(command, timeout=SECONDS, stdout=pipe, stderr=pipe)
+        except subprocess.TimeoutExpired as problem:
+            raise InputError(
+                f"{program} did not print the book within {SECONDS} s; an earlier PDF is still there."
+            ) from problem
+    if done.returncode != 0 or not pdf.is_file():
+        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise InputError(
+            f"{program} did not print the book (exit status {done.returncode}: {said}); an earlier PDF "
+            f"is still there."
+        )
 
 
 def _page_numbers(pdf: Path) -> dict[str, int]:
@@ -185,22 +202,11 @@ def on_paper(book: Book) -> tuple[str, list[Heading]]:
 
 
 def _pages(book: Book) -> Iterator[Page]:
-    toc = yaml.safe_load((book.root / "_toc.yml").read_text(encoding="utf-8"))
-    parts = [{"chapters": [{"file": toc["root"]}]}, *toc.get("parts", [toc])]
-    for part in parts:
-        caption = part.get("caption", "")
-        for name in _files(part.get("chapters", [])):
-            soup = BeautifulSoup((book.html / f"{name}.html").read_bytes(), "html.parser")
-            article = soup.select_one("article.bd-article")
-            assert article is not None
-            yield Page(caption, name, article)
-            caption = ""
-
-
-def _files(entries: list[dict[str, Any]]) -> Iterator[str]:
-    for entry in entries:
-        yield entry["file"]
-        yield from _files(entry.get("sections", []))
+    for listed in book.pages():
+        soup = BeautifulSoup((book.html / f"{listed.name}.html").read_bytes(), "html.parser")
+        article = soup.select_one("article.bd-article")
+        assert article is not None
+        yield Page(listed.part, listed.name, article)
 
 
 def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> None:

@@ -2,15 +2,15 @@
 
 import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import yaml
 
 from ..validation import InputError
+from .book import TOC, Book, put_in_place
 from .checks import text_problems
-from .execute import Book
+from .children import python, run
+from .execute import status
 from .figures import add_folds, figures, stale_results, write_list
 from .launch import launch_config, site_address
 from .pictures import draw_pictures
@@ -20,6 +20,7 @@ def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
     Nothing is built where a page has a result typed by hand, or a figure is drawn from stale results.
+    The site takes the place of the earlier one once it is complete and without an error.
 
     Returns
     -------
@@ -29,22 +30,32 @@ def build_site(book: Book) -> int:
     Raises
     ------
     InputError
-        If a chapter has not been executed yet.
+        If a chapter has not been executed yet, or a page has no file.
     """
-    missing = [name for name in book.chapters() if not (book.staging / f"{name}.ipynb").exists()]
+    chapters = book.chapters()
+    missing = [name for name in chapters if not book.executed(name).exists()]
     if missing:
         raise InputError(
             f"the site cannot be built: not executed yet are {', '.join(missing)}; "
             f"run dfa-book build without naming chapters."
         )
-    for path in book.source.iterdir():
-        if path.is_dir() and not path.name.startswith("."):
-            shutil.copytree(path, book.staging / path.name, dirs_exist_ok=True)
-        elif path.suffix in (".md", ".bib"):
-            shutil.copyfile(path, book.staging / path.name)
-    shutil.copyfile(book.root / "_toc.yml", book.staging / "_toc.yml")
+    absent = book.missing()
+    if absent:
+        raise InputError(
+            f"the site cannot be built: {TOC} lists {', '.join(absent)}, for which {book.source} has "
+            f"neither a notebook nor a page in Markdown."
+        )
+    changed = [row["chapter"] for row in status(book) if row["state"] == "stale"]
+    if changed:
+        print(
+            f"Changed since they were executed, and on the site as they were: {', '.join(changed)}.",
+            flush=True,
+        )
+    _stage(book, chapters)
     config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8")) or {}
     config |= launch_config(book)
+    # A page that is not in the table of contents is none of the book's.
+    config["only_build_toc_files"] = True
     html = config.setdefault("html", {})
     html["baseurl"] = site_address(book.root)
     html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
@@ -65,11 +76,36 @@ def build_site(book: Book) -> int:
     return _jupyter_book(book)
 
 
+def _stage(book: Book, chapters: list[str]) -> None:
+    """Let the staging folder have the executed chapters, the sources' other files, and nothing else."""
+    keep = {book.executed(name) for name in chapters}
+    for path in sorted(book.staging.rglob("*"), reverse=True):  # a folder after what is in it
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in keep:
+            path.unlink()
+    for path in book.source.rglob("*"):
+        inner = path.relative_to(book.source)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if path.is_file() and path.suffix != ".ipynb" and not hidden:
+            (book.staging / inner).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, book.staging / inner)
+    shutil.copyfile(book.root / TOC, book.staging / TOC)
+
+
 def _jupyter_book(book: Book) -> int:
-    # What an earlier build had may be no more, and pages of the source would not be written again.
-    shutil.rmtree(book.html, ignore_errors=True)
-    # A fresh environment: Sphinx's cache keeps warnings of pages that did not change to itself.
-    program = Path(sys.executable).with_name("jupyter-book")
-    command = [str(program), "build", str(book.staging)]
-    command += ["--path-output", str(book.output), "--all", "-W", "-n", "--keep-going", "-q"]
-    return subprocess.run(command, check=False).returncode
+    """Build the site beside the earlier one, and put it in its place."""
+    with book.workspace() as folder:
+        # In an empty folder, environment included: Sphinx's cache keeps warnings of pages that did not
+        # change to itself, and pages of the source would not be written again.
+        command = [*python("jupyter_book.cli.main:main"), "build", str(book.staging)]
+        command += ["--path-output", str(folder), "--all", "-W", "-n", "--keep-going", "-q"]
+        status = run(command).returncode
+        built = folder / book.html.relative_to(book.output)
+        if status == 0 and not (built / "index.html").is_file():
+            print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
+            status = 1
+        if status == 0:
+            put_in_place(built, book.html)
+    return status

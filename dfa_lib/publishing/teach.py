@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -19,12 +20,17 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..provenance import commit
 from ..validation import InputError
-from .execute import Book, status
+from .book import Book, put_in_place
+from .execute import status
 from .launch import repository
 from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
+from .notebooks import read_notebook
 
 EDITIONS = ("student", "instructor")
 PROFILE = "class"
+# Below _build.
+EDITIONS_FOLDER = "teach"
+TEXT = "text/plain"
 # The home page of the site is no chapter.
 LEFT_OUT = ("index",)
 # Code that the site folds or does not show is folded in Jupyter.
@@ -57,7 +63,8 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
     Raises
     ------
     InputError
-        If a chapter has something that plain Markdown cannot show, or a solution without its exercise.
+        If a chapter cannot be read, has something that plain Markdown cannot show, a picture that is not
+        in the book, or a solution without its exercise. What was written before is still there then.
     """
     pages = read_pages(book)
     known = labels(pages)
@@ -66,30 +73,39 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
         chapters.pop(name, None)
     bibliography = Bibliography(book.source / "references.bib")
     results = glued_results(book)
-    folder = book.output / "_build" / "teach"
-    shutil.rmtree(folder, ignore_errors=True)
     counts = {}
-    for name, page in chapters.items():
-        notebook = nbformat.read(book.source / f"{name}.ipynb", as_version=4)
-        pieces = list(_pieces(name, notebook))
-        for edition in EDITIONS:
-            writer = Writer(page, chapters, known, bibliography, results)
-            cells = list(_cells(pieces, writer, edition))
-            first = _about(book, page, edition, quotes=bool(writer.quoted))
-            made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
-            target = folder / edition
-            target.mkdir(parents=True, exist_ok=True)
-            nbformat.validate(made)
-            nbformat.write(made, target / f"{name}.ipynb")
-            for image in writer.images:
-                (target / image).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(book.source / image, target / image)
-            if edition == "student":
-                counts[name] = {
-                    "exercises": len({p.solution for p in pieces} - {None}),
-                    "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
-                }
+    with book.workspace() as folder:
+        for name, page in chapters.items():
+            notebook = read_notebook(book.notebook(name))
+            pieces = list(_pieces(name, notebook))
+            for edition in EDITIONS:
+                writer = Writer(page, chapters, known, bibliography, results)
+                cells = list(_cells(pieces, writer, edition))
+                first = _about(book, page, edition, quotes=bool(writer.quoted))
+                made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
+                nbformat.validate(made)
+                target = folder / EDITIONS_FOLDER / edition / f"{name}.ipynb"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                nbformat.write(made, target)
+                for image in writer.images:
+                    _copy_image(book, name, image, target.parent)
+                if edition == "student":
+                    counts[name] = {
+                        "exercises": len({p.solution for p in pieces} - {None}),
+                        "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
+                    }
+        put_in_place(folder / EDITIONS_FOLDER, book.build / EDITIONS_FOLDER)
     return counts
+
+
+def _copy_image(book: Book, chapter: str, image: str, folder: Path) -> None:
+    """Copy a picture of a chapter to the same place beside a notebook."""
+    source, target = book.notebook(chapter).parent / image, folder / image
+    within = source.resolve().is_relative_to(book.source.resolve())
+    if not (within and source.is_file() and target.resolve().is_relative_to(folder.resolve())):
+        raise InputError(f"{chapter} shows {image}, which is not a file beside or below it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
 
 
 # ---- reading ----
@@ -97,31 +113,13 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
 
 def read_pages(book: Book) -> list[Page]:
     """Return the pages of the book in the order of its table of contents, with their numbers."""
-    toc = yaml.safe_load((book.root / "_toc.yml").read_text(encoding="utf-8"))
-    count = 0
-    pages = [_page(book, toc["root"])]
-    for part in toc.get("parts", [toc]):
-        for entry in part.get("chapters", []):
-            if "file" not in entry:
-                continue
-            count += bool(part.get("numbered"))
-            number = count if part.get("numbered") else None
-            pages += [_page(book, name, number) for name in _files(entry)]
-    return pages
-
-
-def _files(entry: dict[str, Any]) -> Iterator[str]:
-    if "file" in entry:
-        yield entry["file"]
-    for section in entry.get("sections", []):
-        yield from _files(section)
+    return [_page(book, listed.name, listed.chapter) for listed in book.pages()]
 
 
 def _page(book: Book, name: str, number: int | None = None) -> Page:
-    path = book.source / f"{name}.ipynb"
+    path = book.notebook(name)
     if path.exists():
-        notebook = nbformat.read(path, as_version=4)
-        return Page(name, [(c.cell_type == "code", c.source) for c in notebook.cells], number)
+        return Page(name, [(c.cell_type == "code", c.source) for c in read_notebook(path).cells], number)
     path = path.with_suffix(".md")
     return Page(name, [(False, path.read_text(encoding="utf-8"))] if path.exists() else [], number)
 
@@ -168,18 +166,23 @@ def glued_results(book: Book) -> dict[tuple[str, str], Any]:
     results = {}
     for row in status(book):
         if row["state"] == "fresh" and "profile=smoke" not in row["parameters"].split():
-            notebook = nbformat.read(book.staging / f"{row['chapter']}.ipynb", as_version=4)
+            notebook = read_notebook(book.executed(row["chapter"]))
             for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
                 glued = output.get("metadata", {}).get("scrapbook")
                 if glued:
-                    text = output["data"].get(f"{glued['mime_prefix']}text/plain", "None")
-                    results[row["chapter"], glued["name"]] = _value(text)
+                    prefix = glued.get("mime_prefix", "")
+                    kinds = {kind.removeprefix(prefix): data for kind, data in output["data"].items()}
+                    if kinds.keys() == {TEXT}:  # pictures, HTML and the like have no place in a line
+                        results[row["chapter"], glued["name"]] = _value(kinds[TEXT])
     return results
 
 
 def _value(text: str) -> Any:
-    """Read a number or a string as Python writes it."""
-    return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+    """Read a number or a string as Python writes it; of anything else, the text itself."""
+    try:
+        return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 # ---- writing ----
