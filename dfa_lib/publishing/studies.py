@@ -50,8 +50,9 @@ def _adaptive_methods(settings: Settings) -> list[Run]:
     return [settings.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")]
 
 
-# Thesis scale takes about 25 hours of a core and is trained part by part. These runs on MNIST, by method,
-# feedback, optimizer and epochs, have had the fine pass of tuning so far; the others only the coarse one.
+# Thesis scale takes about 25 hours of a core and is trained part by part. These runs on MNIST, by
+# method, feedback, optimizer and epochs, have had the fine pass of tuning so far; the others only the
+# coarse one.
 FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
     {
         ("dfa", "gaussian", "sgd", 20),
