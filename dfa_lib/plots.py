@@ -686,7 +686,12 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(ks) + 1, height=4.2, same_y=False)
+        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
+        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
+        panels = list(figure.subplots(rows_of_two, 2).flat)
+        for panel in panels[count:]:
+            panel.remove()
+        del panels[count:]
         for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
             for method, rows in table[table["k"] == k].groupby("method", sort=False):
                 summary = summarise(rows, ["samples"])
