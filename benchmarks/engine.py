@@ -22,15 +22,12 @@ from torch import Tensor
 from dfa_lib import InputError, Run, run_all, train, training
 from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.mnist import load_mnist
-from dfa_lib.experiments import final_epoch, repeats
+from dfa_lib.experiments import repeats
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.publishing.chapter import starting_rate
-from dfa_lib.statistics import paired_difference
-from dfa_lib.training import DIGIT_SETS, PRECISIONS, has_bfloat16, load_problem, start_engine
+from dfa_lib.training import DIGIT_SETS, PRECISIONS, load_problem, start_engine
 
 BASELINE_OPTIMIZERS = ("sgd", "adadelta")
-# float64 is for checking, not for training.
-TRAINING_PRECISIONS = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,12 @@ class Scale:
     runs: int = 2  # for each process in a round
     steps: int = 200  # of each of these runs
     epoch: int | None = None  # samples where whole epochs are trained; None is the dataset's default
-    epochs: int = 20  # where accuracies are compared
-    seeds: int = 5
     stacked: int = 60
     stacked_epochs: int = 5
 
 
 FULL = Scale()
-QUICK = Scale(
-    ("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, epochs=1, seeds=2, stacked=2
-)
+QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, stacked=2)
 
 
 def example_run(dataset: str, method: str = "dfa", optimizer: str = "sgd", **fields: object) -> Run:
@@ -88,9 +81,9 @@ def our_step(run: Run) -> Callable[[], None]:
 def product_bound(run: Run) -> Callable[[], None]:
     """Return a function that computes the two products no step can do without, and nothing else.
 
-    They are ``X W1`` of the forward pass and ``Xᵀ δ1`` of the backward pass, in the precision of the
-    run, written over what is already allocated. The numbers are random, of the size they have in
-    training: a product takes equally long whatever they are, unless they are denormal.
+    They are ``X W1`` of the forward pass and ``Xᵀ δ1`` of the backward pass, written over what is
+    already allocated. The numbers are random, of the size they have in training: a product takes
+    equally long whatever they are, unless they are denormal.
     """
     assert run.k is not None
     (hidden,), inputs = run.hidden_widths, run.k * DIGIT_SETS[run.dataset]().pixels
@@ -112,24 +105,23 @@ def product_bound(run: Run) -> Callable[[], None]:
 
 def step_table(dataset: str, scale: Scale) -> str:
     """Compare each optimizer's step with the product bound."""
-    header = ["precision", "method", "optimizer"]
+    header = ["method", "optimizer"]
     for threads in thread_counts():
         header += [f"step, ms (threads: {threads})", "bound, ms", "bound / step"]
     rows = []
-    for precision in TRAINING_PRECISIONS:
-        for method, optimizer in (("bp", "sgd"), *(("dfa", name) for name in OPTIMIZERS)):
-            run = example_run(dataset, method, optimizer, precision=precision)
-            row = [precision, method, optimizer]
-            for threads in thread_counts():
-                with training.using_threads(threads):
-                    bound, ours = alternate(
-                        [product_bound(run), our_step(run)],
-                        scale.pairs,
-                        seconds=scale.seconds,
-                        warm_up=scale.warm_up,
-                    ).T
-                row += [milliseconds(ours), milliseconds(bound), f"{median(bound / ours):.2f}"]
-            rows.append(row)
+    for method, optimizer in (("bp", "sgd"), *(("dfa", name) for name in OPTIMIZERS)):
+        run = example_run(dataset, method, optimizer)
+        row = [method, optimizer]
+        for threads in thread_counts():
+            with training.using_threads(threads):
+                bound, ours = alternate(
+                    [product_bound(run), our_step(run)],
+                    scale.pairs,
+                    seconds=scale.seconds,
+                    warm_up=scale.warm_up,
+                ).T
+            row += [milliseconds(ours), milliseconds(bound), f"{median(bound / ours):.2f}"]
+        rows.append(row)
     return table(header, rows)
 
 
@@ -210,29 +202,6 @@ def rate_table(ways: Sequence[tuple[str, int, Callable[[], object]]], scale: Sca
     return table(["runs", "runs per minute", "times the first row"], rows)
 
 
-def precision_table(scale: Scale) -> str:
-    """Compare the accuracy of runs in bfloat16 with that of the same runs in float32, seed by seed."""
-    rows = []
-    for method in ("bp", "dfa"):
-        last = {}
-        for precision in TRAINING_PRECISIONS:
-            run = example_run(
-                "digits",
-                method,
-                "rmsprop",
-                samples=scale.epoch,
-                epochs=scale.epochs,
-                precision=precision,
-            )
-            ends = final_epoch(run_all(repeats([run], scale.seeds), jobs=joblib.cpu_count()))
-            last[precision] = ends["test_accuracy"].to_numpy()
-        gap = paired_difference(last["bfloat16"], last["float32"])
-        means = [f"{last[precision].mean():.3f}" for precision in TRAINING_PRECISIONS]
-        interval = f"{gap.mean:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-        rows.append([method, *means, interval])
-    return table(["method", *TRAINING_PRECISIONS, "difference (95 % interval)"], rows)
-
-
 def memory_table(dataset: str, scale: Scale) -> str:
     """Measure the peak memory of one epoch, in a process of its own."""
     run = example_run(dataset, samples=scale.epoch, epochs=1)
@@ -305,8 +274,6 @@ def report(scale: Scale) -> Iterator[str]:
     # Other processes would look for the real digits.
     noise = DIGIT_SETS[dataset] is random_digits
     yield "Left out, as MNIST is not here." if noise else throughput_table(dataset, scale)
-    yield f"### Accuracy in bfloat16: digits, k=3, RMSProp, {scale.epochs} epochs, {scale.seeds} seeds"
-    yield precision_table(scale) if has_bfloat16() else "This machine has no bfloat16 to offer."
     yield f"### Memory of one run: {task}, DFA with SGD, one epoch"
     yield "Left out, as MNIST is not here." if noise else memory_table(dataset, scale)
     yield f"### Stacked runs on a GPU: {task}, DFA with SGD, {scale.stacked_epochs} epochs"

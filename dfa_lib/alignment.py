@@ -1,9 +1,4 @@
-"""How far feedback alignment has come: cosines between what it does and what backpropagation would.
-
-Lillicrap et al. (2014): the signal of a random B helps as long as it lies within 90° of that of
-backpropagation, and the weights turn until it does (thesis, section 3.1; Refinetti et al., 2021,
-arXiv 2011.12428). A cosine of 1 is perfect alignment, 0 is a right angle.
-"""
+"""How far a network has come to agree with its random matrices (thesis, section 3.2 and figure 3.2)."""
 
 from collections.abc import Callable
 
@@ -11,8 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .learning_rules import backpropagation
+from .learning_rules import Products, backpropagation, gradients
 from .networks import Parameters, depth
+
+Rule = Callable[..., Products]
 
 
 def cosine(
@@ -24,35 +21,58 @@ def cosine(
     return (a * b).sum(-1) / lengths
 
 
-def weight_alignment(parameters: Parameters) -> list[Tensor]:
-    """Return, for each hidden layer, the cosine of B with the weights that it stands in for.
+def stands_for(parameters: Parameters, layer: int, *, direct: bool) -> Tensor:
+    """Return the weights whose place ``B_l`` takes, shaped as it is.
 
-    A ``B_l`` from the output (DFA) is compared with ``(W_{l+1} … W_L)ᵀ``, one from the layer above (FA)
-    with ``W_{l+1}ᵀ``; the shape tells them apart. With one hidden layer both are cos(B, W2ᵀ).
+    ``W_{l+1}ᵀ`` for FA; for DFA (``direct``) the whole path to the output, ``(W_{l+1} … W_L)ᵀ``.
     """
-    alignments = []
+    path = parameters[f"W{layer + 1}"]
+    for above in range(layer + 2, depth(parameters) + 1 if direct else 0):
+        path = path @ parameters[f"W{above}"]
+    return path.mT
+
+
+def weight_alignment(parameters: Parameters, *, direct: bool = True) -> list[Tensor]:
+    """Return, for each hidden layer, the cosine of B with the weights whose place it takes.
+
+    With one hidden layer this is cos(B, W2ᵀ). With more, ``direct`` says whether the matrices come
+    from the output (DFA) or from the layer above (FA).
+    """
+    return [
+        cosine(parameters[f"B{layer}"], stands_for(parameters, layer, direct=direct))
+        for layer in range(1, depth(parameters))
+    ]
+
+
+def sign_agreement(
+    parameters: Parameters, *, direct: bool = True, weighted: bool = True
+) -> list[Tensor]:
+    """Return, for each hidden layer, the share of weights that have the sign of B's entry, in [0, 1].
+
+    With one hidden layer, unit j receives its error with the right sign where ``B_j W2_j > 0``.
+    ``weighted`` counts a unit by ``|W2_j|``, its say in the output: ``S = Σ |W2_j| [B_j W2_j > 0] /
+    Σ |W2_j|``. DFA's update of W1 descends on average if such units prevail. 0/0 is nan.
+    """
+    shares = []
     for layer in range(1, depth(parameters)):
-        B = parameters[f"B{layer}"]
-        path = parameters[f"W{layer + 1}"]
-        for above in range(layer + 2, depth(parameters) + 1):
-            if path.shape[-1] == B.shape[-2]:
-                break
-            path = path @ parameters[f"W{above}"]
-        alignments.append(cosine(B, path.mT))
-    return alignments
+        W = stands_for(parameters, layer, direct=direct).flatten(-2).double()
+        agree = parameters[f"B{layer}"].flatten(-2) * W > 0
+        say = W.abs() if weighted else torch.ones_like(W)
+        shares.append((say * agree).sum(-1) / say.sum(-1))
+    return shares
 
 
 def gradient_alignment(
-    gradients: Callable[..., Parameters],
+    rule: Rule,
     parameters: Parameters,
     X: Float[Tensor, "*runs n inputs"],
-    y: Float[Tensor, "*any n 1"],
+    y: Float[Tensor, "*runs n 1"],
     activation: str = "relu",
 ) -> list[Tensor]:
     """Return, for each hidden layer, the cosine of a rule's update of ``W_l`` with backpropagation's.
 
-    ``gradients`` is a learning rule, for example ``direct_feedback_alignment``.
+    ``rule`` is a learning rule, for example ``direct_feedback_alignment``.
     """
-    rule = gradients(parameters, X, y, activation)
-    exact = backpropagation(parameters, X, y, activation)
-    return [cosine(rule[f"W{l}"], exact[f"W{l}"]) for l in range(1, depth(parameters))]
+    ours = gradients(rule(parameters, X, y, activation))
+    exact = gradients(backpropagation(parameters, X, y, activation))
+    return [cosine(ours[f"W{l}"], exact[f"W{l}"]) for l in range(1, depth(parameters))]

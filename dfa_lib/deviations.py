@@ -26,6 +26,7 @@ from .data.images import Digits, take
 from .data.parity import draw_stacks
 from .engine import Engine
 from .files import replace_text
+from .methods import METHODS
 from .optimizers import OPTIMIZERS, Optimizer, Rate, State, adam
 from .orphans import tied
 from .provenance import Session, fingerprint
@@ -34,7 +35,6 @@ from .results import digests
 from .statistics import Interval, mean_interval
 from .tables import damaged
 from .training import (
-    METHODS,
     Problem,
     Run,
     evaluate,
@@ -131,7 +131,7 @@ def train_together(
     networks = [_network(runs, problems[0], matrices, i) for i in range(len(runs))]
     engine = Engine(
         {name: torch.stack([network[name] for network in networks]) for name in networks[0]},
-        METHODS[run.method].gradients,
+        METHODS[run.method].rule,
         optimizer or OPTIMIZERS[run.optimizer],
         learning_rate=torch.tensor([[each.learning_rate] for each in runs]),
         activation=run.activation,

@@ -33,6 +33,10 @@ STACK_COLUMNS = {
     "pixels": str,
 }
 
+COMPONENT_COLUMNS = {"dataset": str, "share": float, "components": int}
+
+SHARES = (0.5, 0.9, 0.95, 0.99)
+
 Results = str | os.PathLike[str] | None
 
 
@@ -59,6 +63,22 @@ def digit_counts(dataset: str, *, results: Results = None) -> pd.DataFrame:
     table, path = _kept(dataset, results, COUNT_COLUMNS, _count)
     rows = list(table[["set", "digit"]].itertuples(index=False, name=None))
     if rows != [(name, digit) for name in DigitSets._fields for digit in range(10)]:
+        raise damaged(path)
+    return table
+
+
+def digit_components(dataset: str, *, results: Results = None) -> pd.DataFrame:
+    """Return how many principal components hold a share of the variance of the training digits' pixels.
+
+    Parameters, errors and the CSV are as for ``digit_counts``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each ``share`` of ``SHARES``, with the smallest number of ``components``.
+    """
+    table, path = _kept(dataset, results, COMPONENT_COLUMNS, _components)
+    if table["share"].tolist() != list(SHARES) or not table["components"].is_monotonic_increasing:
         raise damaged(path)
     return table
 
@@ -116,6 +136,12 @@ def _count(sets: DigitSets) -> list[dict[str, Any]]:
         for name, digits in sets._asdict().items()
         for digit, count in enumerate(digits.labels.bincount(minlength=10).tolist())
     ]
+
+
+def _components(sets: DigitSets) -> list[dict[str, Any]]:
+    variances = torch.linalg.eigvalsh(torch.cov(sets.train.images.double().T)).flip(0)
+    held = (variances.cumsum(0) / variances.sum()).numpy()
+    return [{"share": share, "components": int(np.searchsorted(held, share)) + 1} for share in SHARES]
 
 
 def _draw(sets: DigitSets) -> list[dict[str, Any]]:

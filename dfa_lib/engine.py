@@ -9,8 +9,8 @@ same in place, with the same functions:
 - For a long run that pass is compiled: one loop instead of one per operation of the equation.
 - SGD needs no pass, and no gradients: ``θ - η h ᵀδ`` is what a matrix product can add by itself.
 
-Runs of one shape train together as a stack, with a leading dimension of one row per run: on a GPU
-that fills the machine. On a CPU it does not pay.
+Runs of one shape train together as a batch of runs, with a leading dimension of one row per run: on a
+GPU that fills the machine. On a CPU it does not pay.
 """
 
 import logging
@@ -22,7 +22,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .networks import Parameters, product
+from .learning_rules import Products
+from .networks import Parameters
 from .optimizers import Optimizer, Rate, State, sgd
 
 # Compiling pays from this many updated numbers on (steps × trained parameters). With a filled cache it
@@ -35,24 +36,22 @@ Advance = Callable[..., State]
 
 
 class Engine:
-    """A run in training, or a stack of them: parameters, optimizer state, and the step.
+    """A run in training, or a batch of them: parameters, optimizer state, and the step.
 
     Parameters
     ----------
     parameters
         All tensors of the network, trained and fixed, each ``(…, rows, columns)``. They are copied.
-    gradients
+    rule
         A learning rule, for example ``direct_feedback_alignment``; it decides what is trained.
     optimizer
         One of ``OPTIMIZERS``.
     learning_rate
-        A number, or for a stack a tensor ``(runs, 1)``.
+        A number, or for a batch of runs a tensor ``(runs, 1)``.
     weight_decay
         λ ≥ 0.
     activation
         Of the hidden units.
-    inputs_dtype
-        Precision of the batches to come (default: that of the parameters).
     steps
         How many are planned; decides whether compiling is worth its while.
     """
@@ -60,18 +59,17 @@ class Engine:
     def __init__(
         self,
         parameters: Parameters,
-        gradients: Callable[..., Parameters],
+        rule: Callable[..., Products],
         optimizer: Optimizer,
         *,
         learning_rate: Rate,
         weight_decay: float = 0.0,
         activation: str = "relu",
-        inputs_dtype: torch.dtype | None = None,
         steps: int = 0,
     ) -> None:
         first = parameters["W1"]
-        X = first.new_zeros(*first.shape[:-2], 1, first.shape[-2], dtype=inputs_dtype)
-        names = gradients(parameters, X, X.new_zeros(*X.shape[:-1], 1), activation).keys()
+        X = first.new_zeros(*first.shape[:-2], 1, first.shape[-2])
+        names = {name for name, *_ in rule(parameters, X, X.new_zeros(*X.shape[:-1], 1), activation)}
         trained = {name: parameters[name] for name in parameters if name in names}
 
         self.theta, views = _flattened(trained)
@@ -84,13 +82,13 @@ class Engine:
             self._point, ahead = _flattened(trained)
             self._at = parameters | ahead
 
-        self._gradients = gradients
+        self._rule = rule
         self._activation = activation
         self._optimizer = optimizer
         self._learning_rate = learning_rate
         self._weight_decay = weight_decay
         self._advance: Advance = advance
-        self._descends = optimizer.update is sgd and self._can_descend(inputs_dtype)
+        self._descends = optimizer.update is sgd and self._can_descend()
         if not self._descends and steps * self.theta.numel() >= WORTH_COMPILING:
             self._advance = compiled_advance(optimizer)
             if not isinstance(learning_rate, Tensor):
@@ -99,10 +97,13 @@ class Engine:
 
     def step(self, X: Tensor, y: Tensor) -> None:
         """Update the parameters by one batch: inputs ``(…, n, inputs)``, labels ``(…, n, 1)``."""
+        products = self._rule(self._at, X, y, self._activation)
         if self._descends:
-            self._gradients(self._at, X, y, self._activation, emit=self._descend)
+            for name, a, b in products:
+                self._descend(name, a, b)
             return
-        self._gradients(self._at, X, y, self._activation, emit=self._write)
+        for name, a, b in products:
+            torch.matmul(a, b, out=self._gradient_views[name])
         self.state = self._advance(
             self.theta,
             self.gradient,
@@ -113,18 +114,29 @@ class Engine:
             weight_decay=self._weight_decay,
         )
 
-    def _write(self, name: str, a: Tensor, b: Tensor) -> Tensor:
-        return product(a, b, out=self._gradient_views[name])
+    def next_update(self, X: Tensor, y: Tensor) -> Tensor:
+        """Return the update θ - θ' that ``step`` would make, ``(…, all numbers)``; nothing changes."""
+        for name, a, b in self._rule(self._at, X, y, self._activation):
+            torch.matmul(a, b, out=self._gradient_views[name])
+        g = self.gradient + self._weight_decay * self._point
+        new, _ = self._optimizer.update(self.theta, g, self.state, learning_rate=self._learning_rate)
+        return self.theta - new
 
-    def _descend(self, name: str, a: Tensor, b: Tensor) -> Tensor:
+    def flat(self, tensors: Parameters) -> Tensor:
+        """Return a tensor for each trained parameter as one vector, like θ; zeros where missing."""
+        views = self._gradient_views
+        found = [tensors.get(name, torch.zeros_like(view)) for name, view in views.items()]
+        return torch.cat([tensor.flatten(-2) for tensor in found], dim=-1)
+
+    def _descend(self, name: str, a: Tensor, b: Tensor) -> None:
         """Take SGD's step, ``θ ← (1 - ηλ) θ - η a b``, within the product."""
         rate = cast(float, self._learning_rate)
         keep = 1 - rate * self._weight_decay
-        return self.parameters[name].addmm_(a, b, beta=keep, alpha=-rate)
+        self.parameters[name].addmm_(a, b, beta=keep, alpha=-rate)
 
-    def _can_descend(self, inputs_dtype: torch.dtype | None) -> bool:
-        """Whether a product can be added to θ: one run, in one precision, at rates that it can hold."""
-        if isinstance(self._learning_rate, Tensor) or inputs_dtype not in (None, self.theta.dtype):
+    def _can_descend(self) -> bool:
+        """Whether a product can be added to θ: for one run, at rates that its precision can hold."""
+        if isinstance(self._learning_rate, Tensor):
             return False
         largest = self._learning_rate * max(1.0, self._weight_decay)
         return self.theta.dim() == 1 and largest < torch.finfo(self.theta.dtype).max

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from .digest import code_digest
 from .feedback import FEEDBACK, feedback_matrices
-from .learning_rules import Emit, backward, multiply
+from .learning_rules import Products, backward, gradients
+from .methods import METHODS, Method
 from .names import (
     COLOURS,
     FEEDBACK_NAMES,
@@ -39,7 +40,7 @@ from .names import (
 )
 from .networks import Parameters, forward, initialise_network
 from .optimizers import OPTIMIZERS, Optimizer, State
-from .training import METHODS, History, Method, Run, train
+from .training import History, Run, train
 from .validation import InputError
 
 TABLES: dict[str, dict[str, Any]] = {"method": METHODS, "optimizer": OPTIMIZERS, "feedback": FEEDBACK}
@@ -96,7 +97,8 @@ def register_method(
     InputError
         If the name is not free, or the function is not usable: it takes other arguments, raises an
         error, returns a tensor of another shape or not at all, gives a number that is not finite,
-        changes what it was given, or answers differently when asked again.
+        changes what it was given, or answers differently when asked again. A transport has to work with
+        two hidden layers as well as with one.
     """
     if (transport is None) == (gradients is None):
         raise InputError(f"method {name!r} needs either a transport or gradients, and not both.")
@@ -359,28 +361,20 @@ def _by_value(modules: set[ModuleType]) -> Iterator[None]:
 # ---- what a function does, in the terms of the library ----
 
 
-def _rule(entry: Entry) -> Callable[..., Parameters]:
-    """Return a registered rule as a function of ``(parameters, X, y, activation, emit)``."""
-    function, what = entry.function, f"the method {entry.name!r}"
+def _rule(entry: Entry, call: Callable[..., Any] | None = None) -> Callable[..., Products]:
+    """Return a registered rule as a function of ``(parameters, X, y, activation)``."""
+    function, what, call = entry.function, f"the method {entry.name!r}", call or _called
 
-    def transported(
-        parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu", emit: Emit = multiply
-    ) -> Parameters:
+    def transported(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
-            # In the precision of the weights: a product of two precisions would be an error.
-            W = parameters[f"W{layer}"]
-            signal = _called(what, function, parameters, layer, error.to(W.dtype), delta.to(W.dtype))
-            return _shaped(
-                f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], W.shape[-1])
-            )
+            signal = call(what, function, parameters, layer, error, delta)
+            width = parameters[f"W{layer}"].shape[-1]
+            return _shaped(f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width))
 
-        return backward(parameters, forward(parameters, X, activation), y, activation, transport, emit)
+        return backward(parameters, forward(parameters, X, activation), y, activation, transport)
 
-    def whole(
-        parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu", emit: Emit = multiply
-    ) -> Parameters:
-        precision = parameters["W1"].dtype
-        found = _called(what, function, dict(parameters), X.to(precision), y.to(precision), activation)
+    def whole(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
+        found = call(what, function, dict(parameters), X, y, activation)
         if not isinstance(found, dict) or not found:
             raise InputError(f"{what} must return a dictionary of gradients, not {found!r}.")
         for name, gradient in found.items():
@@ -389,7 +383,7 @@ def _rule(entry: Entry) -> Callable[..., Parameters]:
                     f"{what} returned a gradient for {name!r}; there are {', '.join(parameters)}."
                 )
             _shaped(f"the gradient of {name} from {what}", gradient, tuple(parameters[name].shape))
-        return {name: emit(name, *_as_product(gradient)) for name, gradient in found.items()}
+        return ((name, *_as_product(gradient)) for name, gradient in found.items())
 
     return transported if entry.options["form"] == "transport" else whole
 
@@ -418,7 +412,20 @@ def _called(what: str, function: Callable[..., Any], *given: Any, **named: Any) 
         raise
     except Exception as problem:
         reason = (str(problem).splitlines() or [""])[0]
+        if isinstance(problem, KeyError) and given and isinstance(given[0], dict):
+            reason += f"; there are {', '.join(given[0])}"
+            if "B1" not in given[0]:
+                reason += ", and random matrices with direct_feedback=True or False only"
         raise InputError(f"{what} raised {type(problem).__name__}: {reason}") from problem
+
+
+def _called_with_copies(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Call a reader's function, and refuse one that changes what it is given."""
+    copies = [_copied(value) for value in given]
+    found = _called(what, function, *copies, **named)
+    if not all(_equal(a, b) for a, b in zip(copies, given, strict=True)):
+        raise InputError(f"{what} must leave what it is given as it is, and it changes that in place.")
+    return found
 
 
 def _shaped(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
@@ -431,8 +438,8 @@ def _shaped(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
 
 # ---- the trials ----
 
-# Inputs and hidden units of the network that a rule is tried on, and examples.
-_WIDTHS, _EXAMPLES = (5, 4, 1), 6
+# Widths of the networks that a rule is tried on, all different, and examples.
+_SHALLOW, _DEEP, _EXAMPLES = (5, 4, 1), (5, 4, 3, 1), 6
 
 
 def _try_rule(entry: Entry) -> bool:
@@ -443,24 +450,43 @@ def _try_rule(entry: Entry) -> bool:
         "gradients": ("parameters", "X", "y", "activation"),
     }
     _check_signature(what, entry.function, *arguments[entry.options["form"]])
-    rule, networks, batches = _rule(entry), [], []
+    side_by_side = _try_widths(entry, _SHALLOW)
+    if entry.options["form"] == "transport":
+        try:
+            _try_widths(entry, _DEEP)
+        except InputError as problem:
+            shape = {True: "(1, units of l)", False: "shaped as the transpose of W_{l+1}"}.get(direct)
+            matrix = f"; with direct_feedback={direct}, B_l is {shape}" if shape else ""
+            said = str(problem).removesuffix(".")
+            raise InputError(f"with two hidden layers, {said}{matrix}.") from problem
+    return side_by_side
+
+
+def _try_widths(entry: Entry, widths: tuple[int, ...]) -> bool:
+    """Try a rule on networks of these widths. Return whether two runs can train side by side with it."""
+    what, direct = f"the method {entry.name!r}", entry.options["direct_feedback"]
+    products, networks, batches = _rule(entry, _called_with_copies), [], []
+
+    def rule(*given: Any) -> Parameters:
+        return gradients(products(*given))
+
     for seed in range(2):
         source = torch.Generator().manual_seed(seed)
-        network = initialise_network(_WIDTHS, source)
+        network = initialise_network(widths, source)
         if direct is not None:
-            network |= feedback_matrices(_WIDTHS, "uniform", source, direct=direct)
+            network |= feedback_matrices(widths, "uniform", source, direct=direct)
         networks.append({name: value.float() for name, value in network.items()})
-        X = torch.randn(_EXAMPLES, _WIDTHS[0], generator=source)
+        X = torch.randn(_EXAMPLES, widths[0], generator=source)
         batches.append((X, torch.arange(_EXAMPLES)[:, None] % 2.0))
     alone = [
         _same_again(what, rule, n, X, y, "relu") for n, (X, y) in zip(networks, batches, strict=True)
     ]
-    for gradients in alone:
-        if direct is not None and "W1" not in gradients:
+    for found in alone:
+        if direct is not None and "W1" not in found:
             raise InputError(
                 f"{what} has random matrices, so it must return a gradient for every W, and W1 has none."
             )
-        for name, gradient in gradients.items():
+        for name, gradient in found.items():
             _check_finite(f"the gradient of {name} from {what}", gradient)
     together = {name: torch.stack([n[name] for n in networks]) for name in networks[0]}
     X, y = (torch.stack(column) for column in zip(*batches, strict=True))
@@ -477,11 +503,11 @@ def _try_update(entry: Entry) -> bool:
     start, g = torch.randn(2, 2, 7, generator=source)
 
     def updated(theta: Tensor, g: Tensor, rate: float | Tensor) -> Parameters:
-        state = _called(what, _initial_state(entry), theta)
+        state = _called_with_copies(what, _initial_state(entry), theta)
         if not (isinstance(state, tuple) and all(isinstance(value, Tensor) for value in state)):
             raise InputError(f"the first state of {what} must be a tuple of tensors, not {state!r}.")
         for _ in range(2):
-            found = _called(what, entry.function, theta, g, state, learning_rate=rate)
+            found = _called_with_copies(what, entry.function, theta, g, state, learning_rate=rate)
             if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)):
                 raise InputError(
                     f"{what} must return the new theta and the new state, a tuple of tensors, "
@@ -518,11 +544,8 @@ def _try_draw(entry: Entry) -> None:
 
 
 def _same_again(what: str, function: Callable[..., Parameters], *given: Any) -> Parameters:
-    """Call a function twice. Return what it gave, if that is the same, and what it was given too."""
-    one, two = ([_copied(value) for value in given] for _ in range(2))
-    first, again = function(*one), function(*two)
-    if not all(_equal(a, b) for a, b in zip(one, given, strict=True)):
-        raise InputError(f"{what} must leave what it is given as it is, and it changes that in place.")
+    """Call a function twice. Return what it gave, if that is the same."""
+    first, again = function(*given), function(*given)
     if not _equal(first, again):
         raise InputError(
             f"{what} must give the same for the same, so that runs can be repeated, and it does not."
@@ -533,12 +556,16 @@ def _same_again(what: str, function: Callable[..., Parameters], *given: Any) -> 
 def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: tensor.clone() for name, tensor in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
     return value.clone() if isinstance(value, Tensor) else value
 
 
 def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     if isinstance(a, Tensor):
         return torch.equal(a.nan_to_num(), b.nan_to_num())
     return bool(a == b)

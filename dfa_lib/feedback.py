@@ -21,9 +21,11 @@ FEEDBACK: dict[str, Callable[[Sequence[int], float, torch.Generator], Tensor]] =
     "standard_uniform": lambda shape, a, generator: uniform(shape, 0.0, 1.0, generator),
     "gaussian": lambda shape, a, generator: a + a * _normal(shape, generator),
     "standard_gaussian": lambda shape, a, generator: _normal(shape, generator),
+    "sign": lambda shape, a, generator: a * uniform(shape, -a, a, generator).sign(),
 }
 """How each kind draws a float64 matrix of ``shape`` from ``a`` and a generator: uniform on [-a, a],
-uniform on [0, 1], normal with mean a and standard deviation a, standard normal."""
+uniform on [0, 1], normal with mean a and standard deviation a, standard normal; ±a, with the signs of
+the uniform matrix of that seed, so that the two differ in sizes alone."""
 
 
 def feedback_matrices(

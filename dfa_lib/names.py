@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .methods import METHODS
+
 # Okabe and Ito's palette, which colour-blind readers tell apart, less its yellow, light blue and grey:
 # a colour has to stand out, at 3 to 1 (WCAG 1.4.11), from a white page and from a dark one alike.
 COLOURS = {
@@ -9,6 +11,7 @@ COLOURS = {
     "fa": "#8F5BE0",
     "dfa": "#D55E00",
     "ntk": "#009E73",
+    "glu": "#9A7D0A",
     "gaussian_features": "#CC79A7",
     "relu_features": "#279AE7",
     "linear_features": "#6B6B6B",
@@ -25,16 +28,15 @@ TURNING = {"ink": INK, "tint": TINT, "rule": RULE, "paper": PAPER}
 MUTED = "#7A7A7A"
 # For methods that a reader registers, in this order.
 SPARE_COLOURS = (INK, "#BD3728", "#D100A7", "#945900", "#0D7373")
-METHOD_NAMES = {
-    "bp": "BP",
-    "fa": "FA",
-    "dfa": "DFA",
-    "ntk": "NTK",
-    "gaussian_features": "Gaussian features",
-    "relu_features": "ReLU features",
-    "linear_features": "linear features",
-}
+METHOD_NAMES = {name: method.label for name, method in METHODS.items()}
 """What figures call each method."""
+KERNEL_NAMES = {
+    "relu_kernel": "infinitely wide ReLU features",
+    "gates_kernel": "infinitely wide NTK (W₁, fixed gates)",
+}
+"""What figures call the lazy methods of infinite width, of ``converged``."""
+FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
+"""The same methods at finite width, whose colours they have."""
 OPTIMIZER_NAMES = {
     "sgd": "SGD",
     "momentum": "momentum",
@@ -62,5 +64,6 @@ FEEDBACK_NAMES = {
     "standard_uniform": "uniform on [0, 1]",
     "gaussian": "N(1/√h, 1/h)",
     "standard_gaussian": "N(0, 1)",
+    "sign": "±1/√h",
 }
 """What figures call each kind of random matrix."""

@@ -5,7 +5,7 @@ A network is a dictionary of plain tensors, named as in the equations: ``W1``, `
 ``h_l = f(a_l)`` below the output. The output's pre-activation ``a_L`` is the *logit*: the network's
 answer is ``sigmoid(a_L)``, but losses and accuracies are computed from logits, which cannot overflow.
 
-Every tensor may have further leading dimensions: a stack of R networks is the same code on ``(R, …)``.
+Every tensor may have further leading dimensions: a batch of R networks is the same code on ``(R, …)``.
 """
 
 from collections.abc import Callable, Sequence
@@ -94,25 +94,11 @@ def uniform(
     return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-def product(
-    a: Float[Tensor, "*runs n inner"], b: Float[Tensor, "*runs inner m"], *, out: Tensor | None = None
-) -> Float[Tensor, "*runs n m"]:
-    """Return ``a @ b``, in ``out`` if given.
-
-    Where one factor is bfloat16 and the other float32, the product is taken in bfloat16 and returned
-    in float32: that is all that ``precision="bfloat16"`` means.
-    """
-    if a.dtype == b.dtype:
-        return torch.matmul(a, b, out=out)
-    rounded = a.bfloat16() @ b.bfloat16()
-    return rounded.float() if out is None else out.copy_(rounded)
-
-
 def pre_activation(
     h: Float[Tensor, "*runs n inputs"], parameters: Parameters, layer: int
 ) -> Float[Tensor, "*runs n units"]:
     """Return ``a_l = h_{l-1} W_l + b_l``."""
-    a = product(h, parameters[f"W{layer}"])
+    a = h @ parameters[f"W{layer}"]
     return a.add_(parameters[f"b{layer}"]) if f"b{layer}" in parameters else a
 
 
@@ -121,15 +107,14 @@ def forward(
 ) -> ForwardPass:
     """Run a batch through the network (thesis, appendix A).
 
-    ``activation`` names the hidden units: one of ``ACTIVATIONS``. Hidden layers are passed on in the
-    precision of ``X``, see ``product``.
+    ``activation`` names the hidden units: one of ``ACTIVATIONS``.
     """
     hidden, pre_activations = [X], []
     for layer in range(1, depth(parameters) + 1):
         a = pre_activation(hidden[-1], parameters, layer)
         pre_activations.append(a)
         if layer < depth(parameters):
-            hidden.append(ACTIVATIONS[activation].function(a).to(X.dtype))
+            hidden.append(ACTIVATIONS[activation].function(a))
     return ForwardPass(hidden, pre_activations)
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -27,14 +27,14 @@ from .data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from .data.examples import Examples
 from .data.images import Digits
 from .experiments import final_epoch
+from .methods import METHODS
 from .names import COLOURS as COLOURS
 from .names import FEEDBACK_NAMES as FEEDBACK_NAMES
-from .names import INK, MUTED, PAPER, RULE, TINT
+from .names import FINITE_WIDTH, INK, KERNEL_NAMES, MUTED, PAPER, RULE, TINT
 from .names import LINE_STYLES as LINE_STYLES
 from .names import METHOD_NAMES as METHOD_NAMES
 from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
-from .statistics import mean_interval, summarise
-from .training import METHODS
+from .statistics import Interval, mean_interval, summarise
 from .validation import choice
 
 METRIC_NAMES = {
@@ -108,6 +108,8 @@ def belongs_to(*entries: str) -> str:
 
 # The entry to which all single seeds belong.
 SEEDS = "seeds"
+# More than so many are drawn fainter.
+MANY_SEEDS = 10
 
 
 def label(method: str, optimizer: str) -> str:
@@ -224,9 +226,10 @@ def draw_curve(
     panel: Axes, curve: Curve, seeds: Iterable[tuple[Any, Any]] = (), *, shade: float = 0.15
 ) -> None:
     """Draw a curve over its interval, a band, and over the faint lines of single seeds."""
-    colour, entry = curve.get_color(), curve.entry
+    colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
     for x, y in seeds:
-        panel.plot(x, y, color=colour, alpha=0.3, linewidth=0.7, gid=belongs_to(entry, SEEDS))
+        faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
+        panel.plot(x, y, color=colour, alpha=faint, linewidth=0.7, gid=belongs_to(entry, SEEDS))
     if curve.low is not None and curve.high is not None:
         panel.fill_between(
             curve.x, curve.low, curve.high,
@@ -564,7 +567,10 @@ LABEL_COLOURS = ("#A97B00", "#5B6BE0")
 
 
 def error_curves(
-    panels: Sequence[tuple[pd.DataFrame, str, str]], points: Mapping[str, Examples] | None = None
+    panels: Sequence[tuple[pd.DataFrame, str, str]],
+    points: Mapping[str, Examples] | None = None,
+    *,
+    solved: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw the error at the last epoch against the number of points or of inputs.
 
@@ -578,6 +584,9 @@ def error_curves(
         the points that are judged (``"test"`` or ``"train"``).
     points
         For each density, points of which the two inputs that matter are shown above the panels.
+    solved
+        Lazy methods solved to convergence, as from ``converged_table``: lines of their own, with bands
+        and without single seeds.
 
     Raises
     ------
@@ -601,8 +610,14 @@ def error_curves(
             panel.set_visible(True)
             last = final_epoch(table).sort_values(x)
             _error_panel(panel, last, lines, x, f"{judged}_accuracy")
+            if solved is not None:
+                _solved_errors(panel, solved, last, x, f"{judged}_accuracy")
             panel.set_ylabel("test error" if judged == "test" else "training error")
-        legend_below(figure, _entries(runs, lines))
+        entries = _entries(runs, lines)
+        if solved is not None:  # before the entry for single seeds
+            added: list[Line2D] = [_solved_curve(method) for method in solved["method"].unique()]
+            entries[len(lines) : len(lines)] = added
+        legend_below(figure, entries)
     return figure
 
 
@@ -630,6 +645,108 @@ def _error_panel(
     panel.set_xlabel(name)
     panel.set_title(f"{symbol} = " + ", ".join(str(value) for value in sorted(last[other].unique())))
     panel.set_ylim(-0.01, 0.56)
+
+
+def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str, accuracy: str) -> None:
+    """Draw the models that were solved for the same numbers of points and inputs as the runs."""
+    places = ["samples", "dimensions"]
+    solved = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
+    for method, rows in solved.sort_values(x).groupby("method", sort=False):
+        summary = summarise(rows, [x], accuracy)
+        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
+        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), shade=0.1)
+
+
+def _solved_curve(method: str, *points: ArrayLike) -> Curve:
+    entry = f"solved {METHOD_NAMES[method]}"
+    return Curve(
+        entry, *points, color=COLOURS[method], linestyle=(0, (6, 1.5, 1.5, 1.5)), linewidth=1.9,
+        marker="s", markersize=4, label=entry,
+    )  # fmt: skip
+
+
+def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
+    """Draw test accuracy against the number of training stacks: a panel for each k, the last one twice.
+
+    In the second of the two the accuracies of the lines fill the panel, and runs may lie outside.
+
+    Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
+    infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
+    lines. Open circles are runs of gradient descent at their last epoch, with their intervals as bars,
+    at the number of stacks that they have seen.
+
+    Parameters
+    ----------
+    table
+        As from ``converged_table``, for runs on digits.
+    trained
+        A results table of runs with SGD on digits.
+    """
+    last = final_epoch(trained)
+    last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
+    ks = sorted(table["k"].unique(), key=int)
+    with mpl.rc_context(STYLE):
+        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
+        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
+        panels = list(figure.subplots(rows_of_two, 2).flat)
+        for panel in panels[count:]:
+            panel.remove()
+        del panels[count:]
+        for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
+            for method, rows in table[table["k"] == k].groupby("method", sort=False):
+                summary = summarise(rows, ["samples"])
+                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+                if panel is panels[-1]:  # single seeds would fill it
+                    seeds = []
+                ends = (summary[end] for end in ("samples", "mean", "low", "high"))
+                draw_curve(panel, _width_curve(str(method), *ends), seeds, shade=0.1)
+            for method, runs in last[last["k"] == int(k)].groupby("method"):
+                seen = int(runs["seen"].iloc[0])
+                _open_circle(panel, str(method), seen, mean_interval(runs["test_accuracy"]))
+            panel.axhline(0.5, **REFERENCE_LINE)
+            panel.set_ylim(0.45, 1.005)
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+            panel.set_xlabel("training stacks n")
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.set_title(f"k = {k}")
+        shown = table[table["k"] == ks[-1]]
+        means = summarise(shown, ["method", "samples"])["mean"]
+        panels[-1].set_ylim(means.min() - 0.02, means.max() + 0.02)
+        panels[-1].set_xlim(0.8 * shown["samples"].min(), 1.25 * shown["samples"].max())
+        panels[-1].set_title(f"k = {ks[-1]}, enlarged")
+        entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
+        for method in last["method"].unique():
+            if method not in set(table["method"]):
+                entries.append(_open_entry(str(method)))
+        legend_below(figure, [*entries, seeds_entry()] if table["seed"].nunique() > 1 else entries)
+    return figure
+
+
+def _width_curve(method: str, *points: ArrayLike) -> Curve:
+    name = KERNEL_NAMES[method] if method in KERNEL_NAMES else METHOD_NAMES[method]
+    look = ((0, (5, 1.6)), "D") if method in KERNEL_NAMES else ("-", "o")
+    return Curve(
+        name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linestyle=look[0],
+        linewidth=1.9, marker=look[1], markersize=4, label=name,
+    )  # fmt: skip
+
+
+def _open_entry(method: str) -> Line2D:
+    return Line2D(
+        [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5, label=f"{label(method, 'sgd')}, trained",
+        gid=belongs_to(f"trained {method}"),
+    )  # fmt: skip
+
+
+def _open_circle(panel: Axes, method: str, x: float, accuracy: Interval) -> None:
+    gid = belongs_to(METHOD_NAMES[method] if METHODS[method].lazy else f"trained {method}")
+    panel.plot([x, x], [accuracy.low, accuracy.high], color=COLOURS[method], linewidth=1.5, gid=gid)
+    panel.plot(
+        x, accuracy.mean, linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
+    )  # fmt: skip
 
 
 def _cluster_panel(square: Axes, density: str, points: Examples) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from tqdm import tqdm
 
+from .methods import METHODS
 from .training import Run
 
 # Seconds between two lines of a log.
@@ -22,17 +23,13 @@ PROGRESS_FILE = "DFA_PROGRESS_FILE"
 _PIXELS = {"digits": 64, "mnist": 784}
 
 
-# Products with the weights in a step: forwards, and for the gradient. Fixed features have no gradient;
-# the NTK's fixed gates are a product more. So, in time, is the update of any optimizer but SGD.
-_PRODUCTS = {"ntk": 3, "gaussian_features": 1, "relu_features": 1, "linear_features": 1}
-
-
 def cost(run: Run) -> int:
     """Return about how long a run takes, in a unit of no meaning: multiplications in all its epochs."""
     assert run.samples is not None
     inputs = run.dimensions if run.dimensions is not None else _PIXELS[run.dataset] * (run.k or 1)
     widths = (inputs, *run.hidden_widths, 1)
-    products = _PRODUCTS.get(run.method, 2) + (run.optimizer != "sgd")
+    # An update of any optimizer but SGD takes about as long as one more product.
+    products = METHODS[run.method].products + (run.optimizer != "sgd")
     return run.epochs * run.passes * run.samples * products * sum(map(prod, pairwise(widths)))
 
 

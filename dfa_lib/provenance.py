@@ -5,11 +5,13 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
+import reprlib
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -99,14 +101,15 @@ def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
 def source_digest(folder: Path) -> str:
     """Return a digest of the code that decides a run's numbers.
 
-    Comments, docstrings, layout, the messages of errors and where an import stands do not count.
+    It is taken over the set of bare top-level statements of ``numerical_code`` and of the names that
+    these modules import from elsewhere, so a statement may move to another place or module. Comments,
+    docstrings, layout, the messages of errors and the labels of methods do not count.
     """
-    digest = hashlib.sha256()
-    for name, tree in numerical_code(folder).items():
+    statements: set[str] = set()
+    for tree in numerical_code(folder).values():
         bare = _Bare()
-        code = ast.unparse(bare.visit(tree))
-        digest.update("\n".join([name, *sorted(bare.imports), code, ""]).encode())
-    return digest.hexdigest()[:12]
+        statements |= {ast.unparse(node) for node in bare.visit(tree).body} | bare.imports
+    return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()[:12]
 
 
 def numerical_code(folder: Path) -> dict[str, ast.Module]:
@@ -116,21 +119,24 @@ def numerical_code(folder: Path) -> dict[str, ast.Module]:
     for name in names:  # grows while it is read
         if name not in code:
             code[name] = ast.parse((folder / name).read_text(encoding="utf-8"))
-            names += _imported(name, code[name])
+            names += _imported(folder, name, code[name])
     return code
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes docstrings, what is said when something is refused, and imports, which it collects."""
+    """Removes docstrings, error messages, labels and imports; collects imports of other packages."""
 
     def __init__(self) -> None:
         self.imports: set[str] = set()
 
     def visit_Import(self, node: ast.Import) -> None:
-        self.imports.add(ast.unparse(node))
+        self.imports |= {f"{alias.asname or alias.name} is {alias.name}" for alias in node.names}
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.imports.add(ast.unparse(node))
+        if not node.level:
+            self.imports |= {
+                f"{alias.asname or alias.name} is {alias.name} of {node.module}" for alias in node.names
+            }
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Constant):
@@ -141,15 +147,26 @@ class _Bare(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
         return ast.Raise()
 
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+        if node.arg == "label":
+            return None
+        self.generic_visit(node)
+        return node
 
-def _imported(name: str, tree: ast.Module) -> list[str]:
-    folder = PurePosixPath(name).parent
-    return [
-        ((folder.parent if node.level == 2 else folder) / node.module.replace(".", "/")).as_posix()
-        + ".py"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level and node.module
-    ]
+
+def _imported(folder: Path, name: str, tree: ast.Module) -> list[str]:
+    """Return the files of this library that a module imports, relative to ``folder``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = PurePosixPath(name).parents[node.level - 1]
+            module = base / (node.module or "").replace(".", "/")
+            # ``from . import x`` names modules, ``from .module import x`` names what is in one.
+            candidates = [module / f"{alias.name}.py" for alias in node.names]
+            if node.module:
+                candidates.append(module.with_suffix(".py"))
+            found += [path.as_posix() for path in candidates if (folder / path).is_file()]
+    return found
 
 
 # As imported: a process may live on while its files are edited.
@@ -213,27 +230,112 @@ class Record:
         Raises
         ------
         InputError
-            If the record is damaged.
+            If the record is damaged, or has anything else than ``FIELDS`` accept.
         """
         path = record_path(results)
         if not path.exists():
             return cls()
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            kinds = {f.name: [dict(entry) for entry in found.get(f.name, [])] for f in fields(cls)}
-            if not any(kinds.values()):
-                raise KeyError("sessions")
-            return cls(**kinds)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
-            raise InputError(
-                f"{path} is damaged: it does not say what {results.name} was made with; move it away, "
-                f"and what is trained from now on is recorded anew."
-            ) from problem
+        except (ValueError, RecursionError, OSError) as problem:
+            raise _damaged(path, results, "it is no JSON") from problem
+        wrong = _misshapen(found)
+        if wrong is not None:
+            raise _damaged(path, results, wrong)
+        return cls(**found)
 
     def write(self, results: Path) -> None:
         """Replace the record of a results file."""
         text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
         replace_text(record_path(results), text + "\n")
+
+
+def _damaged(path: Path, results: Path, wrong: str) -> InputError:
+    return InputError(
+        f"{path} is damaged: {wrong}, so it does not say what {results.name} was made with; move it "
+        f"away, and what is trained from now on is recorded anew."
+    )
+
+
+def _misshapen(found: Any) -> str | None:
+    """Say what in the JSON of a record is not as ``ENTRIES`` and ``FIELDS`` have it; None if all is."""
+    if not isinstance(found, dict) or not any(found.values()):
+        return "it must be an object with sessions"
+    for kind, entries in found.items():
+        if kind not in ENTRIES or not isinstance(entries, list):
+            return f"{reprlib.repr(kind)} must be a list of entries, under one of {', '.join(ENTRIES)}"
+        for entry in entries:
+            if not isinstance(entry, dict):
+                return f"an entry of {kind} must be an object, not {reprlib.repr(entry)}"
+            missing = [name for name in (*ALWAYS, *ENTRIES[kind]) if name not in entry]
+            if missing:
+                return f"an entry of {kind} lacks {missing[0]!r}"
+            for name, value in entry.items():
+                if name not in FIELDS or not FIELDS[name](value):
+                    said, field_said = reprlib.repr(value), reprlib.repr(name)
+                    return f"an entry of {kind} cannot have {said} as its {field_said}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value)
+
+
+def _is_time(value: Any) -> bool:
+    if not _matches(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")(value):
+        return False
+    with suppress(ValueError):  # of a 31st of February
+        return datetime.fromisoformat(value) is not None
+    return False
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+# Names of machines and files are free text, which pages escape. Control characters and lone surrogates
+# cannot be printed, or not be saved again.
+_is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,300}")
+
+
+def _texts(*names: str) -> Callable[[Any], bool]:
+    """Accept an object whose values are all texts, these among them."""
+    return lambda value: (
+        isinstance(value, dict)
+        and value.keys() >= set(names)
+        and all(map(_is_text, (*value, *value.values())))
+    )
+
+
+FIELDS: dict[str, Callable[[Any], bool]] = {
+    "commit": _matches(r"unknown|[0-9a-f]{7,40}(-dirty)?"),
+    "library": _matches(r"dfa_lib [0-9a-f]{12} with torch [\w.+-]{1,40}"),
+    "versions": _texts("Python", "torch"),
+    "machine": _texts("system", "processor", "cores in use", "instructions", "GPU"),
+    "data": _texts(),
+    "started": _is_time,
+    "finished": _is_time,
+    "date": _is_time,
+    "runs": _is_count,
+    "sample": _is_count,
+    "seconds": _is_number,
+    "trained by": _is_text,
+    "taken from": _is_text,
+    "agreement": _is_text,
+    "digests": _matches(r"([0-9a-f]{12}( [0-9a-f]{12})*)?"),
+}
+"""What an entry of a record may have, and what each accepts. Records come from other people too."""
+ALWAYS = ("commit", "library", "versions", "machine", "data", "runs")
+ENTRIES = {
+    "sessions": ("started", "finished", "seconds", "trained by"),
+    "taken": ("started", "finished", "taken from", "digests"),
+    "verified": ("date", "sample", "agreement", "digests"),
+}
+"""The kinds of entries in a record, and what each has beside ``ALWAYS``."""
 
 
 def read_record(results: Path) -> list[Entry]:
@@ -313,7 +415,7 @@ class Session:
         """
         self._entry["runs"] += runs
         self._entry["finished"] = _now()
-        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 1)
+        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 2)
         self._entry["digests"] = " ".join(sorted(digests_of(self._entry) | set(digests)))
         # Where the record cannot be written, the results cannot either; whoever saves those says so.
         with suppress(OSError):

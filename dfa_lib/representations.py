@@ -34,6 +34,7 @@ from .training import DIGIT_SETS, Run, initial_parameters, train
 from .validation import InputError, choice, whole_number
 
 NEIGHBOURS = 10
+PERPLEXITY = 30  # scikit-learn's own
 # At most so many digits: the first of their set, whose order is random. The bundled digits are fewer.
 PROBE_DIGITS = 10_000
 EMBEDDED_DIGITS = 2_000
@@ -143,27 +144,45 @@ def embed(features: Features) -> Float[np.ndarray, "n 2"]:
     """Return a t-SNE map of the features (thesis, figure B.2): the same one each time.
 
     It starts from the first two principal components. Near points of the map are near in the features;
-    distances between groups, and the groups' sizes, mean nothing. Of features that are not finite the
-    map is nan.
-
-    Parameters
-    ----------
-    features
-        At least 31 points: t-SNE needs more of them than its perplexity, which is 30.
+    distances between groups, and the groups' sizes, mean nothing. Points with equal features lie in one
+    place: all of them, if the layer is dead. Of ``PERPLEXITY`` distinct points or fewer, t-SNE has too
+    few neighbours; their map is the two principal components. Of features that are not finite the map is
+    nan.
     """
     if not features.isfinite().all():
         return np.full((len(features), 2), np.nan)
-    tsne = TSNE(init="pca", random_state=0)
-    points: Float[np.ndarray, "n 2"] = tsne.fit_transform(features.double().numpy())
-    return points.astype(float)
+    distinct, place = _distinct(features.double().numpy())
+    centred = distinct - (distinct / len(distinct)).sum(0)
+    size = np.abs(centred).max()
+    # scikit-learn squares distances in float32; where they vanish, or are not finite, it crashes.
+    x = distinct if 1e-6 < size < 1e6 else centred / (size or 1.0)
+    x = np.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1]))))  # it wants two features at least
+    if len(x) > PERPLEXITY:
+        points = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0).fit_transform(x)
+    else:
+        u, s, _ = np.linalg.svd(np.pad(x - x.mean(0), ((0, 1), (0, 0))), full_matrices=False)
+        points = (u * s)[:-1, :2]
+    return np.asarray(points[place], dtype=float)
+
+
+def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct rows in the order in which they first come, and where each row is in them."""
+    _, first, place = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return x[first[order]], np.argsort(order)[place.reshape(-1)]
+
+
+def is_one_place(points: Float[np.ndarray, "n 2"]) -> bool:
+    """Return whether all points of a map coincide: those of a dead layer, which tells nothing apart."""
+    return bool(np.isfinite(points).all() and (points == points[0]).all())
 
 
 def nearest_alike(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"]) -> float:
     """Return the share of points on a map whose nearest other point has the same label, in [0, 1].
 
-    Of a map that is not finite it is nan.
+    Of a map that is not finite, or whose points all coincide, it is nan: no point is nearest.
     """
-    if not np.isfinite(points).all():
+    if not np.isfinite(points).all() or is_one_place(points):
         return float("nan")
     nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
     return float(np.mean(labels[nearest] == labels))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .alignment import gradient_alignment, weight_alignment
+from .alignment import cosine, gradient_alignment, sign_agreement, weight_alignment
 from .data.clusters import DENSITIES, draw_clusters, label_clusters
 from .data.digits import load_digits
 from .data.examples import Examples, stack
@@ -19,30 +19,21 @@ from .data.mnist import load_mnist
 from .data.parity import draw_stacks
 from .engine import Engine
 from .feedback import FEEDBACK, feedback_matrices
-from .lazy import gaussian_first_layer, ntk_forward, ntk_gradients, output_layer_gradients
-from .learning_rules import backpropagation, direct_feedback_alignment, feedback_alignment
-from .networks import (
-    ACTIVATIONS,
-    ForwardPass,
-    Parameters,
-    accuracy,
-    binary_cross_entropy,
-    forward,
-    initialise_network,
-)
+from .learning_rules import backpropagation, gradients
+from .methods import METHODS, Method
+from .networks import ACTIVATIONS, Parameters, accuracy, binary_cross_entropy
 from .optimizers import OPTIMIZERS, Rate
 from .randomness import generator
 from .validation import InputError, choice, positive_number, whole_number
 
 # Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 1_000
 # Training examples on which an epoch's gradient alignment is measured.
 ALIGNMENT_EXAMPLES = 512
 
 DIGIT_SETS: dict[str, Callable[[], DigitSets]] = {"digits": load_digits, "mnist": load_mnist}
 DATASETS = (*DIGIT_SETS, "clusters")
-# Of the products; parameters have at least float32.
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 HELD_OUT = ("test", "validation")
 
 # Values of the fields that depend on the dataset, where a Run does not give them. An epoch of the
@@ -58,43 +49,6 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
         "density": "centred",
     },
 }
-
-
-class Method(NamedTuple):
-    """A way to train: how its parameters start, what it computes, and which way it moves.
-
-    Parameters
-    ----------
-    gradients
-        A function of ``(parameters, X, y, activation, emit)``: a learning rule.
-    forward
-        A function of ``(parameters, X, activation)``: the forward pass.
-    direct_feedback
-        Of a rule with random matrices: whether B comes straight from the output (DFA) or from the layer
-        above (FA). None for a rule without.
-    lazy
-        Whether the hidden representation stays as it was drawn.
-    activation
-        Of the hidden units, where the method leaves no choice.
-    """
-
-    gradients: Callable[..., Parameters]
-    forward: Callable[..., ForwardPass] = forward
-    direct_feedback: bool | None = None
-    lazy: bool = False
-    activation: str | None = None
-
-
-METHODS: dict[str, Method] = {
-    "bp": Method(backpropagation),
-    "fa": Method(feedback_alignment, direct_feedback=False),
-    "dfa": Method(direct_feedback_alignment, direct_feedback=True),
-    "ntk": Method(ntk_gradients, ntk_forward, lazy=True, activation="relu"),
-    "gaussian_features": Method(output_layer_gradients, lazy=True, activation="relu"),
-    "relu_features": Method(output_layer_gradients, lazy=True, activation="relu"),
-    "linear_features": Method(output_layer_gradients, lazy=True, activation="linear"),
-}
-"""The values of ``Run.method``, and what they stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +74,11 @@ class Run:
         Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
         (default: the run's own); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
     method
-        ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"gaussian_features"``, ``"relu_features"``,
-        ``"linear_features"``, or one that ``register_method`` has added.
+        ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"glu"``, ``"gaussian_features"``,
+        ``"relu_features"``, ``"linear_features"``, or one that ``register_method`` has added.
     feedback
         The random matrices of FA and DFA: ``"uniform"`` (default), ``"standard_uniform"``,
-        ``"gaussian"``, ``"standard_gaussian"``, or one that ``register_feedback`` has added.
+        ``"gaussian"``, ``"standard_gaussian"``, ``"sign"``, or one that ``register_feedback`` has added.
     hidden
         Width of the hidden layer (default 512), or the widths of several.
     activation
@@ -148,8 +102,7 @@ class Run:
     seed
         At least 0. Decides weights, random matrices and data.
     precision
-        ``"float32"`` (default), ``"float64"``, or ``"bfloat16"``: products in bfloat16, everything else
-        and the weights in float32. That is less exact, and trains only where hardware makes it faster.
+        ``"float32"`` (default) or ``"float64"``.
     device
         ``"cpu"`` (default) or ``"cuda"``.
 
@@ -254,8 +207,17 @@ class History:
 
     Losses are mean binary cross-entropies in nats, accuracies lie in [0, 1], alignments are cosines.
     ``train_*`` are measured on stacks that the epoch has just trained on, as many as there are held-out
-    ones; ``test_*`` on the digits that ``run.evaluate_on`` names. ``weight_alignment`` and
-    ``gradient_alignment`` are means over hidden layers, and nan for methods without random matrices.
+    ones; ``test_*`` on the digits that ``run.evaluate_on`` names. The others, at the epoch's end:
+
+    - ``weight_alignment``, ``sign_agreement``, ``sign_share``: of B with the weights whose place it
+      takes: cosine, share of equal signs weighted by the weights' size, and unweighted;
+    - ``gradient_alignment``, ``update_alignment``: cosine of the rule's update with
+      backpropagation's, mean over the hidden layers' ``W``, and over all parameters at once;
+    - ``step_alignment``: cosine of the step that the optimizer makes of it with backpropagation's
+      gradient; for methods without random matrices, with their own.
+
+    The first five are nan for methods without random matrices; those by layer are means over layers.
+    Updates are compared on 512 training examples.
 
     From the epoch in which a loss stops being finite, training stops and every value is nan.
     """
@@ -266,7 +228,11 @@ class History:
     test_loss: list[float] = field(default_factory=list)
     test_accuracy: list[float] = field(default_factory=list)
     weight_alignment: list[float] = field(default_factory=list)
+    sign_agreement: list[float] = field(default_factory=list)
+    sign_share: list[float] = field(default_factory=list)
     gradient_alignment: list[float] = field(default_factory=list)
+    update_alignment: list[float] = field(default_factory=list)
+    step_alignment: list[float] = field(default_factory=list)
 
     @property
     def diverged(self) -> bool:
@@ -341,19 +307,13 @@ def initial_parameters(run: Run, inputs: int) -> Parameters:
     """
     method = METHODS[run.method]
     widths = (inputs, *run.hidden_widths, 1)
-    parameters = initialise_network(widths, generator(run.seed, "weights"), biases=run.biases)
+    parameters = method.draw(widths, partial(generator, run.seed), biases=run.biases)
     if method.direct_feedback is not None:
         assert run.feedback is not None
         parameters |= feedback_matrices(
             widths, run.feedback, generator(run.seed, "feedback"), direct=method.direct_feedback
         )
-    if run.method == "ntk":
-        gates = initialise_network(widths[:2], generator(run.seed, "gates"), biases=run.biases)
-        parameters |= {{"W1": "V1", "b1": "c1"}[name]: value for name, value in gates.items()}
-    if run.method == "gaussian_features":
-        parameters["W1"] = gaussian_first_layer(inputs, widths[1], generator(run.seed, "features"))
-        parameters.pop("b1", None)
-    dtype = torch.promote_types(PRECISIONS[run.precision], torch.float32)
+    dtype = PRECISIONS[run.precision]
     return {name: value.to(run.device, dtype) for name, value in parameters.items()}
 
 
@@ -381,8 +341,7 @@ def train(
     Raises
     ------
     InputError
-        If the data are not to be had, ``device`` is ``"cuda"`` and there is none, or ``precision`` is
-        ``"bfloat16"`` and the device is not made for it.
+        If the data are not to be had, or ``device`` is ``"cuda"`` and there is none.
     """
     _check_hardware(run)
     with using_threads(whole_number("threads", threads)):
@@ -434,19 +393,6 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
 def _check_hardware(run: Run) -> None:
     if run.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cannot be 'cuda': this machine has no CUDA GPU; accepted is cpu.")
-    if run.precision == "bfloat16" and not has_bfloat16(run.device):
-        raise InputError(
-            f"precision cannot be 'bfloat16' here: this machine's {run.device} does not multiply it "
-            f"faster; accepted are float32, float64."
-        )
-
-
-def has_bfloat16(device: str = "cpu") -> bool:
-    """Return whether a device has instructions for products in bfloat16."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(present is True for name, present in capabilities.items() if "bf16" in name)
 
 
 def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | None) -> list[History]:
@@ -458,7 +404,7 @@ def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | Non
         for _ in range(run.passes):
             train_epoch(engine, examples, run.batch_size)
         held_out = _side_by_side([problem.held_out() for problem in problems])
-        values = measure(run, engine.parameters, examples, held_out)
+        values = measure(run, engine, examples, held_out)
         for i, history in enumerate(histories):
             row = {name: column[i] for name, column in values.items()}
             finite[i] &= math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])
@@ -485,12 +431,11 @@ def start_engine(runs: Sequence[Run], inputs: int) -> Engine:
     assert run.samples is not None
     return Engine(
         parameters,
-        METHODS[run.method].gradients,
+        METHODS[run.method].rule,
         OPTIMIZERS[run.optimizer],
         learning_rate=rate,
         weight_decay=run.weight_decay,
         activation=run.activation,
-        inputs_dtype=PRECISIONS[run.precision],
         steps=run.epochs * run.passes * math.ceil(run.samples / run.batch_size),
     )
 
@@ -506,24 +451,33 @@ def train_epoch(engine: Engine, examples: Examples, batch_size: int) -> None:
         engine.step(*examples.batch(start, batch_size, out=buffer))
 
 
-def measure(
-    run: Run, parameters: Parameters, training: Examples, held_out: Examples
-) -> dict[str, list[float]]:
+def measure(run: Run, engine: Engine, training: Examples, held_out: Examples) -> dict[str, list[float]]:
     """Return the metrics of an epoch by their names in ``History``, each with one value per run.
 
     Alignments only where they exist.
     """
-    method = METHODS[run.method]
+    method, parameters = METHODS[run.method], engine.parameters
     values: dict[str, Tensor] = {}
     for name, examples in (("train", training.head(len(held_out))), ("test", held_out)):
         loss, correct = evaluate(method, parameters, examples, run.activation)
         values |= {f"{name}_loss": loss, f"{name}_accuracy": correct}
-    if method.direct_feedback is not None:
-        X, y = training.batch(0, ALIGNMENT_EXAMPLES)
-        gradients = gradient_alignment(method.gradients, parameters, X, y, run.activation)
-        values["weight_alignment"] = _mean(weight_alignment(parameters))
-        values["gradient_alignment"] = _mean(gradients)
+    batch = (*training.batch(0, ALIGNMENT_EXAMPLES), run.activation)
+    update = engine.flat(gradients(method.rule(parameters, *batch)))
+    exact, direct = update, method.direct_feedback
+    if direct is not None:
+        exact = engine.flat(gradients(backpropagation(parameters, *batch)))
+        values["weight_alignment"] = _mean(weight_alignment(parameters, direct=direct))
+        values["sign_agreement"] = _mean(sign_agreement(parameters, direct=direct))
+        values["sign_share"] = _mean(sign_agreement(parameters, direct=direct, weighted=False))
+        values["gradient_alignment"] = _mean(gradient_alignment(method.rule, parameters, *batch))
+        values["update_alignment"] = _as_vectors(update, exact)
+    values["step_alignment"] = _as_vectors(engine.next_update(*batch[:2]), exact)
     return {name: value.flatten().tolist() for name, value in values.items()}
+
+
+def _as_vectors(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine of vectors ``(…, numbers)``."""
+    return cosine(a.unsqueeze(-2), b.unsqueeze(-2))
 
 
 def evaluate(

@@ -67,6 +67,19 @@ def test_what_is_given_comes_before_the_profile(name):
 
 def test_an_interval_can_be_drawn_in_every_profile():
     assert min(profile.seeds for profile in PROFILES.values()) >= 2
+    assert min(profile.labellings for profile in PROFILES.values()) >= 2
+
+
+@pytest.mark.parametrize(("name", "seeds", "expected"), [("digits", 2, 20), ("mnist", 30, 30)])
+def test_the_published_clusters_have_at_least_twenty_labellings(name, seeds, expected):
+    assert check_parameters({"profile": name, "seeds": seeds}).labellings == expected
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_lazy_methods_are_solved_on_samples_of_rising_size(name):
+    stacks = check_parameters({"profile": name}).stacks
+    assert len(stacks) >= 3
+    assert list(stacks) == sorted(set(stacks))
 
 
 @pytest.mark.parametrize("value", ["mnst", "Digits", "", None, 1, ["digits"]])

@@ -6,15 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from sklearn.decomposition import PCA
 
 from dfa_lib import InputError
 from dfa_lib.data.digits import load_digits
-from dfa_lib.digit_tables import KS, SHOWN, digit_counts, sample_stacks
+from dfa_lib.digit_tables import KS, SHOWN, digit_components, digit_counts, sample_stacks
 from dfa_lib.training import DIGIT_SETS
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "results" / "mnist"
-BUILDERS = {"digit_counts": digit_counts, "sample_stacks": sample_stacks}
+BUILDERS = {
+    "digit_counts": digit_counts,
+    "sample_stacks": sample_stacks,
+    "digit_components": digit_components,
+}
 
 
 @pytest.fixture
@@ -41,6 +46,13 @@ def test_counts_are_those_of_the_three_sets():
         for digit in range(10):
             assert counts[name, digit] == digits.labels.tolist().count(digit)
     assert counts.sum() == 1_797
+
+
+def test_components_are_as_many_as_scikit_learn_needs():
+    table = digit_components("digits")
+    images = load_digits().train.images.double().numpy()
+    for share, components in zip(table["share"], table["components"], strict=True):
+        assert components == PCA(share, svd_solver="full").fit(images).n_components_
 
 
 def test_sample_stacks_are_test_digits_with_their_own_labels():

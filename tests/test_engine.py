@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dfa_lib import InputError, Run, engine, train, training
+from dfa_lib import InputError, Run, engine, train
 from dfa_lib.data.examples import Examples, stack
 from dfa_lib.engine import Engine, compiled_advance
 from dfa_lib.feedback import FEEDBACK
-from dfa_lib.networks import product
+from dfa_lib.learning_rules import gradients
+from dfa_lib.methods import METHODS
 from dfa_lib.optimizers import OPTIMIZERS, step
 from dfa_lib.training import (
-    METHODS,
     METRICS,
     initial_parameters,
     load_problem,
@@ -64,7 +64,7 @@ def test_the_engine_makes_the_steps_of_the_pure_functions(
             OPTIMIZERS[optimizer],
             plain,
             state,
-            lambda point, X=X, y=y: METHODS[method].gradients(point, X, y, run.activation),
+            lambda point, X=X, y=y: gradients(METHODS[method].rule(point, X, y, run.activation)),
             learning_rate=run.learning_rate,
             weight_decay=weight_decay,
         )
@@ -80,7 +80,7 @@ def test_only_what_has_a_gradient_is_trained(method, small_run):
     parameters = initial_parameters(run, examples.inputs)
     quick = start_engine([run], examples.inputs)
     quick.step(X, y)
-    trained = METHODS[method].gradients(parameters, X, y, run.activation).keys()
+    trained = gradients(METHODS[method].rule(parameters, X, y, run.activation)).keys()
     for name, before in parameters.items():
         assert torch.equal(quick.parameters[name], before) == (name not in trained), name
 
@@ -110,24 +110,25 @@ def test_no_step_takes_fresh_memory_for_the_parameters(optimizer, small_run):
 def test_the_caller_keeps_the_parameters_it_passed(random_network, random_batch):
     parameters = random_network((5, 4, 1))
     before = {name: value.clone() for name, value in parameters.items()}
-    quick = Engine(parameters, METHODS["bp"].gradients, OPTIMIZERS["sgd"], learning_rate=0.1)
+    quick = Engine(parameters, METHODS["bp"].rule, OPTIMIZERS["sgd"], learning_rate=0.1)
     quick.step(*random_batch(8, 5))
     assert all(torch.equal(parameters[name], before[name]) for name in before)
     assert not torch.equal(quick.parameters["W1"], before["W1"])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_gradient_is_emitted_as_a_product(method, small_run):
-    run = small_run(method=method)
+def test_a_rule_yields_each_gradient_once_and_reads_no_weight_after_it_was_yielded(method, small_run):
+    """A consumer may update W_l in place as soon as its gradient is yielded."""
+    run = small_run(method=method, hidden=16)
     X, y = load_problem(run).training().batch(0, 32)
     parameters = initial_parameters(run, X.shape[-1])
-    emitted = {}
-    METHODS[method].gradients(
-        parameters, X, y, run.activation, emit=lambda name, a, b: emitted.setdefault(name, a @ b)
-    )
-    fresh = METHODS[method].gradients(parameters, X, y, run.activation)
-    assert emitted.keys() == fresh.keys()
-    assert all(torch.equal(emitted[name], fresh[name]) for name in fresh)
+    rule, names = METHODS[method].rule, []
+    expected = gradients(rule(parameters, X, y, run.activation))
+    for name, a, b in rule(parameters, X, y, run.activation):
+        names.append(name)
+        assert torch.equal(a @ b, expected[name])
+        parameters[name].fill_(torch.nan)
+    assert len(names) == len(set(names)) == len(expected)
 
 
 # ---- stacks ----
@@ -306,48 +307,3 @@ def test_sgd_adds_its_step_within_the_product_and_needs_no_gradient(monkeypatch,
     quick.step(*examples.batch(0, 128))
     assert quick.theta.isfinite().all()
     assert quick.gradient.isnan().all()
-
-
-# ---- bfloat16 ----
-
-
-@pytest.fixture
-def bfloat16(monkeypatch):
-    """Train in bfloat16 on any machine: slowly, if it has to be."""
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
-
-
-@pytest.mark.usefixtures("bfloat16")
-@pytest.mark.parametrize("method", METHODS)
-def test_bfloat16_rounds_the_products_and_keeps_the_weights_in_float32(method, small_run):
-    run = small_run(method=method, precision="bfloat16")
-    examples = load_problem(run).training()
-    quick = start_engine([run], examples.inputs)
-    quick.step(*examples.batch(0, 128))
-    assert examples.items.dtype == torch.bfloat16
-    assert examples.labels.dtype == torch.float32
-    assert {tensor.dtype for tensor in quick.parameters.values()} == {torch.float32}
-    exact, rounded = (
-        train(replace(run, precision=precision, samples=1_000)) for precision in ("float32", "bfloat16")
-    )
-    assert rounded.train_loss != exact.train_loss
-    assert_close(rounded, exact, 0.1)
-
-
-def test_a_mixed_product_is_taken_in_bfloat16():
-    source = torch.Generator().manual_seed(0)
-    a = torch.randn(4, 6, generator=source).bfloat16()
-    b = torch.randn(6, 3, generator=source)
-    expected = (a @ b.bfloat16()).float()
-    assert torch.equal(product(a, b), expected)
-    assert torch.equal(product(a, b, out=torch.empty(4, 3)), expected)
-    assert not torch.equal(expected, a.float() @ b)
-
-
-def test_bfloat16_is_refused_where_the_hardware_does_not_have_it(small_run, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
-    run = small_run(precision="bfloat16")
-    with pytest.raises(InputError, match=r"'bfloat16' here.*accepted are float32, float64"):
-        train(run)
-    with pytest.raises(InputError, match="'bfloat16' here"):
-        train_stack([run])

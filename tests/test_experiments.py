@@ -554,10 +554,10 @@ def test_a_diverged_run_is_nan_in_the_csv_and_in_every_mean(tmp_path, small_run)
     same(run_all(runs, file), table)
     summary = summarise(final_epoch(table), by=["learning_rate"])
     assert summary["mean"].isna().tolist() == [False, True]
-    assert summary["diverged"].tolist() == [0, 1]
+    assert summary["non_finite"].tolist() == [0, 1]
     pooled = summarise(final_epoch(table), by=["method"])
     assert pooled["mean"].isna().all()
-    assert pooled["diverged"].tolist() == [1]
+    assert pooled["non_finite"].tolist() == [1]
 
 
 # ---- files that are not right ----

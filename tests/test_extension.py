@@ -30,13 +30,14 @@ from dfa_lib import (
 )
 from dfa_lib.digest import code_digest
 from dfa_lib.feedback import FEEDBACK
-from dfa_lib.learning_rules import backpropagation
+from dfa_lib.learning_rules import backpropagation, gradients
+from dfa_lib.methods import METHODS
 from dfa_lib.names import COLOURS, LINE_STYLES
 from dfa_lib.networks import depth, forward
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import accuracy_curves, final_accuracies, label, rate_curves, score_curves
 from dfa_lib.publishing.verify import results_files
-from dfa_lib.training import METHODS, initial_parameters, train_stack
+from dfa_lib.training import initial_parameters, train_stack
 
 pytestmark = pytest.mark.usefixtures("registrations_end")
 
@@ -58,7 +59,7 @@ def own_dfa(parameters, layer, error, delta):
 
 
 def bp_as_gradients(parameters, X, y, activation):
-    return backpropagation(parameters, X, y, activation)
+    return gradients(backpropagation(parameters, X, y, activation))
 
 
 def own_momentum(theta, g, state, learning_rate):
@@ -147,7 +148,7 @@ def test_sign_symmetric_feedback_is_its_formula(random_network, random_batch, re
         "b1": delta1.sum(0, keepdim=True), "b2": delta2.sum(0, keepdim=True),
         "b3": e.sum(0, keepdim=True),
     }  # fmt: skip
-    found = METHODS["sign_symmetric"].gradients(p, X, y, "tanh")
+    found = gradients(METHODS["sign_symmetric"].rule(p, X, y, "tanh"))
     assert relative_error(found, expected) < 1e-13
 
 
@@ -208,7 +209,7 @@ def test_what_is_shipped_needs_neither_this_module_nor_a_registration(small_run)
     program = """
         import pickle, sys
         from dfa_lib.extension import train_shipped
-        from dfa_lib.training import METHODS
+        from dfa_lib.methods import METHODS
         history = train_shipped(sys.stdin.buffer.read())
         assert "sign_symmetric" not in METHODS and "test_extension" not in sys.modules
         sys.stdout.buffer.write(pickle.dumps(history))
@@ -541,7 +542,21 @@ BAD_RULES = {
     r"a function of \(parameters, X, y, activation\)": ("own", None, {"gradients": lambda X: X}),
     r"must be a tensor of shape \(6, 4\), not None": ("own", lambda p, l, e, d: None, {}),
     r"for layer 1 must have the shape \(6, 4\), not \(6, 1\)": ("own", lambda p, l, e, d: d, {}),
-    "raised KeyError: 'B1'": ("own", raising, {}),
+    "raised KeyError: 'B1'; there are W1, b1, W2, b2, and random matrices with direct_feedback=True": (
+        "own", raising, {}
+    ),
+    "raised KeyError: 'W9'; there are W1, b1, W2, b2, B1$": (
+        "own", lambda p, l, e, d: d @ p["W9"], {"direct_feedback": True}
+    ),
+    r"with two hidden layers, .*6x3 and 1x4\); with direct_feedback=True, B_l is \(1, units of l\)": (
+        "own", own_fa, {"direct_feedback": True}
+    ),
+    "with two hidden layers, .* with direct_feedback=False, B_l is shaped as the transpose": (
+        "own", own_dfa, {"direct_feedback": False}
+    ),
+    r"with two hidden layers, .* must have the shape \(6, 4\), not \(6, 3\)": (
+        "own", lambda p, l, e, d: d if d.shape[-1] > 1 else d @ p[f"W{l + 1}"].mT, {}
+    ),
     "must be finite, and has nan": ("own", nans, {}),
     "the same for the same": ("own", lambda p, l, e, d: d @ torch.randn(1, 4), {}),
     "changes that in place": ("own", lambda p, l, e, d: d @ p["W2"].mul_(2).mT, {}),
@@ -635,16 +650,73 @@ def test_a_bad_random_matrix_is_told_in_one_sentence(sentence, unchecked):
     assert kinds == FEEDBACK
 
 
+def twice_the_error(p, l, e, d):
+    return e.mul_(2) @ p[f"B{l}"]
+
+
+def twice_the_signal(p, l, e, d):
+    d *= 2
+    return d @ p[f"W{l + 1}"].mT
+
+
+def twice_behind_torchs_back(p, l, e, d):
+    e.data.mul_(2)
+    return e @ p[f"B{l}"]
+
+
+def below_the_last_layer_only(p, l, e, d):
+    return (d if d is e else d.mul_(2)) @ p[f"W{l + 1}"].mT
+
+
+def half_the_inputs(p, X, y, activation):
+    return gradients(backpropagation(p, X.mul_(0.5), y, activation))
+
+
+def a_tensor_more(p, l, e, d):
+    p["last"] = e
+    return d @ p[f"W{l + 1}"].mT
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (twice_the_error, {"direct_feedback": True}),
+        (twice_the_signal, {}),
+        (twice_behind_torchs_back, {"direct_feedback": True}),
+        (below_the_last_layer_only, {}),
+        (a_tensor_more, {}),
+        (None, {"gradients": half_the_inputs}),
+    ],
+)
+def test_a_rule_that_changes_what_it_is_given_trains_nothing(rule, options):
+    with pytest.raises(InputError, match="must leave what it is given as it is, and it changes that"):
+        register_method("own", rule, **options)
+    assert ("method", "own") not in extension.REGISTERED
+
+
+def test_an_optimizer_that_changes_its_state_in_place_is_refused():
+    def update(theta, g, state, learning_rate):
+        state[0].add_(g)
+        return theta - learning_rate * state[0], state
+
+    with pytest.raises(InputError, match="must leave what it is given as it is, and it changes that"):
+        register_optimizer("own", update, state=1)
+
+
+def up_to_two_hidden_layers(p, l, e, d):
+    return d @ p[{1: "W2", 2: "W3"}[l]].mT
+
+
 def test_what_fails_in_deeper_networks_only_is_told_when_they_are_trained(small_run):
-    register_method("shallow", lambda p, l, e, d: d @ p["W2"].mT)
-    train(small_run(method="shallow"))
-    with pytest.raises(InputError, match="the method 'shallow' raised RuntimeError: mat1 and mat2"):
-        train(small_run(method="shallow", hidden=(16, 8)))
+    register_method("shallow", up_to_two_hidden_layers)
+    train(small_run(method="shallow", hidden=(16, 8)))
+    with pytest.raises(InputError, match="the method 'shallow' raised KeyError: 3"):
+        train(small_run(method="shallow", hidden=(16, 8, 4)))
 
 
 def test_other_processes_tell_it_too(small_run):
-    register_method("shallow", lambda p, l, e, d: d @ p["W2"].mT)
-    runs = [small_run(method="shallow", hidden=(16, 8), seed=seed) for seed in range(2)]
+    register_method("shallow", up_to_two_hidden_layers)
+    runs = [small_run(method="shallow", hidden=(16, 8, 4), seed=seed) for seed in range(2)]
     with pytest.raises(InputError, match="the method 'shallow' raised"):
         run_all(runs, jobs=2)
 

@@ -26,6 +26,7 @@ def test_direct_feedback_comes_from_the_output_and_fa_from_the_layer_above(kind)
         ("standard_uniform", 0.5, 12**-0.5, 0, 1),
         ("gaussian", 0.05, 0.05, None, None),
         ("standard_gaussian", 0, 1, None, None),
+        ("sign", 0, 0.05, -0.05, 0.05),
     ],
 )
 def test_each_kind_of_feedback_has_its_range_and_moments(kind, mean, std, low, high):
@@ -43,7 +44,12 @@ def test_each_kind_of_feedback_has_its_range_and_moments(kind, mean, std, low, h
 
 
 def test_the_test_suite_knows_every_kind_of_feedback():
-    assert set(FEEDBACK) == {"uniform", "standard_uniform", "gaussian", "standard_gaussian"}
+    assert set(FEEDBACK) == {"uniform", "standard_uniform", "gaussian", "standard_gaussian", "sign"}
+
+
+def test_sign_feedback_has_the_signs_of_uniform_feedback_and_one_size():
+    signs, uniform = (draw(kind, direct=True)["B1"] for kind in ("sign", "uniform"))
+    assert torch.equal(signs, 400**-0.5 * uniform.sign())
 
 
 @pytest.mark.parametrize("kind", FEEDBACK)

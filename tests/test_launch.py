@@ -12,17 +12,18 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 
+from dfa_lib import InputError
 from dfa_lib.cli import main
 from dfa_lib.publishing.book import Book
 from dfa_lib.publishing.launch import (
     COLAB_CELL,
+    colab_cell,
     launch_config,
     repository,
     site_address,
     write_colab_cells,
 )
 from dfa_lib.publishing.site import build_site
-from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[1]
 URL = "https://github.com/someone/companion"
@@ -88,6 +89,53 @@ def test_the_environment_says_where_the_book_is_published(tmp_path, monkeypatch)
     assert repository(tmp_path) == (URL, "spring")
     monkeypatch.setenv("DFA_REPOSITORY_URL", "https://gitlab.com/other/fork")
     assert repository(tmp_path) == ("https://gitlab.com/other/fork", "spring")
+    monkeypatch.setenv("GITHUB_REF_NAME", '"><script>')
+    assert repository(tmp_path).branch == "%22%3E%3Cscript%3E"
+
+
+HOSTILE = (
+    "javascript:alert(1)",
+    "foo",
+    'https://example.org/"><script>alert(1)</script>',
+    "https://example.org/ onmouseover=alert(1)",
+    "https://example.org/'); import os; os.system('true') #",
+    "https://example.org/\\",
+    "https://example.org/\nimport os",
+    "https://user:pass/word@example.org/",
+    "https://example.org/{url}",
+)
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_an_address_that_would_be_more_than_a_link_is_refused(book, monkeypatch, address):
+    for name, use in (
+        ("DFA_REPOSITORY_URL", launch_config),
+        ("DFA_SITE_URL", lambda book: site_address(book.root)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, address)
+            with pytest.raises(InputError, match=r"must be an address such as https://example\.org"):
+                use(book)
+    monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
+    monkeypatch.setenv("DFA_JUPYTERHUB_URL", address)
+    with pytest.raises(InputError, match="DFA_JUPYTERHUB_URL must be an address") as refusal:
+        launch_config(book)
+    assert "pass/word" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_an_origin_that_is_no_plain_address_is_not_published(tmp_path, address):
+    git(tmp_path, "init")
+    git(tmp_path, "remote", "add", "origin", address)
+    assert repository(tmp_path) is None
+
+
+def test_a_hub_and_a_site_may_be_on_this_machine(book, monkeypatch):
+    monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
+    monkeypatch.setenv("DFA_JUPYTERHUB_URL", "http://localhost:8000/hub")
+    monkeypatch.setenv("DFA_SITE_URL", "http://127.0.0.1:8000")
+    assert launch_config(book)["launch_buttons"]["jupyterhub_url"] == "http://localhost:8000/hub"
+    assert site_address(book.root) == "http://127.0.0.1:8000/"
 
 
 # ---- buttons ----
@@ -176,13 +224,13 @@ def colab(monkeypatch):
 
 def test_the_cell_does_nothing_outside_colab(commands, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    exec(COLAB_CELL.format(url=URL), {})
-    exec(COLAB_CELL.format(url=""), {})
+    exec(colab_cell(URL), {})
+    exec(colab_cell(""), {})
     assert commands == []
 
 
 def test_on_colab_the_cell_installs_the_library_and_keeps_colabs_torch(commands, colab):
-    exec(COLAB_CELL.format(url=URL), {})
+    exec(colab_cell(URL), {})
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     assert commands == [
         ([*pip, "--no-deps", f"git+{URL}"], True),
@@ -192,13 +240,13 @@ def test_on_colab_the_cell_installs_the_library_and_keeps_colabs_torch(commands,
 
 def test_on_colab_the_cell_does_nothing_where_the_library_is_there(commands, colab, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    exec(COLAB_CELL.format(url=URL), {})
+    exec(colab_cell(URL), {})
     assert commands == []
 
 
 def test_on_colab_the_cell_asks_for_an_address_that_it_does_not_have(commands, colab):
     with pytest.raises(RuntimeError, match="Set repository, above, to the address of the book"):
-        exec(COLAB_CELL.format(url=""), {})
+        exec(colab_cell(""), {})
     assert commands == []
 
 
@@ -218,18 +266,17 @@ def test_the_cell_is_the_first_code_cell_and_can_be_renewed(book):
     assert write_colab_cells(book, f"{URL}.git") == ["one"]
     cells = nbformat.read(book.source / "one.ipynb", as_version=4).cells
     assert [cell.id for cell in cells] == ["one-00", "one-colab", "one-01"]
-    assert cells[1].source == COLAB_CELL.format(url=URL)
+    assert cells[1].source == colab_cell(URL)
     assert cells[1].metadata.tags == ["colab", "remove-cell"]
 
 
-@pytest.mark.parametrize(
-    "url", ['"; import os; os.system("x") #', "javascript:x", "C:\\book", "https://a b"]
-)
-def test_what_is_no_address_gets_into_no_cell(book, url):
-    before = book.notebook("one").read_bytes()
-    with pytest.raises(InputError, match="the repository must be an address such as https://"):
-        write_colab_cells(book, url)
-    assert book.notebook("one").read_bytes() == before
+@pytest.mark.parametrize("address", [*HOSTILE, '"; import os; os.system("true") #'])
+def test_the_command_writes_nothing_but_an_address_into_chapters(book, monkeypatch, capsys, address):
+    monkeypatch.chdir(book.root)
+    before = (book.source / "one.ipynb").read_bytes()
+    assert main(["colab", address]) == 2
+    assert "must be an address such as https://example.org/book" in capsys.readouterr().err
+    assert (book.source / "one.ipynb").read_bytes() == before
 
 
 def test_the_command_takes_the_address_from_where_the_book_is_published(book, monkeypatch, capsys):
@@ -237,13 +284,13 @@ def test_the_command_takes_the_address_from_where_the_book_is_published(book, mo
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     assert main(["colab"]) == 0
     assert f"Colab installs dfa_lib from {URL}." in capsys.readouterr().out
-    assert COLAB_CELL.format(url=URL) == nbformat.read(book.source / "one.ipynb", 4).cells[1].source
+    assert colab_cell(URL) == nbformat.read(book.source / "one.ipynb", 4).cells[1].source
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_chapter_begins_with_the_same_cell(path):
     first = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
-    blank, given = COLAB_CELL.format(url="@").split("@")
+    blank, given = colab_cell("@").split("@")
     assert first.source.startswith(blank)
     assert first.source.endswith(given)
     assert first.id == f"{path.stem}-colab"

@@ -3,15 +3,24 @@ import torch
 import torch.nn.functional as F
 
 from dfa_lib import train
-from dfa_lib.lazy import gaussian_first_layer, ntk_forward, ntk_gradients, output_layer_gradients
-from dfa_lib.learning_rules import backpropagation
+from dfa_lib.lazy import (
+    gaussian_first_layer,
+    glu_forward,
+    glu_gradients,
+    ntk_forward,
+    ntk_gradients,
+    output_layer_gradients,
+)
+from dfa_lib.learning_rules import backpropagation, gradients
+from dfa_lib.methods import METHODS
 from dfa_lib.networks import forward
 from dfa_lib.optimizers import OPTIMIZERS
-from dfa_lib.training import METHODS, initial_parameters
+from dfa_lib.training import initial_parameters
 
 LAZY = [name for name, method in METHODS.items() if method.lazy]
 TRAINED = {
     "ntk": {"W1", "b1", "b2"},
+    "glu": {"W1", "b1", "W2", "b2"},
     "gaussian_features": {"W2", "b2"},
     "relu_features": {"W2", "b2"},
     "linear_features": {"W2", "b2"},
@@ -54,9 +63,9 @@ def test_only_the_linear_model_trains_and_the_features_stay_bitwise(method, opti
 def test_what_has_a_gradient_is_what_the_table_of_lazy_methods_says(method, small_run, random_batch):
     parameters = initial_parameters(small_run(method=method, precision="float64"), 5)
     X, y = random_batch(6, 5)
-    gradients = METHODS[method].gradients(parameters, X, y, METHODS[method].activation)
-    assert gradients.keys() == TRAINED[method]
-    assert all(gradients[name].shape == parameters[name].shape for name in gradients)
+    found = gradients(METHODS[method].rule(parameters, X, y, METHODS[method].activation))
+    assert found.keys() == TRAINED[method]
+    assert all(found[name].shape == parameters[name].shape for name in found)
 
 
 def test_ntk_forward_pass_is_a_gated_linear_model(ntk, random_batch, relative_error):
@@ -67,7 +76,23 @@ def test_ntk_forward_pass_is_a_gated_linear_model(ntk, random_batch, relative_er
 def test_ntk_gradients_agree_with_autograd(ntk, random_batch, relative_error):
     X, y = random_batch(11, 5)
     expected = gradients_by_autograd(ntk_logits, ntk, ("W1", "b1", "b2"), X, y)
-    assert relative_error(ntk_gradients(ntk, X, y), expected) <= 1e-10
+    assert relative_error(gradients(ntk_gradients(ntk, X, y)), expected) <= 1e-10
+
+
+def test_glu_gradients_agree_with_autograd_and_with_torchs_gated_linear_unit(
+    ntk, random_batch, relative_error
+):
+    """The thesis's section 1.3.1: first and extra layer side by side enter a gated linear unit."""
+
+    def logits(p, X):
+        first = F.linear(X, p["W1"].T, p["b1"][0])
+        extra = F.linear(X, p["V1"].T, p["c1"][0])
+        return F.linear(F.glu(torch.cat([first, extra], dim=-1)), p["W2"].T, p["b2"][0])
+
+    X, y = random_batch(11, 5)
+    torch.testing.assert_close(glu_forward(ntk, X).logits, logits(ntk, X))
+    expected = gradients_by_autograd(logits, ntk, ("W1", "b1", "W2", "b2"), X, y)
+    assert relative_error(gradients(glu_gradients(ntk, X, y)), expected) <= 1e-10
 
 
 def test_ntk_without_biases_agrees_with_autograd(random_network, random_batch, relative_error):
@@ -79,7 +104,7 @@ def test_ntk_without_biases_agrees_with_autograd(random_network, random_batch, r
         return ((X @ p["W1"]) * (X @ p["V1"] > 0)) @ p["W2"]
 
     expected = gradients_by_autograd(logits, parameters, ("W1",), X, y)
-    assert relative_error(ntk_gradients(parameters, X, y), expected) <= 1e-10
+    assert relative_error(gradients(ntk_gradients(parameters, X, y)), expected) <= 1e-10
 
 
 def test_ntk_is_exactly_linear_in_what_it_trains(ntk, random_network, random_batch, relative_error):
@@ -108,8 +133,8 @@ def test_ntk_starts_as_the_relu_network_where_gates_and_first_layer_coincide(
     ntk = network | {"V1": network["W1"], "c1": network["b1"]}
     X, y = random_batch(11, 5)
     torch.testing.assert_close(ntk_forward(ntk, X).logits, forward(network, X).logits)
-    bp = backpropagation(network, X, y)
-    for name, g in ntk_gradients(ntk, X, y).items():
+    bp = gradients(backpropagation(network, X, y))
+    for name, g in gradients(ntk_gradients(ntk, X, y)).items():
         torch.testing.assert_close(g, bp[name])
 
 
@@ -137,7 +162,10 @@ def test_gradients_of_random_features_agree_with_autograd(
         return F.linear(F.relu(h) if activation == "relu" else h, p["W2"].T, p["b2"][0])
 
     expected = gradients_by_autograd(logits, parameters, ("W2", "b2"), X, y)
-    assert relative_error(output_layer_gradients(parameters, X, y, activation), expected) <= 1e-10
+    assert (
+        relative_error(gradients(output_layer_gradients(parameters, X, y, activation)), expected)
+        <= 1e-10
+    )
 
 
 @pytest.mark.parametrize("runs", [(3,), (2, 2)])
@@ -150,8 +178,9 @@ def test_a_stack_of_lazy_runs_is_as_many_separate_calls(
     X, y = random_batch(6, 5, runs=runs)
     first = (0,) * len(runs)
     for rule, p in ((ntk_gradients, parameters), (output_layer_gradients, features)):
-        stacked = rule(p, X, y)
-        alone = rule({name: value[first] for name, value in p.items()}, X[first], y[first])
+        stacked = gradients(rule(p, X, y))
+        one = {name: value[first] for name, value in p.items()}
+        alone = gradients(rule(one, X[first], y[first]))
         assert relative_error({name: g[first] for name, g in stacked.items()}, alone) <= 1e-12
 
 

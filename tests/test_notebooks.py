@@ -1,9 +1,11 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -57,13 +59,22 @@ def test_every_chapter_is_in_the_table_of_contents():
     assert [path.stem for path in NOTEBOOKS if f" {path.stem}\n" not in toc] == []
 
 
+def test_every_source_is_in_the_bibliography_once_and_cited():
+    entries = parse_file(ROOT / "book" / "references.bib").entries  # refuses one that is there twice
+    pages = [*NOTEBOOKS, *(ROOT / "book").rglob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    cited = {key.strip() for keys in re.findall(r"{cite}`([^`]*)`", text) for key in keys.split(",")}
+    assert cited == set(entries)
+
+
 def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):
     given = ["-p", "profile", "smoke", "-p", "seeds", "2", "-p", "epochs", "1", "-p", "jobs", "1"]
     done = papermill("book/learning-problems.ipynb", ROOT, tmp_path / "out.ipynb", *given)
     assert done.returncode == 0, done.stderr
     outputs = [o for c in read(tmp_path / "out.ipynb").cells for o in c.get("outputs", [])]
     figures = [o.metadata["dfa_figure"] for o in outputs if "dfa_figure" in o.get("metadata", {})]
-    assert [figure["name"] for figure in figures] == ["fig-reproduction", "fig-clusters"]
+    names = [figure["name"] for figure in figures]
+    assert names == ["fig-reproduction", "fig-converged", "fig-clusters"]
     assert "2 seeds" in figures[0]["caption"]
 
 

@@ -12,6 +12,7 @@ from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments import to_table
+from dfa_lib.methods import METHODS
 from dfa_lib.names import PAPER, TINT
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.plots import (
@@ -23,6 +24,7 @@ from dfa_lib.plots import (
     OPTIMIZER_NAMES,
     PARITY_COLOURS,
     accuracy_curves,
+    converged_curves,
     error_curves,
     error_transport,
     final_accuracies,
@@ -36,7 +38,7 @@ from dfa_lib.plots import (
     weights_label,
 )
 from dfa_lib.statistics import mean_interval
-from dfa_lib.training import METHODS, METRICS, History
+from dfa_lib.training import METRICS, History
 
 SEED_LINE_OPACITY = 0.5  # fainter lines are single seeds
 
@@ -123,7 +125,7 @@ def test_every_optimizer_has_a_line_style_of_its_own_and_a_name():
         ("bp", "sgd", "BP, SGD"),
         ("fa", "adam", "FA, Adam"),
         ("dfa", "rmsprop", "DFA, RMSProp"),
-        ("ntk", "sgd", "NTK"),
+        ("ntk", "sgd", "NTK (W₁, fixed gates)"),
         ("relu_features", "sgd", "ReLU features"),
     ],
 )
@@ -397,6 +399,74 @@ def test_the_axis_has_the_values_that_were_run_and_the_title_what_they_share(x, 
     assert list(panel.get_xticks()) == varied
     assert [tick.get_text() for tick in panel.get_xticklabels()] == [str(value) for value in varied]
     assert (panel.get_xlabel(), panel.get_title()) == (name, title)
+
+
+def solved_rows(method, n, d, accuracies, **fields):
+    """Rows of a table of solved models, one for each seed."""
+    return pd.DataFrame(
+        {"method": method, "samples": n, "dimensions": str(d), "seed": range(len(accuracies))}
+        | {"test_accuracy": accuracies, "train_accuracy": 1.0}
+        | fields
+    )
+
+
+def test_solved_models_are_lines_of_their_own_where_the_runs_are():
+    solved = pd.concat(
+        [
+            solved_rows(FEATURES, 32, 15, [0.70, 0.72]),
+            solved_rows(FEATURES, 64, 15, [0.80, 0.82]),
+            solved_rows(FEATURES, 64, 25, [0.10, 0.10]),  # other inputs than the panel's
+            solved_rows("ntk", 64, 15, [0.90, 0.90]),
+        ]
+    )
+    figure = errors(*CLUSTER_RUNS, solved=solved)
+    trained, line = mean_lines(figure.axes[0], FEATURES)
+    assert list(line.get_xdata()) == [32, 64]
+    assert list(line.get_ydata()) == pytest.approx([0.29, 0.19])
+    assert line.get_linestyle() != trained.get_linestyle()
+    (line,) = mean_lines(figure.axes[0], "ntk")
+    assert list(line.get_ydata()) == pytest.approx([0.10])
+    assert legend_texts(figure) == [
+        "BP, SGD",
+        "ReLU features",
+        "solved ReLU features",
+        "solved NTK (W₁, fixed gates)",
+        "single seeds",
+    ]
+
+
+def test_accuracy_of_solved_models_is_drawn_against_stacks_with_trained_runs_as_circles():
+    table = pd.concat(
+        solved_rows(method, n, "", [accuracy, accuracy + 0.02], k=k)
+        for k in "12"
+        for n, accuracy in ((100, 0.60), (1_000, 0.70))
+        for method in (FEATURES, "relu_kernel")
+    )
+    trained = to_table([made_up("bp", [0.5, 0.9], k=1), made_up(FEATURES, [0.5, 0.8], k=1)])
+    figure = converged_curves(table, trained)
+    figure.canvas.draw()
+    one, two, enlarged = panels(figure).values()
+    assert enlarged.get_title() == "k = 2, enlarged"
+    assert enlarged.get_ylim() == pytest.approx((0.59, 0.73))  # means are 0.61 and 0.71
+    finite, infinite = [line for line in mean_lines(one, FEATURES) if len(line.get_xdata()) == 2][:2]
+    for line in (finite, infinite):
+        assert list(line.get_xdata()) == [100, 1_000]
+        assert list(line.get_ydata()) == pytest.approx([0.61, 0.71])
+    assert finite.get_linestyle() == "-" != infinite.get_linestyle()
+    circles = {
+        line.get_markeredgecolor(): (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in one.lines
+        if same_color(line.get_markerfacecolor(), PAPER)
+    }
+    seen = 2 * 18_000  # two epochs of the digits' default
+    assert circles == {COLOURS["bp"]: (seen, 0.9), COLOURS[FEATURES]: (seen, 0.8)}
+    assert not [line for line in two.lines if same_color(line.get_markerfacecolor(), PAPER)]
+    assert legend_texts(figure) == [
+        "ReLU features",
+        "infinitely wide ReLU features",
+        "BP, SGD, trained",
+        "single seeds",
+    ]
 
 
 def test_points_double_at_equal_steps():

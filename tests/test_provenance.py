@@ -108,7 +108,13 @@ def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):
     assert (tmp_path / "some.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sessions": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"sessions": 3}', "\x00", '{"sessions": [3]}', '{"sessions": [{}]}'),
+        *('{"sessions": []}', '{"session": [{}]}', "[" * 100_000),
+    ],
+)
 def test_a_damaged_record_is_named_before_anything_is_trained(text, small_run, tmp_path):
     (tmp_path / "some.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"some\.json is damaged.*move it away"):
@@ -199,6 +205,26 @@ def test_the_digest_knows_what_is_imported_and_not_where(library):
     before = library(**{"engine.py": above})
     assert library(**{"engine.py": within}) == before
     assert library(**{"engine.py": within.replace("torch", "numpy")}) != before
+
+
+def test_a_statement_may_move_to_another_module_and_not_change(library):
+    """What moves is the set of statements; the numbers that they compute stay."""
+    one = "from torch import add\ndef step(x):\n    return add(x, scale)\n"
+    before = library(**{"engine.py": "from .data.parity import x\nscale = 2\n" + one})
+    moved = library(
+        **{
+            "engine.py": one + "from .scales import scale\n",
+            "scales.py": "from .data import parity\nscale = 2\n",
+        }
+    )
+    assert moved == before
+    assert library(**{"scales.py": "from .data import parity\nscale = 3\n"}) != before
+
+
+def test_the_label_of_a_method_is_not_a_number(library):
+    before = library(**{"engine.py": "method = Method(rule, label='NTK')\n"})
+    assert library(**{"engine.py": "method = Method(rule, label='NTK (W1)')\n"}) == before
+    assert library(**{"engine.py": "method = Method(other, label='NTK')\n"}) != before
 
 
 def test_the_digest_knows_one_name_of_a_tensor_from_another(library):

@@ -21,12 +21,16 @@ def table():
 PUBLISHED = pd.DataFrame([{"method": "dfa", "epoch": 2, "test_accuracy": 0.6703172}])
 
 
-def test_a_published_value_at_the_end_of_an_interval_is_one_half_width_away(table):
-    # The interval of 0.70, 0.74 and 0.72 ends at 0.6703172, see test_statistics.
+def test_a_published_value_is_compared_with_the_chance_of_its_three_repeats(table):
+    # s = 0.02; the published mean of three repeats is as uncertain as ours: half width t s √(1/3 + 1/3).
     (row,) = published.beside(table, PUBLISHED, ["method", "epoch"]).itertuples()
     assert (row.method, row.epoch, row.published) == ("dfa", 2, 0.6703172)
     assert row.mean == pytest.approx(0.72)
-    assert row.half_widths == pytest.approx(1, abs=1e-5)
+    half = 4.302653 * 0.02 * (2 / 3) ** 0.5
+    assert (row.low, row.high) == pytest.approx((0.0496828 - half, 0.0496828 + half), abs=1e-6)
+    assert not row.apart
+    far = PUBLISHED.assign(test_accuracy=0.6)
+    assert published.beside(table, far, ["method", "epoch"])["apart"].item()
 
 
 def test_a_published_epoch_that_was_not_trained_is_left_out(table):
@@ -35,7 +39,9 @@ def test_a_published_epoch_that_was_not_trained_is_left_out(table):
 
 def test_one_seed_has_no_interval_to_measure_a_distance_by(table):
     one = table[table["seed"] == 0]
-    assert math.isnan(published.beside(one, PUBLISHED, ["method", "epoch"])["half_widths"].item())
+    (row,) = published.beside(one, PUBLISHED, ["method", "epoch"]).itertuples()
+    assert math.isnan(row.low)
+    assert not row.apart
 
 
 def test_the_published_curves_have_five_epochs_for_each_method_and_k():

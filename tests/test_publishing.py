@@ -1,5 +1,6 @@
 import json
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -506,9 +507,8 @@ def executed(tmp_path_factory):
 
 
 @pytest.fixture
-def drawn(executed, tmp_path, monkeypatch):
-    """A copy of that book, of a test's own, and its results file; the site itself is not built."""
-    from dfa_lib.publishing import site
+def copied(executed, tmp_path, monkeypatch):
+    """A copy of that book, of a test's own, and its results file."""
     from dfa_lib.publishing.book import Book
 
     shutil.copytree(executed, tmp_path, dirs_exist_ok=True)
@@ -516,9 +516,17 @@ def drawn(executed, tmp_path, monkeypatch):
     (chapter,) = book.staging.glob("*.ipynb")
     chapter.write_text(chapter.read_text().replace(str(executed), str(tmp_path)))  # where results are
     monkeypatch.chdir(tmp_path)
+    return book, book.output / "_build" / "results" / "digits" / "some.csv"
+
+
+@pytest.fixture
+def drawn(copied, monkeypatch):
+    """The same, and what is built: the site itself is not."""
+    from dfa_lib.publishing import site
+
     built = []
     monkeypatch.setattr(site, "_jupyter_book", lambda book: built.append(1) or 0)
-    return book, book.output / "_build" / "results" / "digits" / "some.csv", built
+    return *copied, built
 
 
 def edit_record(path, change):
@@ -720,6 +728,207 @@ def test_verifying_speaks_for_no_unknown_run_that_was_not_trained_again(drawn):
     assert "holds one run that its record" in staleness(path)
     assert main(["verify", "--sample", "2"]) == 0
     assert staleness(path) is None
+
+
+# ---- text from elsewhere ----
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "code"),
+    [
+        ("AMD EPYC 7B13 64-Core", r"AMD EPYC 7B13 64\-Core", "`AMD EPYC 7B13 64-Core`"),
+        ("a\n\n<b>", r"a \<b\>", "`a <b>`"),
+        ("`x`` |", r"\`x\`\` \|", "``` `x`` | ```"),
+        ("\x1b[31m", "\N{REPLACEMENT CHARACTER}\\[31m", "`\N{REPLACEMENT CHARACTER}[31m`"),
+        (2, "2", "`2`"),
+    ],
+)
+def test_foreign_text_is_one_line_of_markdown(value, text, code):
+    from dfa_lib.publishing.markdown import as_code, as_text
+
+    assert as_text(value) == text
+    assert as_code(value) == code
+
+
+def test_a_code_block_ends_where_it_should():
+    from dfa_lib.publishing.markdown import as_block
+
+    assert as_block("papermill 'a\n```\n<b>'", "bash") == "````bash\npapermill 'a ``` <b>'\n````"
+
+
+def test_a_figure_with_markup_in_its_name_is_refused():
+    from dfa_lib.publishing.checks import problems
+
+    cell = code("show")
+    cell.execution_count = 1
+    about = {"name": 'fig"><b>', "caption": "A caption.", "alt": SENTENCE, "results": ["sgd`"]}
+    shown = nbformat.v4.new_output("display_data", {"image/png": "="}, metadata={"dfa_figure": about})
+    cell.outputs = [shown]
+    said = problems({"cells": [cell]})
+    assert [sentence.partition(" must be letters")[0] for sentence in said] == [
+        f"cell 1: the name {name!r} of a figure or its results" for name in ('fig"><b>', "sgd`")
+    ]
+
+
+# ---- records are other people's ----
+
+# On one line, as a record may have them.
+HOSTILE = (
+    "<script>alert(4711)</script>",
+    '<img src=x onerror="alert(4711)">',
+    "</code></p><script>alert(4711)</script>",
+    "[x](javascript:alert(4711)) ![x](y) <javascript:alert(4711)>",
+    "`<script>` ``<b>`` {raw}`<b>` {download}`x <y>` [](#x)",
+    "{{ title }} $x$ $$y$$ \\(z\\) (label)= [^1]",
+    "&lt;b&gt; &#60;b> \\ \\<b> **a** _b_ ~~c~~ a  b",
+    "https://evil.example www.evil.example a@evil.example",
+    "::: <b> ::: ```{raw} html <b>",
+    "% gone",
+    "# title",
+    "- item",
+    "1. item",
+    ": definition",
+    "| a | b |",
+    "+++",
+    "<!--",
+)
+MISSHAPEN = (
+    None,
+    [],
+    {},
+    True,
+    -1,
+    float("inf"),
+    "x" * 1000,
+    "a\nb",
+    "\x1b[31m",
+    "\ud800",
+    "2026-02-30",
+)
+
+
+def rich_record(path):
+    """Give a results file a record with entries of every kind, all of which are shown."""
+    record = json.loads(path.with_suffix(".json").read_text())
+    (session,) = record["sessions"]
+    old = session | {"library": "dfa_lib 0123456789ab with torch 2.13.0"}
+    kept = {name: value for name, value in old.items() if name not in ("seconds", "trained by")}
+    record["sessions"] = [old]
+    record["taken"] = [kept | {"taken from": "other.csv", "commit": "0123456789ab"}]
+    made = {name: session[name] for name in ("commit", "library", "versions", "machine", "data", "runs")}
+    about = {"date": session["finished"], "sample": 1, "agreement": "to the same bits"}
+    record["verified"] = [made | about | {"digests": session["digests"]}]
+    return record
+
+
+def leaves(value, path=()):
+    """Walk a record: yield the way to each of its values."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, (*path, key))
+    else:
+        yield path
+
+
+def replaced(record, path, value):
+    changed = json.loads(json.dumps(record))
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return changed
+
+
+class Structure(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(html)
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, attributes))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def told(book, figure):
+    """Everything that pages tell of the record of a figure's results, read with the book's Markdown."""
+    from dfa_lib.publishing.checks import _parser
+    from dfa_lib.publishing.figures import LIST, PLACE, _fold, write_list
+    from dfa_lib.publishing.ledger import _staleness
+
+    (book.staging / LIST).write_text(PLACE)
+    write_list(book, [figure])
+    directives = [_fold(book, figure), (book.staging / LIST).read_text()]
+    inside = [text.split("\n", 1)[1].rsplit("\n", 1)[0] for text in directives]
+    return Structure(_parser().render("\n\n".join([*inside, f"({_staleness(figure.files[0])})"])))
+
+
+def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
+    from dfa_lib import InputError
+    from dfa_lib.publishing.figures import figures
+
+    book, path = copied
+    (figure,) = figures(book)
+    record, outcomes, refusals = rich_record(path), {}, []
+
+    def tell(value):
+        path.with_suffix(".json").write_text(json.dumps(value))
+        try:
+            return told(book, figure)
+        except InputError as refused:
+            refusals.append(str(refused))
+            return None
+
+    plain = tell(record)
+    for way in leaves(record):
+        harmless = tell(replaced(record, way, "harmless"))
+        outcomes[way] = harmless and harmless.text != plain.text
+        for payload in HOSTILE:
+            page = tell(replaced(record, way, payload))
+            assert (page is None) == (harmless is None), (way, payload)
+            if page is not None:
+                assert page.tags == harmless.tags, (way, payload)
+                assert page.text == harmless.text.replace("harmless", " ".join(payload.split()))
+        for payload in MISSHAPEN:
+            tell(replaced(record, way, payload))
+        if isinstance(way[-1], str):
+            # A name that nobody gave: where any is accepted, it is as harmless.
+            page = tell(replaced(record, (*way[:-1], HOSTILE[0]), "x"))
+            assert page is None or page.tags in (plain.tags, harmless and harmless.tags)
+    assert {said.partition(": ")[0] for said in refusals} == {f"{path.with_suffix('.json')} is damaged"}
+    assert all(said.isprintable() and said.endswith(" anew.") for said in refusals)
+    shown = {way[2:] for way, outcome in outcomes.items() if outcome}
+    assert {("machine", "system"), ("machine", "processor"), ("taken from",), ("agreement",)} <= shown
+    assert {outcomes[way] for way in outcomes if way[2] in ("commit", "library", "digests")} == {None}
+
+
+def test_no_value_of_a_record_becomes_a_script_of_the_built_page(copied):
+    from dfa_lib.publishing.site import build_site
+
+    book, path = copied
+    record = rich_record(path)
+    for way in leaves(record):
+        if way[2] in ("machine", "taken from", "agreement"):
+            record = replaced(
+                record, way, f"<script>alert(4711)</script> `<img onerror=alert(4711)>` {way[-1]}"
+            )
+    path.with_suffix(".json").write_text(json.dumps(record))
+    shutil.copyfile(ROOT / "_config.yml", book.root / "_config.yml")
+    (book.source / "references.bib").write_text("")
+    (book.source / "index.md").write_text("# Home\n")
+    chapter = nbformat.read(book.staging / "one.ipynb", as_version=4)
+    chapter.cells.insert(0, nbformat.v4.new_markdown_cell("# One"))
+    nbformat.write(chapter, book.staging / "one.ipynb")
+    assert build_site(book) == 0
+    page = Structure((book.html / "one.html").read_text(encoding="utf-8"))
+    for name in ("system", "instructions", "processor", "GPU", "taken from", "agreement"):
+        assert f"<script>alert(4711)</script> `<img onerror=alert(4711)>` {name}" in page.text
+    assert not any(name == "onerror" for _, attributes in page.tags for name, _ in attributes)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

@@ -10,6 +10,7 @@ from dfa_lib import InputError, Run
 from dfa_lib import representations as module
 from dfa_lib.data.digits import load_digits
 from dfa_lib.networks import forward
+from dfa_lib.plots import representation_maps
 from dfa_lib.provenance import checksums, read_record
 from dfa_lib.publishing.freshness import staleness
 from dfa_lib.representations import (
@@ -18,6 +19,7 @@ from dfa_lib.representations import (
     digit_representation,
     embed,
     embedding_table,
+    is_one_place,
     linear_probe_accuracy,
     nearest_alike,
     nearest_neighbour_accuracy,
@@ -146,6 +148,52 @@ def test_the_map_is_the_same_each_time_and_keeps_groups_together():
     assert points.shape == (100, 2)
     assert np.array_equal(points, embed(features))
     assert nearest_alike(points, labels.numpy()) == 1.0
+
+
+def degenerate(kind):
+    noise = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    some = torch.arange(64)
+    return {
+        "one feature": noise[:, :1],
+        "one feature, twice": noise[:, [0, 0]],
+        "one feature is dead": noise[:, :2] * torch.tensor([1.0, 0.0]),
+        "thirty points": noise[:30],
+        "two distinct points": noise[some % 2],
+        "thirty-one distinct points": noise[some % 31],
+        "half of the units' outputs are 0": noise * (some < 32)[:, None],
+        "faint": noise * 1e-30,
+        "faint beside a constant": torch.cat([torch.ones(64, 1), noise * 1e-30], 1),
+        "huge": noise * 1e30,
+        "far away": 1e6 + noise,
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("one feature", "one feature, twice", "one feature is dead", "thirty points"),
+        *("two distinct points", "thirty-one distinct points", "half of the units' outputs are 0"),
+        *("faint", "faint beside a constant", "huge", "far away"),
+    ],
+)
+def test_degenerate_features_have_a_map_on_which_equal_points_lie_in_one_place(kind):
+    features = degenerate(kind)
+    points = embed(features)
+    assert points.shape == (len(features), 2)
+    assert np.isfinite(points).all()
+    _, of_features = np.unique(features.numpy(), axis=0, return_inverse=True)
+    _, of_points = np.unique(points, axis=0, return_inverse=True)
+    pairs = set(zip(of_features.reshape(-1).tolist(), of_points.reshape(-1).tolist(), strict=True))
+    assert len(pairs) == of_features.max() + 1 == of_points.max() + 1
+    assert not is_one_place(points)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e30])
+def test_a_dead_layer_has_all_points_in_one_place_and_none_is_nearest(width, value):
+    points = embed(torch.full((64, width), value))
+    assert is_one_place(points)
+    assert math.isnan(nearest_alike(points, np.arange(64)))
 
 
 def test_nearest_alike_counts_points_beside_one_of_their_kind():
@@ -307,6 +355,20 @@ def test_a_diverged_run_is_saved_and_read_as_nan(runs, tmp_path):
             lost = table[table[column].isna()]
             assert set(lost["weights"]) == {"dfa-sgd"}
             assert len(lost) == (table["weights"] == "dfa-sgd").sum()
+
+
+def test_a_finite_run_whose_layer_is_dead_is_probed_and_mapped():
+    wild = [
+        Run(method=method, k=3, samples=512, test_samples=256, hidden=2, epochs=2, learning_rate=5.0)
+        for method in ("bp", "dfa")
+    ]
+    maps = embedding_table(wild)
+    after = maps.loc[maps["weights"] == "dfa-sgd", ["x", "y"]].to_numpy()
+    assert np.isfinite(maps[["x", "y"]].to_numpy()).all()
+    assert is_one_place(after)
+    assert representation_maps(maps).axes
+    scores = probe_table(wild, 1)
+    assert scores["accuracy"].between(0, 1).all()
 
 
 DAMAGE = {

@@ -16,7 +16,13 @@ from dfa_lib.publishing.figures import Shown
 from dfa_lib.publishing.launch import site_address
 from dfa_lib.publishing.mathematics import font
 from dfa_lib.publishing.pictures import CARD_PIXELS, ICON, LOGO, card, draw_pictures
-from dfa_lib.publishing.web import STYLESHEET, introduce, lighten, write_sitemap
+from dfa_lib.publishing.web import (
+    STYLESHEET,
+    escape_launch_buttons,
+    introduce,
+    lighten,
+    write_sitemap,
+)
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt" viewBox="0 0 72 36"></svg>'
 PAGE = """\
@@ -241,7 +247,7 @@ def test_the_card_is_figure_3_1_from_the_results_that_it_is_drawn_from(small_run
     notebook = new_notebook(metadata={"papermill": {"parameters": {"results": str(tmp_path)}}})
     shown = Shown("experiments", notebook, 0, {"name": "fig-sgd", "results": ["sgd"]})
     assert [panel.get_title() for panel in card(shown, "The book").axes] == ["k = 1", "k = 3"]
-    draw_pictures(tmp_path, [shown], "The book")
+    draw_pictures(tmp_path, [shown], "Of $x_ and {$")
     assert imagesize.get(tmp_path / "card.png") == CARD_PIXELS
 
 
@@ -265,3 +271,10 @@ def test_references_to_figures_read_the_page_once_and_are_numbered_as_by_sphinx(
     assert written.count('title="Fig. %s"') == written.count("Fig. 1.1") == 5
     # To write the page, and for all references together.
     assert read.count("one") == 2
+
+
+def test_addresses_of_launch_buttons_are_escaped():
+    button = {"type": "link", "url": 'https://example.org/"><script>?a=1&b=2'}
+    context = {"header_buttons": [{"type": "group", "buttons": [button]}, {"type": "javascript"}]}
+    escape_launch_buttons(None, "one", "page.html", context, None)
+    assert button["url"] == "https://example.org/&quot;&gt;&lt;script&gt;?a=1&amp;b=2"

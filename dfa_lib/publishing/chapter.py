@@ -69,17 +69,41 @@ class Profile:
     samples: int | None = None
     test_samples: int | None = None
     hidden: int = 512
+    tuning_seeds: int | None = None
+    labellings: int = 20
+    """Repeats on the clusters, each with a labelling of its own: at least so many."""
+    stacks: tuple[int, ...] = (300, 1_000, 3_000, 10_000)
+    """Sizes of the samples that lazy methods are solved on; the last for random features only."""
 
 
 PROFILES = {
     # Half as wide as the thesis's network, whose pictures have 12 times as many pixels: DFA then learns
     # from fewer stacks, and everything is trained and tuned within minutes.
-    "digits": Profile("digits", seeds=3, epochs=20, samples=15_360, test_samples=2_000, hidden=256),
-    "mnist": Profile("mnist", seeds=5, epochs=20),
+    "digits": Profile("digits", seeds=5, epochs=20, samples=15_360, test_samples=2_000, hidden=256),
+    "mnist": Profile("mnist", seeds=5, epochs=20, stacks=(700, 2_000, 6_000, 18_000)),
     # For a lesson: each chapter within a minute, its tuning included, and DFA's lag still to be seen.
-    "class": Profile("digits", seeds=3, epochs=20, samples=9_216, test_samples=1_000, hidden=48),
+    "class": Profile(
+        "digits",
+        seeds=3,
+        epochs=20,
+        samples=9_216,
+        test_samples=1_000,
+        hidden=48,
+        labellings=10,
+        stacks=(300, 1_000, 3_000),
+    ),
     # Quick enough for a test of the notebooks; its numbers mean nothing.
-    "smoke": Profile("digits", seeds=2, epochs=2, samples=512, test_samples=256, hidden=16),
+    "smoke": Profile(
+        "digits",
+        seeds=2,
+        epochs=2,
+        samples=512,
+        test_samples=256,
+        hidden=16,
+        labellings=2,
+        stacks=(50, 100, 200),
+        tuning_seeds=1,
+    ),
 }
 
 
@@ -121,6 +145,34 @@ class Settings:
             feedback = defaults.get("feedback")
             defaults["learning_rate"] = starting_rate(defaults["dataset"], method, optimizer, feedback)
         return Run(method=method, optimizer=optimizer, **defaults)
+
+    @property
+    def tuning_seeds(self) -> int | None:
+        """Seeds of the fine pass of tuning; None for the defaults of ``tune``."""
+        return PROFILES[self.profile].tuning_seeds
+
+    def kept(self, experiment: str) -> list[Path]:
+        """Return the results file of an experiment that the book's repository keeps for this profile.
+
+        It lies in ``results/<profile>`` of this folder or one above it; the list is empty where there is
+        none, or where it is the very file that this chapter writes.
+        """
+        here, own = Path.cwd(), self.csv(experiment)
+        for folder in (here, *here.parents):
+            path = folder / "results" / self.profile / f"{experiment}.csv"
+            if path.is_file():
+                return [] if own is not None and own.resolve() == path.resolve() else [path]
+        return []
+
+    @property
+    def labellings(self) -> int:
+        """How often an experiment on the clusters is repeated, each time with a labelling of its own."""
+        return max(self.seeds, PROFILES[self.profile].labellings)
+
+    @property
+    def stacks(self) -> tuple[int, ...]:
+        """Sizes of the samples that lazy methods are solved on; the last for random features only."""
+        return PROFILES[self.profile].stacks
 
     def finished(self) -> list[Path]:
         """Return the results files of all experiments so far, whose runs need not be trained again."""

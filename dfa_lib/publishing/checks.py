@@ -93,6 +93,12 @@ def _figure_problems(notebook: Notebook) -> Iterator[str]:
             if figure["name"] in names:
                 yield f"cell {number}: there are two figures with the name {figure['name']!r}."
             names.add(figure["name"])
+            for name in (figure["name"], *figure.get("results", [])):
+                if not re.fullmatch(r"\w[\w-]*", name):
+                    yield (
+                        f"cell {number}: the name {name!r} of a figure or its results must be letters, "
+                        f"digits, hyphens and underscores."
+                    )
             if not figure["caption"].strip():
                 yield f"cell {number}: figure {figure['name']!r} has no caption."
             if len(figure["alt"].strip()) < SHORTEST_ALT:

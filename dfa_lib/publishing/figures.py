@@ -18,6 +18,7 @@ from ..provenance import Entry, digests_of, record_path
 from .book import Book
 from .chapter import PARAMETERS, check_parameters
 from .freshness import entries_of, misfit, runs_in, staleness
+from .markdown import as_block, as_code, as_text
 from .notebooks import read_notebook
 from .verify import is_results
 
@@ -148,7 +149,7 @@ def _fold(book: Book, figure: Shown) -> str:
         rows.append(("Results", ["none: nothing was trained for this figure"]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
     line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
-    rows.append(("Make it again", [f"```bash\n  {line}\n  ```"]))
+    rows.append(("Make it again", [as_block(line, "bash").replace("\n", "\n  ")]))
     terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
     return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
 
@@ -164,13 +165,13 @@ def _chapter(figure: Shown) -> str:
         f"profile {settings.profile}, {_number(settings.seeds, 'seed')}, "
         f"{_number(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
         f"{_seconds(metadata['papermill']['duration'])}, at commit "
-        f"`{metadata.get('dfa_commit', 'unknown')}`"
+        f"{as_code(metadata.get('dfa_commit', 'unknown'))}"
     )
 
 
 def _results(path: Path, copy: str) -> str:
     runs = runs_in(path).values()
-    seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "")})
+    seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "").isdecimal()})
     record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
     count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
     spans = f"{', ' if count else ': '}{_spans(seeds)}" if seeds else ""
@@ -193,7 +194,7 @@ def _data(files: Sequence[Path]) -> list[str]:
     own = [path for path in files if path.stem != TUNING] or files
     used = {run.get("dataset", "") for path in own for run in runs_in(path).values()}
     sums = [
-        f"{name}, checksum `{value}`"
+        f"{as_text(name)}, checksum {as_code(value)}"
         for entry in chain.from_iterable(map(_speaking, own))
         for name, value in entry["data"].items()
         if name in used or "" in used  # a table of another kind does not say
@@ -210,7 +211,9 @@ def _trained(files: Sequence[Path]) -> list[str]:
         for entry in _speaking(path):
             if "sample" not in entry:  # a verification has trained nothing
                 counted = (
-                    f"{path.name} from {entry['taken from']}" if "taken from" in entry else path.name
+                    f"{path.name} from {as_text(entry['taken from'])}"
+                    if "taken from" in entry
+                    else path.name
                 )
                 groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
     texts = []
@@ -229,10 +232,12 @@ def _trained(files: Sequence[Path]) -> list[str]:
 
 
 def _made_with(entry: Entry) -> str:
-    machine, versions = entry["machine"], entry["versions"]
+    machine, versions = (
+        {name: as_text(value) for name, value in entry[kind].items()} for kind in ("machine", "versions")
+    )
     gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
     return (
-        f"commit `{entry['commit']}`, numerical code `{_code(entry)}`, torch {versions['torch']}, "
+        f"commit {as_code(entry['commit'])}, numerical code {_code(entry)}, torch {versions['torch']}, "
         f"Python {versions['Python']}; {machine['processor']}, {machine['cores in use']} cores, "
         f"{machine['instructions']}, {gpu}, {machine['system']}"
     )
@@ -244,7 +249,8 @@ def _freshness(figure: Shown) -> str:
         return "the numerical code, torch and the data are those of this build"
     texts = [
         f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical code "
-        f"`{_code(entry)}` on {entry['machine']['processor']}, agreed {entry['agreement']}"
+        f"{_code(entry)} on {as_text(entry['machine']['processor'])}, "
+        f"agreed {as_text(entry['agreement'])}"
         for entry in verified
     ]
     return f"older than the code or the data of this build; {'; '.join(dict.fromkeys(texts))}"
@@ -285,7 +291,7 @@ def _briefly(figure: Shown) -> str:
     trained = [e for path in figure.files for e in _speaking(path) if "sample" not in e]
     verified = max((_day(entry["date"]) for entry in _verified(figure)), default="")
     computed = max((_day(entry["finished"]) for entry in trained), default="on an unknown day")
-    codes = ", ".join(dict.fromkeys(f"`{_code(entry)}`" for entry in trained)) or "unknown"
+    codes = ", ".join(dict.fromkeys(map(_code, trained))) or "unknown"
     return (
         f"from {', '.join(path.stem for path in figure.files)}; computed {computed}; numerical code "
         f"{codes}; {f'verified {verified}' if verified else 'fresh'}"
@@ -296,7 +302,7 @@ def _briefly(figure: Shown) -> str:
 
 
 def _code(entry: Entry) -> str:
-    return str(entry["library"].split()[1])
+    return as_code(entry["library"].split()[1])
 
 
 def _day(when: str) -> str:

@@ -1,10 +1,12 @@
 """Where the book and its site are published, and what lets notebooks run there: buttons, Colab cells."""
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import nbformat
 from nbformat.v4 import new_code_cell
@@ -19,7 +21,7 @@ import importlib.util
 import subprocess
 import sys
 
-repository = "{url}"  # its address, such as https://github.com/OWNER/NAME
+repository = {url}  # its address, such as https://github.com/OWNER/NAME
 if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None:
     if not repository:
         raise RuntimeError("Set repository, above, to the address of the book, and run this again.")
@@ -28,8 +30,8 @@ if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None
     subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
     subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
 COLAB_TAG = "colab"
-# As it can stand between quotes, in code and in HTML.
-ADDRESS = re.compile(r"https?://[\w.-]+(?::\d+)?(?:/[\w./~%+-]*)?")
+# A host, perhaps a port, and a path, in characters that mean nothing in HTML, Python or a shell.
+ADDRESS = r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9_.~%+/-]*)?"
 
 
 class Repository(NamedTuple):
@@ -49,8 +51,10 @@ def repository(root: Path) -> Repository | None:
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
         given = f"{server}/{os.environ['GITHUB_REPOSITORY']}"
     url = _public(given or _git(root, "remote", "get-url", "origin"))
+    if given:
+        checked_address("the repository's address", url)
     branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
-    return Repository(url, branch) if ADDRESS.fullmatch(url) and url.startswith("https://") else None
+    return Repository(url, quote(branch)) if re.fullmatch(ADDRESS, url) else None
 
 
 def site_address(root: Path) -> str:
@@ -60,7 +64,7 @@ def site_address(root: Path) -> str:
     """
     given = os.environ.get("DFA_SITE_URL")
     if given:
-        return _address("DFA_SITE_URL", given).rstrip("/") + "/"
+        return checked_address("DFA_SITE_URL", given, "https?").rstrip("/") + "/"
     published = repository(root)
     found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
     if not found:
@@ -69,17 +73,27 @@ def site_address(root: Path) -> str:
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
+def checked_address(name: str, address: str, scheme: str = "https") -> str:
+    """Return an address if it is one that a page may link to, with nothing in it that ends a link.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not re.fullmatch(ADDRESS.replace("https", scheme, 1), address):
+        raise InputError(
+            f"{name} must be an address such as https://example.org/book, without a user's name, spaces "
+            f"or quotes, not {address.rpartition('@')[2]!r}."
+        )
+    return address
+
+
 def _public(url: str) -> str:
     """Return an address as anyone can use it: by https, without a user's name or token."""
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
-    url = re.sub(r"^https://[^/]*@", "https://", url)
+    url = re.sub(r"^(https?://)[^/]*@", r"\1", url)  # a password may have an @ in it
     return url.removesuffix("/").removesuffix(".git")
-
-
-def _address(name: str, given: str) -> str:
-    if not ADDRESS.fullmatch(given):
-        raise InputError(f"{name} must be an address such as https://example.org/book, not {given!r}.")
-    return given
 
 
 def _git(root: Path, *command: str) -> str:
@@ -102,12 +116,12 @@ def launch_config(book: Book) -> dict[str, Any]:
     if published is None:
         return {}
     buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
-    cell = COLAB_CELL.format(url=published.url)
+    cell = colab_cell(published.url)
     paths = [book.notebook(name) for name in book.chapters()]
     if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
         buttons["colab_url"] = "https://colab.research.google.com"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
-        buttons["jupyterhub_url"] = _address("DFA_JUPYTERHUB_URL", hub)
+        buttons["jupyterhub_url"] = checked_address("DFA_JUPYTERHUB_URL", hub, "https?")
     return {
         "repository": {
             "url": published.url,
@@ -123,6 +137,12 @@ def _first_code(path: Path) -> str:
     return next((str(cell.source) for cell in cells if cell.cell_type == "code"), "")
 
 
+def colab_cell(url: str) -> str:
+    """Return the code of the cell for Colab, with the address as a literal of Python."""
+    # JSON's strings are Python's too, and in the quotes that ruff wants.
+    return COLAB_CELL.format(url=json.dumps(url))
+
+
 def write_colab_cells(book: Book, url: str) -> list[str]:
     """Make the cell for Colab the first code cell of every chapter; return the chapters that changed.
 
@@ -134,10 +154,9 @@ def write_colab_cells(book: Book, url: str) -> list[str]:
     Raises
     ------
     InputError
-        If that is no address, or a chapter cannot be read; nothing has been changed then.
+        If it is no address that pip and git can clone from by https. No chapter has changed then.
     """
-    url = _public(url)
-    source = COLAB_CELL.format(url=_address("the repository", url) if url else "")
+    source = colab_cell(checked_address("the repository's address", _public(url)) if url else "")
     # All are read before the first is written: one that cannot be read stops nothing halfway.
     changed = {}
     for name in book.chapters():

@@ -261,7 +261,7 @@ def _legend(legend: Legend | None, readings: Sequence[Readings]) -> str:
     ]
     shown = [r for r in readings if any(key in r.lines for key, _ in entries)]
     if not shown:
-        items = "\n".join(f'<li data-line="{key}">{entry}</li>' for key, entry in entries)
+        items = "\n".join(f'<li data-line="{escape(key)}">{entry}</li>' for key, entry in entries)
         return f'<ul class="dfa-legend">{items}</ul>'
     title = legend.get_title().get_text()
     told = any(len(said) > 1 for r in shown for line in r.lines.values() for said in line.told)
@@ -272,7 +272,7 @@ def _legend(legend: Legend | None, readings: Sequence[Readings]) -> str:
         for r in shown
     )
     rows = "".join(
-        f'<tr data-line="{key}"><th scope="row">{entry}</th>'
+        f'<tr data-line="{escape(key)}"><th scope="row">{entry}</th>'
         + "".join(f'<td data-panel="{r.panel}">{_cell(r, key)}</td>' for r in shown)
         + "</tr>"
         for key, entry in entries

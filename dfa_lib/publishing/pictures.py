@@ -66,5 +66,5 @@ def card(shown: Shown, title: str) -> Figure:
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(w_pad=0.2, h_pad=0.15)
-    figure.suptitle(title, fontsize=17, fontweight="bold")
+    figure.suptitle(title, fontsize=17, fontweight="bold", parse_math=False)
     return figure

@@ -66,6 +66,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("html-page-context", introduce)
+    app.connect("html-page-context", escape_launch_buttons, priority=LAST)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -310,6 +311,16 @@ def introduce(
         context["metatags"] += '\n<meta name="twitter:card" content="summary_large_image" />'
     for name, said in about.items():
         context["metatags"] += f'\n<meta property="{name}" content="{escape(said)}" />'
+
+
+def escape_launch_buttons(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Escape the addresses of launch buttons, which the theme's template writes as they are."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "url" in button:
+                button["url"] = escape(button["url"])
 
 
 def _description(doctree: nodes.document) -> str:
