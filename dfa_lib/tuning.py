@@ -204,8 +204,10 @@ class _Search:
                 break
             window |= missing
         # Both neighbours with all seeds, sound or not: they say how sensitive the method is to its rate.
-        neighbours = (self.chosen - 1, self.chosen + 1)
-        yield [self._trial(i, seed) for i in neighbours if i in window for seed in range(seeds)]
+        compared = {self.chosen - 1, self.chosen + 1} & window
+        if self.run.optimizer == "adadelta":  # and its published rate 1: what is tuning it worth?
+            compared.add(0)
+        yield [self._trial(i, seed) for i in sorted(compared) for seed in range(seeds)]
 
     def _new(self, steps: Sequence[int], tried: set[int]) -> set[int]:
         return {i for i in steps if i not in tried and LOWEST <= rate(i) <= HIGHEST}
