@@ -627,6 +627,68 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
     return figure
 
 
+def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Draw the test accuracy at the last epoch against each of several measures, a panel for each.
+
+    A small mark is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
+    seed.
+
+    Parameters
+    ----------
+    last
+        Rows of a results table, one for each run of one method, with their ``outcome``.
+    titles
+        The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
+    """
+    (method,) = last["method"].unique()
+    rows, columns = -(-len(titles) // 3), min(3, len(titles))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.5 * columns, 3.4 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for panel in grid.flat[len(titles) :]:
+            panel.set_axis_off()
+        for panel, (measure, title) in zip(grid.flat, titles.items(), strict=False):
+            for optimizer, runs in last.groupby("optimizer", sort=False):
+                _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
+            middle = 0.5 if measure.startswith("sign") else 0.0
+            panel.axvline(middle, **REFERENCE_LINE)
+            panel.set_title(title)
+            panel.set_xlabel(METRIC_NAMES[measure])
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.tick_params(labelleft=True)
+        entries = [
+            Line2D(
+                [], [], linestyle="", marker=_optimizer_marker(o), markersize=7,
+                color=COLOURS[str(method)], label=OPTIMIZER_NAMES[o], gid=belongs_to(OPTIMIZER_NAMES[o]),
+            )
+            for o in last["optimizer"].unique()
+        ]  # fmt: skip
+        if _is_unstable(last).any():
+            crosses = unstable_entry()
+            crosses.set_linestyle("")
+            entries.append(crosses)
+        legend_below(figure, entries, columns=4)
+    return figure
+
+
+def _optimizer_marker(optimizer: str) -> str:
+    return MARKERS[list(OPTIMIZER_NAMES).index(optimizer) % len(MARKERS)]
+
+
+def _explaining_marks(
+    panel: Axes, runs: pd.DataFrame, measure: str, optimizer: str, colour: str
+) -> None:
+    unstable, gid = _is_unstable(runs), belongs_to(OPTIMIZER_NAMES[optimizer])
+    look: dict[str, Any] = {"linestyle": "", "marker": _optimizer_marker(optimizer), "color": colour}
+    x, y = runs[measure], runs["test_accuracy"]
+    panel.plot(x[~unstable], y[~unstable], **look, markersize=3.5, alpha=0.4, gid=gid)
+    for each in runs.index[unstable]:
+        draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
+    if not unstable.all():
+        means = [x[~unstable].mean()], [y[~unstable].mean()]
+        panel.plot(*means, **look, markersize=8, markeredgecolor=PAPER, markeredgewidth=0.8, gid=gid)
+
+
 # ---- how the error travels ----
 
 _LAYERS = {"X": 0.0, "h_1": 1.0, "h_2": 2.0, "\\hat{y}": 3.0, "e": 4.0}
