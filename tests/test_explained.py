@@ -8,7 +8,8 @@ from matplotlib.colors import same_color
 from dfa_lib import Run
 from dfa_lib.names import COLOURS
 from dfa_lib.plots import MARKERS, explaining_points
-from dfa_lib.publishing import explained
+from dfa_lib.publishing import captions, explained
+from dfa_lib.queries import Sample
 from dfa_lib.results import to_table
 from dfa_lib.training import METRICS, History
 
@@ -162,3 +163,83 @@ def test_the_inner_product_of_the_updates_is_positive_if_and_only_if_its_own_sha
         assert torch.allclose(inner, (2 * share - 1) * say.sum())
         signs.add(bool(inner > 0))
     assert signs == {True, False}
+
+
+# ---- delay or limit, signs or sizes ----
+
+
+def seeds(*values, unstable=()):
+    return Sample(pd.Series(values, dtype=float), frozenset(unstable))
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        (
+            (0.01, -0.01, 0.00),
+            "by 0.0 after 50, where the two cannot be told apart: the lag is a delay.",
+        ),
+        ((0.04, 0.05, 0.06), "the lag shrinks"),
+        ((0.10, 0.11, 0.09), "within 50 epochs the lag is a limit."),
+    ],
+)
+def test_a_lag_is_a_delay_if_it_is_gone_and_a_limit_if_it_does_not_shrink(late, said):
+    text = explained.delay_or_limit(seeds(0.10, 0.11, 0.09), seeds(*late), (20, 50))
+    assert text.startswith("BP leads by 10.0 points after 20 epochs and by ")
+    assert said in text
+
+
+def test_unstable_seeds_decide_nothing_of_a_lag():
+    unstable = seeds(0.10, 0.11, 0.30, unstable=[2]), seeds(0.0, 0.01, 0.30, unstable=[2])
+    assert "by 10.5 points after 20 epochs and by 0.5" in explained.delay_or_limit(*unstable, (20, 50))
+    assert "cannot tell" in explained.delay_or_limit(seeds(0.1), seeds(0.1), (20, 50))
+
+
+@pytest.mark.parametrize(
+    ("sign", "said"),
+    [
+        ((0.70, 0.71, 0.69), "alike to within 3 points"),
+        ((0.80, 0.81, 0.79), "unequal sizes lower the accuracy"),
+        ((0.60, 0.61, 0.59), "unequal sizes raise the accuracy"),
+        ((0.60, 0.80, 0.70), "these seeds cannot tell"),
+    ],
+)
+def test_sizes_matter_if_the_difference_says_so(sign, said):
+    uniform = seeds(0.70, 0.705, 0.695)
+    assert said in explained.signs_suffice(seeds(*sign), uniform)
+
+
+# ---- captions ----
+
+
+def test_a_mean_says_how_many_seeds_are_unstable_and_what_the_others_have():
+    assert captions.mean_in_words(seeds(0.7, 0.8)) == "0.75"
+    text = captions.mean_in_words(seeds(0.7, 0.5, 0.8, unstable=[1]))
+    assert text == "0.67 (1 of 3 seeds unstable, the others 0.75)"
+    assert captions.mean_in_words(seeds(0.5, unstable=[0])) == "0.50 (1 of 1 seeds unstable)"
+    assert captions.mean_in_words(seeds(0.5, math.nan)) == "none (1 of 2 seeds not finite)"
+
+
+def test_the_interval_of_a_mixture_is_that_of_the_stable_seeds_and_says_so():
+    interval = seeds(0.10, 0.12).interval()
+    cells = captions.gap_cells(seeds(0.10, 0.30, 0.12, unstable=[1]))
+    assert cells == [
+        "+0.173",
+        f"{interval.low:+.3f} to {interval.high:+.3f}, without 1 of 3 seeds that are unstable",
+    ]
+    assert captions.gap_cells(seeds(0.1, 0.1)) == ["+0.100", "+0.100 to +0.100"]
+    assert captions.gap_cells(seeds(0.1))[1] == "none"
+    assert captions.gap_cells(seeds(0.1, math.nan))[0] == "a run is not finite"
+
+
+def test_a_caption_counts_the_unstable_runs_of_each_line():
+    runs = [
+        *(ended("sgd", 0.7, seed=s) for s in (0, 1)),
+        ended("sgd", 0.5, seed=2, loss=50.0),
+        ended("adam", 0.8),
+    ]
+    text = captions.unstable_runs(to_table(runs))
+    assert text.startswith("DFA, SGD: 1 of 3 seeds unstable. Crosses mark these")
+    by_matrix = captions.unstable_runs(to_table(runs[:3]), by="feedback")
+    assert by_matrix.startswith("uniform on ±1/√h: 1 of 3 seeds unstable.")
+    assert captions.unstable_runs(to_table(runs[:2])) == "No run is unstable."

@@ -1,4 +1,4 @@
-"""What explains the accuracy of DFA: how it goes with what is measured of signs, weights and updates."""
+"""Why DFA is as accurate as it is: what its accuracy goes with, delay or limit, signs or sizes."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,8 @@ from scipy import stats
 
 from ..experiments import final_epoch
 from ..outcomes import NON_FINITE, UNSTABLE
-from ..statistics import Interval, fisher_interval, mean_interval, with_outcomes
+from ..queries import Sample
+from ..statistics import Interval, equivalent, fisher_interval, mean_interval, with_outcomes
 from .chapter import enumerated
 
 MEASURES = {
@@ -152,3 +153,57 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
     if more.high < 0:
         return f"{text} So units with the wrong sign are corrected more than they are muted."
     return f"{text} Which of the two is more, these seeds cannot tell."
+
+
+# ---- delay or limit, and the sizes of B's entries ----
+
+# Two accuracies are alike if they differ by less: the margin of the ledger's claims.
+ALIKE = 0.03
+
+
+def delay_or_limit(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
+    """Say whether DFA's lag behind BP, once both have more epochs, is a delay or a limit.
+
+    Parameters
+    ----------
+    early, late
+        BP's accuracy minus DFA's, by seed, after each number of ``epochs``.
+    """
+    early, late = early.sound, late.sound
+    change = early - late
+    if len(change) < 2:
+        return "Whether the lag is a delay or a limit, these seeds cannot tell."
+    then, now, closed = early.interval(), late.interval(), change.interval()
+    points = (f"{100 * gap.mean:.1f}" for gap in (then, now))
+    text = "BP leads by {} points after {} epochs and by {} after {}".format(
+        *(part for pair in zip(points, epochs, strict=True) for part in pair)
+    )
+    if now.low <= 0:
+        return f"{text}, where the two cannot be told apart: the lag is a delay."
+    if closed.low > 0:
+        return (
+            f"{text}: the lag shrinks ({100 * closed.low:.1f} to {100 * closed.high:.1f} points) and is "
+            f"not over, a delay that outlasts {epochs[1]} epochs or a limit."
+        )
+    return f"{text}: more epochs do not close it, so within {epochs[1]} epochs the lag is a limit."
+
+
+def signs_suffice(sign: Sample, uniform: Sample) -> str:
+    """Say whether the sizes of B's entries matter: ±1/√h against uniform entries of the same signs."""
+    difference = (sign - uniform).sound
+    if len(difference) < 2:
+        return "Whether the sizes of B's entries matter, these seeds cannot tell."
+    interval = difference.interval()
+    kept = difference.values.index
+    alike, p = equivalent(sign.values[kept], uniform.values[kept], ALIKE)
+    if p < 0.05:
+        return (
+            f"The two are alike to within {100 * ALIKE:.0f} points (90 % interval "
+            f"{100 * alike.low:+.1f} to {100 * alike.high:+.1f}): the signs of B suffice."
+        )
+    if interval.low > 0 or interval.high < 0:
+        worse = "lower" if interval.mean > 0 else "raise"
+        return (
+            f"So the sizes of B's entries matter: equal signs with unequal sizes {worse} the accuracy."
+        )
+    return "Whether the sizes of B's entries matter, these seeds cannot tell."
