@@ -34,7 +34,8 @@ from .names import FINITE_WIDTH, INK, KERNEL_NAMES, MUTED, PAPER, RULE, TINT
 from .names import LINE_STYLES as LINE_STYLES
 from .names import METHOD_NAMES as METHOD_NAMES
 from .names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
-from .statistics import Interval, mean_interval, summarise
+from .outcomes import NON_FINITE, UNSTABLE
+from .statistics import mean_interval, summarise, with_outcomes
 from .validation import choice
 
 METRIC_NAMES = {
@@ -43,11 +44,15 @@ METRIC_NAMES = {
     "test_loss": "test loss, nats",
     "test_accuracy": "test accuracy",
     "weight_alignment": "cos(B, W₂ᵀ)",
+    "sign_agreement": "S, |W₂|-weighted share of right signs",
+    "sign_share": "share of units with the right sign",
     "gradient_alignment": "cosine of DFA's and BP's update of W₁",
+    "update_alignment": "cosine of all updates, DFA and BP",
+    "step_alignment": "cosine of the optimizer's step and BP's update",
 }
 # Tell lines of one colour apart where they cross.
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-# A coin, or whoever knows nothing.
+# Dotted reference line, e.g. chance accuracy.
 REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -106,10 +111,16 @@ def belongs_to(*entries: str) -> str:
     return "line:" + ":".join(re.sub(r"\W+", "-", entry) for entry in entries)
 
 
-# The entry to which all single seeds belong.
+# Legend entries to which all single seeds, and all unstable ones, belong.
 SEEDS = "seeds"
 # More than so many are drawn fainter.
 MANY_SEEDS = 10
+UNSTABLE_SEEDS = "unstable seeds"
+# Line styles say which optimizer it is, and open circles what was published.
+UNSTABLE_LINE: Any = (0, (2, 2))
+UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
+# Where seeds are unstable, the mean of all seeds stands beside that of the others.
+MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
 
 
 def label(method: str, optimizer: str) -> str:
@@ -127,9 +138,9 @@ def accuracy_curves(
 ) -> Figure:
     """Draw test accuracy against epoch, one panel for each k.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. From
-    the epoch in which a run diverged, its group has no mean and no band; its legend entry says how many
-    diverged.
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. Where
+    seeds are unstable or not finite, these are dashed and end in a cross, the line and its band are of
+    the others, the legend says how many there are, and a thin line is the mean of all seeds.
 
     Parameters
     ----------
@@ -142,6 +153,7 @@ def accuracy_curves(
     published
         Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
+    table = _judged(table)
     ks = sorted(int(k) for k in table["k"].unique())
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
@@ -171,8 +183,8 @@ def metric_curves(
 ) -> Figure:
     """Draw metrics against epoch, one panel for each, for one k.
 
-    Lines, bands and seeds as in ``accuracy_curves``. An alignment has its angle in degrees on a second
-    axis.
+    Lines, bands and seeds as in ``accuracy_curves``. A method for which a metric is not measured has no
+    line there. An alignment has its angle in degrees on a second axis.
 
     Parameters
     ----------
@@ -183,6 +195,7 @@ def metric_curves(
     published
         Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
     """
+    table = _judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
         figure, panels = row_of_panels(len(metrics), height=4.2, same_y=False)
@@ -199,15 +212,16 @@ def _metric_panel(
 ) -> None:
     for method, optimizer in lines:
         runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
-        if runs.empty:  # not every line has runs in every panel
+        if runs.empty or runs[metric].isna().all():  # not every line has runs in every panel
             continue
         summary = summarise(runs, ["epoch"], metric)
-        seeds = [(run["epoch"], run[metric]) for _, run in runs.groupby("seed")]
-        curve = Curve(
-            label(method, optimizer), summary["epoch"], summary["mean"], summary["low"], summary["high"],
-            color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
+        seeds: dict[bool, list[tuple[Any, Any]]] = {False: [], True: []}
+        for _, run in runs.groupby("seed"):
+            seeds[bool(_is_unstable(run).any())].append((run["epoch"], run[metric]))
+        draw_means(
+            panel, label(method, optimizer), summary["epoch"], summary, seeds[False], seeds[True],
+            color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9, mark_all=False,
         )  # fmt: skip
-        draw_curve(panel, curve, seeds)
     panel.set_ylabel(METRIC_NAMES[metric])
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -223,13 +237,23 @@ def _metric_panel(
 
 
 def draw_curve(
-    panel: Axes, curve: Curve, seeds: Iterable[tuple[Any, Any]] = (), *, shade: float = 0.15
+    panel: Axes,
+    curve: Curve,
+    seeds: Iterable[tuple[Any, Any]] = (),
+    unstable: Iterable[tuple[Any, Any]] = (),
+    *,
+    shade: float = 0.15,
 ) -> None:
-    """Draw a curve over its interval, a band, and over the faint lines of single seeds."""
+    """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
+
+    Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
+    """
     colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
+    faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
     for x, y in seeds:
-        faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
         panel.plot(x, y, color=colour, alpha=faint, linewidth=0.7, gid=belongs_to(entry, SEEDS))
+    for x, y in unstable:
+        draw_unstable(panel, x, y, color=colour, gid=belongs_to(entry, UNSTABLE_SEEDS))
     if curve.low is not None and curve.high is not None:
         panel.fill_between(
             curve.x, curve.low, curve.high,
@@ -237,6 +261,85 @@ def draw_curve(
         )  # fmt: skip
     panel.add_line(curve)
     panel.autoscale_view()
+
+
+def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
+    """Draw an unstable run as every figure does: faintly dashed, a cross at its last finite point."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    last = np.flatnonzero(np.isfinite(y))[-1:]
+    look = {"alpha": 0.45, "linestyle": UNSTABLE_LINE, "linewidth": 0.9} | look
+    panel.plot(x, y, **look)
+    panel.plot(x[last], y[last], **look | UNSTABLE_MARK | {"linestyle": ""})
+
+
+def draw_means(
+    panel: Axes,
+    entry: str,
+    x: ArrayLike,
+    summary: pd.DataFrame,
+    seeds: Iterable[tuple[Any, Any]] = (),
+    unstable: Iterable[tuple[Any, Any]] = (),
+    *,
+    error: bool = False,
+    mark_all: bool = True,
+    shade: float = 0.15,
+    **look: Any,
+) -> None:
+    """Draw a line of means over its band of intervals, both of the stable seeds.
+
+    Where some are unstable, a thin line is the mean of all; a run that is not finite leaves none.
+
+    Parameters
+    ----------
+    entry
+        Of the legend.
+    x, summary
+        The place and the row of ``summarise`` for each point.
+    seeds, unstable
+        See ``draw_curve``.
+    error
+        Whether to draw 1 minus the numbers of ``summary``.
+    mark_all
+        Whether every point of the mean of all has a mark, or the last one.
+    **look
+        Of the line.
+    """
+    ends = [summary[f"{end}_sound"] for end in ("mean", "low", "high")]
+    every = summary["mean"]
+    if error:
+        ends, every = [1 - ends[0], 1 - ends[2], 1 - ends[1]], 1 - every
+    if summary["unstable"].any() and not summary["non_finite"].any():
+        thin = MEAN_OF_ALL | {"linewidth": 0.9, "markevery": None if mark_all else [len(every) - 1]}
+        draw_curve(panel, Curve(all_seeds(entry), x, every, **look | thin))
+    draw_curve(panel, Curve(entry, x, *ends, **look), seeds, unstable, shade=shade)
+
+
+def all_seeds(entry: str) -> str:
+    """Name the mean of all seeds, unstable ones too, beside an entry that is the mean of the others."""
+    return f"{entry}, mean of all"
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a results table with its column ``outcome``."""
+    return table if "outcome" in table else with_outcomes(table)
+
+
+def _is_unstable(rows: pd.DataFrame) -> pd.Series:
+    """Return for each row whether its run is unstable or not finite; a table of no runs has none."""
+    if "outcome" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["outcome"].isin([UNSTABLE, NON_FINITE])
+
+
+def unstable_note(last: pd.DataFrame) -> str:
+    """Say how many runs are unstable or not finite, e.g. ``2 of 5 seeds unstable``; empty if none is.
+
+    ``last`` has one row for each run, with its column ``outcome``.
+    """
+    noun = "seeds" if last["seed"].is_unique else "runs"
+    counts = {"unstable": UNSTABLE, "not finite": NON_FINITE}
+    found = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
+    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in found.items() if n)
 
 
 def _angle(cosine: Any) -> Any:
@@ -262,7 +365,7 @@ def _entries(
     table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
 ) -> list[Line2D]:
     """Return the entries of a legend: each line, what was published, and the single seeds."""
-    entries: list[Line2D] = [_entry(table, *line) for line in lines]
+    entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, *line)]
     if published is not None:
         entries.append(
             Line2D(
@@ -272,6 +375,8 @@ def _entries(
         )  # fmt: skip
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
+    if _is_unstable(table).any():
+        entries.append(unstable_entry())
     return entries
 
 
@@ -280,15 +385,31 @@ def seeds_entry(label: str = "single seeds") -> Line2D:
     return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
 
 
-def _entry(table: pd.DataFrame, method: str, optimizer: str) -> Curve:
-    runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
-    last = final_epoch(runs)
-    diverged = int(last["test_accuracy"].isna().sum())
-    note = f" ({diverged} of {len(last)} runs diverged)" if diverged else ""
-    return Curve(
-        label(method, optimizer), color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
-        label=label(method, optimizer) + note,
+def unstable_entry(label: str = "unstable seeds") -> Line2D:
+    """Return the entry of a legend for unstable seeds."""
+    return Line2D(
+        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=UNSTABLE_LINE, label=label,
+        gid=belongs_to(UNSTABLE_SEEDS), **UNSTABLE_MARK,
     )  # fmt: skip
+
+
+def _line_entries(table: pd.DataFrame, method: str, optimizer: str) -> list[Curve]:
+    """Return a line's entry and, where seeds are unstable, that of the mean of all seeds."""
+    runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
+    last, name = final_epoch(runs), label(method, optimizer)
+    look: dict[str, Any] = {"color": COLOURS[method], "linestyle": LINE_STYLES[optimizer]}
+    note = unstable_note(last)
+    if not note:
+        return [Curve(name, label=name, linewidth=1.9, **look)]
+    entries = []
+    if not _is_unstable(last).all():
+        entries.append(Curve(name, label=f"{name} ({note}; mean of the others)", linewidth=1.9, **look))
+        note = ""
+    if not (last["outcome"] == NON_FINITE).any():
+        thin = look | MEAN_OF_ALL | {"linewidth": 0.9}
+        more = f" ({note})" if note else ""
+        entries.append(Curve(all_seeds(name), label=all_seeds(name) + more, **thin))
+    return entries or [Curve(name, label=f"{name} ({note})", linewidth=1.9, **look)]
 
 
 def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
@@ -324,8 +445,9 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
 def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     """Draw the test accuracy of the last epoch, one row for each value of ``by``.
 
-    A small dot is a seed, a large one the mean of all, a bar its 95 % Student-t interval. A group with
-    a diverged run has no mean, and says how many diverged.
+    A small dot is a seed, a large one the mean, a bar its 95 % Student-t interval. Where seeds are
+    unstable or not finite, these are crosses, the large dot and the bar are of the others, an open
+    diamond is the mean of all, and a note beside the row says how many there are.
 
     Parameters
     ----------
@@ -335,55 +457,68 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         ``"optimizer"`` or ``"feedback"``.
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
-    last = final_epoch(table)
+    last = final_epoch(_judged(table))
     rows, methods = list(last[by].unique()), list(last["method"].unique())
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 1.1 + 0.6 * len(rows)), layout="constrained")
         panel = figure.subplots()
         for (row, method), runs in last.groupby([by, "method"]):
-            offset = 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
-            y = rows.index(row) + offset
-            look: dict[str, Any] = {
-                "color": COLOURS[str(method)],
-                "gid": belongs_to(METHOD_NAMES[str(method)]),
-            }
-            accuracies = runs["test_accuracy"]
-            panel.plot(accuracies, [y] * len(runs), "o", alpha=0.4, markersize=3.5, **look)
-            summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
-            panel.plot([summary["low"], summary["high"]], [y, y], linewidth=2.0, **look)
-            panel.plot(summary["mean"], y, "o", markersize=7, **look)
-            if diverged := int(accuracies.isna().sum()):
-                panel.text(0.5, y, f" {diverged} of {len(runs)} diverged", va="center", gid=look["gid"])
+            y = rows.index(row) + 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
+            _ending(panel, runs, y, str(method))
         panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.set_xlabel("test accuracy, last epoch")
-        if len(methods) > 1:
-            legend_below(
-                figure,
-                [
-                    Line2D(
-                        [], [], linestyle="", marker="o", markersize=7, color=COLOURS[method],
-                        label=METHOD_NAMES[method], gid=belongs_to(METHOD_NAMES[method]),
-                    )
-                    for method in methods
-                ],
-            )  # fmt: skip
+        entries = [
+            Line2D(
+                [], [], linestyle="", marker="o", markersize=7, color=COLOURS[method],
+                label=METHOD_NAMES[method], gid=belongs_to(METHOD_NAMES[method]),
+            )
+            for method in (methods if len(methods) > 1 else ())
+        ]  # fmt: skip
+        if _is_unstable(last).any():
+            every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
+            crosses = unstable_entry()
+            crosses.set_linestyle("")
+            entries += [every, crosses]
+        if entries:
+            legend_below(figure, entries)
     return figure
+
+
+def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
+    """Draw how the runs of a method ended: seeds, their mean and its interval, at a height ``y``."""
+    look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
+    unstable = _is_unstable(runs)
+    stable = runs["test_accuracy"][~unstable]
+    panel.plot(stable, [y] * len(stable), "o", alpha=0.4, markersize=3.5, **look)
+    for accuracy in runs["test_accuracy"][unstable].dropna():
+        draw_unstable(panel, [accuracy], [y], **look | {"alpha": 0.8})
+    summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
+    panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=2.0, **look)
+    panel.plot(summary["mean_sound"], y, "o", markersize=7, **look)
+    if unstable.any():
+        panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
+        # Beside the axes: inside, it would lie over the dots.
+        panel.text(
+            1.02, y, unstable_note(runs), va="center", fontsize=8.5, gid=look["gid"],
+            color=look["color"], transform=panel.get_yaxis_transform(),
+        )  # fmt: skip
 
 
 def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     """Draw how a learning rate was chosen: one panel for each value of ``by``.
 
-    The accuracy on validation digits against epoch, stronger for larger rates; the chosen rate is drawn
-    in the method's colour.
+    The accuracy on validation digits against epoch, the mean over the rate's tuning seeds, stronger for
+    larger rates; the chosen rate has the method's colour and faint lines for its seeds. A rate at which
+    a tuning run is unsound is dashed and ends in a cross.
 
     Parameters
     ----------
     table
         The tuning runs, of one method and one k.
     scores
-        Of ``tune``: the chosen rates.
+        Of ``tune``: the rates, how many seeds each had, how many of them were unsound, the chosen one.
     by
         ``"optimizer"`` or ``"feedback"``.
     """
@@ -391,7 +526,7 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     panels = list(scores[by].unique())
     columns = min(4, len(panels))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.7 * columns, 2.9 * -(-len(panels) // columns)), layout="constrained")
+        figure = Figure(figsize=(2.9 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
         grid = figure.subplots(
             -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
         )
@@ -401,19 +536,16 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
             here = scores[scores[by] == value].sort_values("learning_rate")
             for place, row in enumerate(here.itertuples()):
                 runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
-                mean = runs.groupby("epoch")["test_accuracy"].mean()
-                rate = f"{row.learning_rate:g}"
-                curve = Curve(
-                    rate, mean.index, mean, label=rate,
-                    color=COLOURS[str(row.method)] if row.chosen else INK,
-                    alpha=1.0 if row.chosen else 0.4 + 0.6 * place / max(1, len(here) - 1),
-                    linewidth=2.4 if row.chosen else 1.2, zorder=3 if row.chosen else 2,
-                )  # fmt: skip
-                draw_curve(panel, curve)
+                strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
+                _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(names[value])
-            legend = panel.legend(title="rate", fontsize=8, title_fontsize=8, loc="upper left")
-            for drawn, line in zip(legend.legend_handles, panel.lines, strict=False):
+            legend = panel.legend(
+                title="rate (seeds)", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
+                columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
+            )  # fmt: skip
+            curves = [line for line in panel.lines if isinstance(line, Curve)]
+            for drawn, line in zip(legend.legend_handles, curves, strict=True):
                 drawn.set_gid(line.get_gid())
             panel.tick_params(labelleft=True, labelbottom=True)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -423,8 +555,28 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     return figure
 
 
+def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) -> None:
+    """Draw the tuning runs at a rate; ``score`` is the rate's row of the scores."""
+    rate, chosen, unsound = f"{score.learning_rate:g}", bool(score.chosen), int(score.unsound)
+    mean = runs.groupby("epoch")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
+    note = f"{score.seeds}, {unsound} unsound" if unsound else f"{score.seeds}"
+    curve = Curve(
+        rate, mean.index, mean, label=f"{rate} ({note})", alpha=strength,
+        color=COLOURS[str(score.method)] if chosen else INK,
+        linestyle=UNSTABLE_LINE if unsound else "-",
+        linewidth=2.4 if chosen else 1.2, zorder=3 if chosen else 2,
+    )  # fmt: skip
+    by_seed = [(run["epoch"], run["test_accuracy"]) for _, run in runs.groupby("seed")]
+    draw_curve(panel, curve, by_seed if chosen and len(by_seed) > 1 else ())
+    if unsound:
+        look = {"color": curve.get_color(), "alpha": strength, "gid": curve.get_gid()}
+        draw_unstable(panel, mean.index, mean, **look)
+
+
 def score_curves(scores: pd.DataFrame, by: str) -> Figure:
     """Draw the score against the learning rate, one line for each value of ``by``, chosen rates marked.
+
+    A cross is a rate at which a tuning run was unsound.
 
     Parameters
     ----------
@@ -442,11 +594,17 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             for place, value in enumerate(of_method[by].unique()):
                 here = of_method[of_method[by] == value].sort_values("learning_rate")
                 colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
+                sound = np.flatnonzero(here["unsound"] == 0).tolist()
                 curve = Curve(
                     names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
                     linestyle=LINE_STYLES.get(value, "-"), linewidth=1.2, marker=marker, markersize=4.5,
+                    markevery=sound,
                 )  # fmt: skip
                 draw_curve(panel, curve)
+                for row in here[here["unsound"] > 0].itertuples():
+                    look = {"color": colour, "alpha": 1.0}
+                    gid = belongs_to(names[value], UNSTABLE_SEEDS)
+                    draw_unstable(panel, [row.learning_rate], [row.score], **look, gid=gid)
                 chosen = here[here["chosen"]]
                 panel.plot(
                     chosen["learning_rate"], chosen["score"], "o", markersize=12,
@@ -460,9 +618,75 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             panel.set_title(METHOD_NAMES[method])
             panel.set_xlabel("learning rate")
             panel.set_ylabel("score on validation digits")
-        entries = [line for line in panels[-1].lines if isinstance(line, Curve)]
+        entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
+        if (scores["unsound"] > 0).any():
+            crosses = unstable_entry("a tuning run is unsound")
+            crosses.set_linestyle("")
+            entries.append(crosses)
         legend_below(figure, entries, columns=4)
     return figure
+
+
+def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Draw the test accuracy at the last epoch against each of several measures, a panel for each.
+
+    A small mark is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
+    seed.
+
+    Parameters
+    ----------
+    last
+        Rows of a results table, one for each run of one method, with their ``outcome``.
+    titles
+        The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
+    """
+    (method,) = last["method"].unique()
+    rows, columns = -(-len(titles) // 3), min(3, len(titles))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.5 * columns, 3.4 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for panel in grid.flat[len(titles) :]:
+            panel.set_axis_off()
+        for panel, (measure, title) in zip(grid.flat, titles.items(), strict=False):
+            for optimizer, runs in last.groupby("optimizer", sort=False):
+                _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
+            middle = 0.5 if measure.startswith("sign") else 0.0
+            panel.axvline(middle, **REFERENCE_LINE)
+            panel.set_title(title)
+            panel.set_xlabel(METRIC_NAMES[measure])
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.tick_params(labelleft=True)
+        entries = [
+            Line2D(
+                [], [], linestyle="", marker=_optimizer_marker(o), markersize=7,
+                color=COLOURS[str(method)], label=OPTIMIZER_NAMES[o], gid=belongs_to(OPTIMIZER_NAMES[o]),
+            )
+            for o in last["optimizer"].unique()
+        ]  # fmt: skip
+        if _is_unstable(last).any():
+            crosses = unstable_entry()
+            crosses.set_linestyle("")
+            entries.append(crosses)
+        legend_below(figure, entries, columns=4)
+    return figure
+
+
+def _optimizer_marker(optimizer: str) -> str:
+    return MARKERS[list(OPTIMIZER_NAMES).index(optimizer) % len(MARKERS)]
+
+
+def _explaining_marks(
+    panel: Axes, runs: pd.DataFrame, measure: str, optimizer: str, colour: str
+) -> None:
+    unstable, gid = _is_unstable(runs), belongs_to(OPTIMIZER_NAMES[optimizer])
+    look: dict[str, Any] = {"linestyle": "", "marker": _optimizer_marker(optimizer), "color": colour}
+    x, y = runs[measure], runs["test_accuracy"]
+    panel.plot(x[~unstable], y[~unstable], **look, markersize=3.5, alpha=0.4, gid=gid)
+    for each in runs.index[unstable]:
+        draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
+    if not unstable.all():
+        means = [x[~unstable].mean()], [y[~unstable].mean()]
+        panel.plot(*means, **look, markersize=8, markeredgecolor=PAPER, markeredgewidth=0.8, gid=gid)
 
 
 # ---- how the error travels ----
@@ -574,8 +798,8 @@ def error_curves(
 ) -> Figure:
     """Draw the error at the last epoch against the number of points or of inputs.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. The
-    dotted line is the error of whoever knows nothing and always gives the likelier answer.
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line; a cross is
+    an unstable run, see ``accuracy_curves``. The dotted line is the error of the likelier answer.
 
     Parameters
     ----------
@@ -596,6 +820,7 @@ def error_curves(
     for _, x, judged in panels:
         choice("x", x, _ERROR_AXES)
         choice("judged", judged, ("test", "train"))
+    panels = [(_judged(table), x, judged) for table, x, judged in panels]
     runs = pd.concat([table for table, _, _ in panels]).drop_duplicates()
     lines = list(runs[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
@@ -629,12 +854,12 @@ def _error_panel(
         runs = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
         summary = summarise(runs, [x], accuracy)
         seeds = [(run[x], 1 - run[accuracy]) for _, run in runs.groupby("seed")]
-        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
-        curve = Curve(
-            label(method, optimizer), summary[x], error, low, high, color=COLOURS[method],
-            linestyle=LINE_STYLES[optimizer], linewidth=1.9, marker="o", markersize=4,
+        unstable = [([run[x]], [1 - run[accuracy]]) for _, run in runs[_is_unstable(runs)].iterrows()]
+        draw_means(
+            panel, label(method, optimizer), summary[x], summary, seeds, unstable, error=True,
+            shade=shade, color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
+            marker="o", markersize=4,
         )  # fmt: skip
-        draw_curve(panel, curve, seeds, shade=shade)
     clusters = CLUSTERS_PER_SIDE**2
     panel.axhline(clusters // 2 / clusters, **REFERENCE_LINE)
     name, other, symbol = _ERROR_AXES[x]
@@ -673,7 +898,8 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
     infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
     lines. Open circles are runs of gradient descent at their last epoch, with their intervals as bars,
-    at the number of stacks that they have seen.
+    at the number of stacks that they have seen; crosses are unstable ones, which mean and interval leave
+    out.
 
     Parameters
     ----------
@@ -682,7 +908,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     trained
         A results table of runs with SGD on digits.
     """
-    last = final_epoch(trained)
+    last = final_epoch(_judged(trained))
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
     with mpl.rc_context(STYLE):
@@ -701,8 +927,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
                 ends = (summary[end] for end in ("samples", "mean", "low", "high"))
                 draw_curve(panel, _width_curve(str(method), *ends), seeds, shade=0.1)
             for method, runs in last[last["k"] == int(k)].groupby("method"):
-                seen = int(runs["seen"].iloc[0])
-                _open_circle(panel, str(method), seen, mean_interval(runs["test_accuracy"]))
+                _open_circle(panel, str(method), runs)
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_ylim(0.45, 1.005)
             panel.set_xscale("log")
@@ -718,8 +943,12 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
         entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
         for method in last["method"].unique():
             if method not in set(table["method"]):
-                entries.append(_open_entry(str(method)))
-        legend_below(figure, [*entries, seeds_entry()] if table["seed"].nunique() > 1 else entries)
+                entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
+        if table["seed"].nunique() > 1:
+            entries.append(seeds_entry())
+        if _is_unstable(last).any():
+            entries.append(unstable_entry())
+        legend_below(figure, entries)
     return figure
 
 
@@ -732,19 +961,24 @@ def _width_curve(method: str, *points: ArrayLike) -> Curve:
     )  # fmt: skip
 
 
-def _open_entry(method: str) -> Line2D:
+def _open_entry(method: str, note: str) -> Line2D:
     return Line2D(
         [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-        markeredgecolor=COLOURS[method], markeredgewidth=1.5, label=f"{label(method, 'sgd')}, trained",
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5,
+        label=f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else ""),
         gid=belongs_to(f"trained {method}"),
     )  # fmt: skip
 
 
-def _open_circle(panel: Axes, method: str, x: float, accuracy: Interval) -> None:
+def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
     gid = belongs_to(METHOD_NAMES[method] if METHODS[method].lazy else f"trained {method}")
-    panel.plot([x, x], [accuracy.low, accuracy.high], color=COLOURS[method], linewidth=1.5, gid=gid)
+    x, accuracy = int(runs["seen"].iloc[0]), summarise(runs, ["method"]).iloc[0]
+    ends = [accuracy["low_sound"], accuracy["high_sound"]]
+    panel.plot([x, x], ends, color=COLOURS[method], linewidth=1.5, gid=gid)
+    for each in runs["test_accuracy"][_is_unstable(runs)].dropna():
+        draw_unstable(panel, [x], [each], color=COLOURS[method], alpha=0.8, gid=gid)
     panel.plot(
-        x, accuracy.mean, linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        x, accuracy["mean_sound"], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
         markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from dfa_lib.plots import (
     METHOD_NAMES,
     OPTIMIZER_NAMES,
     PARITY_COLOURS,
+    Curve,
     accuracy_curves,
     converged_curves,
     error_curves,
@@ -37,20 +39,24 @@ from dfa_lib.plots import (
     score_curves,
     weights_label,
 )
+from dfa_lib.publishing.panels import figure_html
 from dfa_lib.statistics import mean_interval
 from dfa_lib.training import METRICS, History
 
 SEED_LINE_OPACITY = 0.5  # fainter lines are single seeds
 
 
-def made_up(method, accuracies, *, k=1, seed=0, optimizer="sgd"):
+UNSTABLE_LOSS = 50.0  # nats
+
+
+def made_up(method, accuracies, *, k=1, seed=0, optimizer="sgd", loss=0.4):
     """A run with these accuracies; nan is an epoch after the run has diverged."""
     run = Run(
         method=method, optimizer=optimizer, k=k, seed=seed, epochs=len(accuracies), learning_rate=0.1
     )
     history = History(run)
     for value in accuracies:
-        history.append({} if math.isnan(value) else dict.fromkeys(METRICS, value))
+        history.append({} if math.isnan(value) else dict.fromkeys(METRICS, value) | {"train_loss": loss})
     return history
 
 
@@ -192,7 +198,7 @@ def test_a_single_seed_has_a_mean_line_and_no_band():
     assert all(len(path.vertices) == 0 for c in panel.collections for path in c.get_paths())
 
 
-def test_a_group_with_a_diverged_run_has_no_mean_and_the_legend_says_how_many_diverged():
+def test_a_run_that_is_not_finite_leaves_a_mean_of_the_others_and_is_counted_in_the_legend():
     figure = curves(
         made_up("bp", [0.6, 0.7, 0.8], seed=0),
         made_up("bp", [0.6, 0.7, 0.9], seed=1),
@@ -201,12 +207,72 @@ def test_a_group_with_a_diverged_run_has_no_mean_and_the_legend_says_how_many_di
         made_up("dfa", [math.nan] * 3, seed=2),
     )
     panel = panels(figure)["k = 1"]
-    assert legend_texts(figure) == ["BP, SGD", "DFA, SGD (2 of 3 runs diverged)", "single seeds"]
-    assert all(np.isnan(line.get_ydata()).all() for line in mean_lines(panel, "dfa"))
-    # The run that did not diverge is still seen, and so is the other method's mean.
-    assert [0.6, 0.7, 0.8] in [list(line.get_ydata()) for line in seed_lines(panel, "dfa")]
+    assert legend_texts(figure) == [
+        "BP, SGD",
+        "DFA, SGD (2 of 3 seeds not finite; mean of the others)",
+        "single seeds",
+        "unstable seeds",
+    ]
+    (line,) = mean_lines(panel, "dfa")
+    assert list(line.get_ydata()) == [0.6, 0.7, 0.8]
     (line,) = mean_lines(panel, "bp")
     assert list(line.get_ydata()) == pytest.approx([0.6, 0.7, 0.85])
+
+
+MIXED = [
+    made_up("dfa", [0.50, 0.70], k=3, seed=0),
+    made_up("dfa", [0.52, 0.74], k=3, seed=1),
+    made_up("dfa", [0.60, 0.50], k=3, seed=2, loss=UNSTABLE_LOSS),
+    made_up("bp", [0.60, 0.80], k=3, seed=0),
+    made_up("bp", [0.60, 0.82], k=3, seed=1),
+    made_up("bp", [0.60, 0.84], k=3, seed=2),
+]
+
+
+def crosses(panel, colour):
+    lines = [line for line in panel.lines if line.get_marker() == "x"]
+    return [line for line in lines if same_color(line.get_color(), colour)]
+
+
+def test_an_unstable_seed_is_dashed_and_ends_in_a_cross():
+    panel = panels(curves(*MIXED))["k = 3"]
+    (cross,) = crosses(panel, COLOURS["dfa"])
+    assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([2], [0.50])
+    (dashed,) = [line for line in panel.lines if list(line.get_ydata()) == [0.60, 0.50]]
+    stable = [line for line in seed_lines(panel, "dfa") if list(line.get_ydata()) == [0.50, 0.70]]
+    assert dashed._dash_pattern != stable[0]._dash_pattern
+    assert crosses(panel, COLOURS["bp"]) == []
+
+
+def test_the_band_and_the_thick_line_are_of_the_stable_seeds_and_a_thin_line_is_the_mean_of_all():
+    panel = panels(curves(*MIXED))["k = 3"]
+    every, others = sorted(mean_lines(panel, "dfa"), key=lambda line: line.get_linewidth())
+    assert list(others.get_ydata()) == pytest.approx([0.51, 0.72])
+    assert list(every.get_ydata()) == pytest.approx([1.62 / 3, 1.94 / 3])
+    interval = mean_interval([0.70, 0.74])
+    assert band(panel, "dfa")[2] == pytest.approx((interval.low, interval.high))
+    (line,) = mean_lines(panel, "bp")  # a method without unstable seeds has one mean
+    assert list(line.get_ydata()) == pytest.approx([0.60, 0.82])
+
+
+def test_the_legend_counts_unstable_seeds_and_names_both_means():
+    assert legend_texts(curves(*MIXED)) == [
+        "DFA, SGD (1 of 3 seeds unstable; mean of the others)",
+        "DFA, SGD, mean of all",
+        "BP, SGD",
+        "single seeds",
+        "unstable seeds",
+    ]
+    assert legend_texts(curves(*MIXED[2:3])) == [
+        "DFA, SGD, mean of all (1 of 1 seeds unstable)",
+        "unstable seeds",
+    ]
+
+
+def test_the_site_shows_the_values_of_both_means():
+    html = figure_html(curves(*MIXED), "alt", "name")
+    told = html.split("<tbody>")[1]
+    assert re.findall(r"<span>(0\.\d+)</span>", told)[:2] == ["0.720", "0.647"]
 
 
 def test_a_method_without_runs_for_a_k_is_left_out_of_its_panel():
@@ -215,15 +281,17 @@ def test_a_method_without_runs_for_a_k_is_left_out_of_its_panel():
     assert mean_lines(panels(figure)["k = 3"], "dfa") == []
 
 
-def test_no_mean_is_drawn_from_the_epoch_on_in_which_a_run_diverged():
+def test_a_run_that_is_lost_on_the_way_is_drawn_to_its_last_finite_epoch():
     panel = panels(
         curves(
             made_up("dfa", [0.60, 0.70, 0.80], seed=0),
-            made_up("dfa", [0.60, math.nan, math.nan], seed=1),
+            made_up("dfa", [0.62, 0.66, math.nan], seed=1),
         )
     )["k = 1"]
-    for line in mean_lines(panel, "dfa"):
-        assert np.isnan(line.get_ydata()[1:]).all()
+    (cross,) = crosses(panel, COLOURS["dfa"])
+    assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([2], [0.66])
+    (line,) = mean_lines(panel, "dfa")
+    assert list(line.get_ydata()) == pytest.approx([0.60, 0.70, 0.80])
 
 
 @pytest.fixture
@@ -325,7 +393,7 @@ def test_only_methods_that_send_an_error_back_can_be_drawn():
 FEATURES = "relu_features"
 
 
-def clusters_run(method, n, d, seed, test, train=1.0, optimizer="sgd"):
+def clusters_run(method, n, d, seed, test, train=1.0, optimizer="sgd", loss=0.0):
     """A run on n points of d inputs that ends with these accuracies."""
     run = Run(
         dataset="clusters", method=method, optimizer=optimizer, samples=n, dimensions=d, seed=seed,
@@ -334,7 +402,8 @@ def clusters_run(method, n, d, seed, test, train=1.0, optimizer="sgd"):
     history = History(run)
     for share in (0.5, 1.0):  # the first epoch is half as accurate, and must not be drawn
         accuracies = {"test_accuracy": share * test, "train_accuracy": share * train}
-        history.append({} if math.isnan(test) else dict.fromkeys(METRICS, 0.0) | accuracies)
+        values = dict.fromkeys(METRICS, 0.0) | {"train_loss": loss} | accuracies
+        history.append({} if math.isnan(test) else values)
     return history
 
 
@@ -481,7 +550,7 @@ def test_the_dotted_line_is_the_error_of_the_likelier_answer():
     assert list(line.get_ydata()) == pytest.approx([4 / 9, 4 / 9])
 
 
-def test_the_legend_of_errors_names_each_line_once_and_counts_diverged_runs_once():
+def test_the_legend_of_errors_names_each_line_once_and_counts_lost_runs_once():
     figure = errors(
         clusters_run("dfa", 32, 15, 0, 0.6),
         clusters_run("dfa", 32, 15, 1, math.nan),
@@ -490,15 +559,35 @@ def test_the_legend_of_errors_names_each_line_once_and_counts_diverged_runs_once
         judged=("test", "train"),
     )
     assert legend_texts(figure) == [
-        "DFA, SGD (1 of 2 runs diverged)",
+        "DFA, SGD (1 of 2 seeds not finite; mean of the others)",
         "DFA, RMSProp",
         "ReLU features",
         "single seeds",
+        "unstable seeds",
     ]
     sgd, rmsprop = mean_lines(figure.axes[0], "dfa")
     assert sgd.get_linestyle() == "-"
     assert rmsprop.get_linestyle() != "-"
-    assert np.isnan(sgd.get_ydata()).all()
+    assert list(sgd.get_ydata()) == [pytest.approx(0.4)]
+
+
+def test_errors_of_unstable_runs_are_crosses_and_in_one_mean_of_two():
+    figure = errors(
+        clusters_run("dfa", 32, 15, 0, 0.6),
+        clusters_run("dfa", 32, 15, 1, 0.8),
+        clusters_run("dfa", 64, 15, 0, 0.7),
+        clusters_run("dfa", 64, 15, 1, 0.5, loss=UNSTABLE_LOSS),
+    )
+    (panel,) = figure.axes
+    (cross,) = crosses(panel, COLOURS["dfa"])
+    assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([64], [0.5])
+    every, others = [list(line.get_ydata()) for line in panel.lines if isinstance(line, Curve)]
+    assert every == pytest.approx([0.3, 0.4])
+    assert others == pytest.approx([0.3, 0.3])
+    assert legend_texts(figure)[:2] == [
+        "DFA, SGD (1 of 4 runs unstable; mean of the others)",
+        "DFA, SGD, mean of all",
+    ]
 
 
 def test_points_are_shown_above_by_density_with_the_nine_clusters():
@@ -714,6 +803,14 @@ def test_each_metric_has_a_panel_and_an_alignment_its_angle():
     assert (box.y0 + box.y1) / 2 == pytest.approx(half, abs=3)
 
 
+def test_a_metric_that_is_not_measured_for_a_method_has_no_line_of_it():
+    table = to_table([made_up("dfa", [0.5, 0.7], k=3), made_up("bp", [0.5, 0.8], k=3)])
+    table.loc[table["method"] == "bp", "weight_alignment"] = math.nan
+    accuracy, alignment = metric_curves(table, ["test_accuracy", "weight_alignment"]).axes
+    assert len(mean_lines(accuracy, "bp")) == 1
+    assert mean_lines(alignment, "bp") == []
+
+
 def test_a_metric_of_the_published_values_that_is_not_drawn_is_left_out():
     table = to_table([made_up("dfa", [0.5, 0.7], k=3, seed=seed) for seed in range(2)])
     published = pd.DataFrame([{"method": "dfa", "epoch": 2, "test_accuracy": 0.6}])
@@ -745,48 +842,90 @@ def test_endings_show_every_seed_the_mean_and_the_interval():
         assert any(bar == pytest.approx((interval.low, interval.high)) for bar in bars)
 
 
-def test_an_ending_with_a_diverged_run_has_no_mean_and_says_how_many_diverged():
+def test_an_ending_with_a_lost_run_says_how_many_and_has_the_mean_of_the_others():
     table = to_table(
         [made_up("dfa", [0.5, value], k=3, seed=s) for s, value in enumerate((0.7, math.nan))]
     )
     (panel,) = final_accuracies(table, "feedback").axes
-    assert [text.get_text().strip() for text in panel.texts] == ["1 of 2 diverged"]
-    means = [line for line in panel.lines if len(line.get_xdata()) == 1]
-    assert all(math.isnan(line.get_xdata()[0]) for line in means)
+    assert texts(panel) == {"1 of 2 seeds not finite"}
+    (mean,) = [line for line in panel.lines if line.get_markersize() == 7]
+    assert list(mean.get_xdata()) == [0.7]
+
+
+def test_an_ending_with_an_unstable_seed_has_its_cross_both_means_and_the_others_interval():
+    figure = final_accuracies(to_table(MIXED), "optimizer")
+    (panel,) = figure.axes
+    assert texts(panel) == {"1 of 3 seeds unstable"}
+    (cross,) = crosses(panel, COLOURS["dfa"])
+    assert list(cross.get_xdata()) == [0.50]
+    interval = mean_interval([0.70, 0.74])
+    bars = [tuple(line.get_xdata()) for line in panel.lines if line.get_linewidth() == 2.0]
+    assert pytest.approx((interval.low, interval.high)) in bars
+    means = {
+        line.get_markersize(): line.get_xdata()[0] for line in panel.lines if line.get_marker() == "d"
+    }
+    assert list(means.values()) == [pytest.approx(1.94 / 3)]
+    assert legend_texts(figure) == ["DFA", "BP", "mean of all seeds", "unstable seeds"]
+
+
+# Of each rate the accuracies of its tuning seeds at the end, and how many of them are unsound.
+RATES = {0.1: ([0.60], 0), 0.14: ([0.78, 0.80, 0.82], 0), 0.2: ([0.84, 0.50, 0.82], 1)}
 
 
 def tuning_runs():
-    """Three rates of each of two optimizers; the middle one is best."""
+    """Half-step rates of each of two optimizers, with several seeds; the middle one is chosen."""
     histories, scores = [], []
     for optimizer in ("sgd", "adam"):
-        for learning_rate, accuracy in ((0.1, 0.6), (0.2, 0.8), (0.5, 0.7)):
-            run = Run(
-                method="dfa", optimizer=optimizer, learning_rate=learning_rate, epochs=2, seed=1000
-            )
-            history = History(run)
-            for value in (0.5, accuracy):
-                history.append(dict.fromkeys(METRICS, value))
-            histories.append(history)
+        for learning_rate, (accuracies, unsound) in RATES.items():
+            for seed, accuracy in enumerate(accuracies):
+                run = Run(
+                    method="dfa", optimizer=optimizer, learning_rate=learning_rate, epochs=2,
+                    seed=1000 + seed,
+                )  # fmt: skip
+                history = History(run)
+                for value in (0.5, accuracy):
+                    history.append(dict.fromkeys(METRICS, value))
+                histories.append(history)
             scores.append(
                 {
                     "method": "dfa", "feedback": "uniform", "optimizer": optimizer,
-                    "learning_rate": learning_rate, "score": accuracy, "chosen": accuracy == 0.8,
+                    "learning_rate": learning_rate, "score": np.mean(accuracies),
+                    "seeds": len(accuracies), "unsound": unsound, "chosen": learning_rate == 0.14,
                 }
             )  # fmt: skip
     return to_table(histories), pd.DataFrame(scores)
 
 
-def test_every_rate_has_a_curve_and_the_chosen_one_the_methods_colour():
+def test_every_rate_has_a_mean_curve_and_the_chosen_one_the_methods_colour_and_its_seeds():
     table, scores = tuning_runs()
     figure = rate_curves(table, scores, "optimizer")
     shown = [panel for panel in figure.axes if panel.get_title()]
     assert [panel.get_title() for panel in shown] == ["SGD", "Adam"]
     for panel in shown:
-        lines = {line.get_label(): line for line in panel.lines if len(line.get_xdata()) == 2}
-        assert {name for name in lines if not name.startswith("_")} == {"0.1", "0.2", "0.5"}
-        assert list(lines["0.5"].get_ydata()) == [0.5, 0.7]
-        assert same_color(lines["0.2"].get_color(), COLOURS["dfa"])
-        assert not same_color(lines["0.5"].get_color(), COLOURS["dfa"])
+        lines = {line.entry: line for line in panel.lines if isinstance(line, Curve)}
+        assert list(lines) == ["0.1", "0.14", "0.2"]
+        assert list(lines["0.2"].get_ydata()) == pytest.approx([0.5, 0.72])
+        assert same_color(lines["0.14"].get_color(), COLOURS["dfa"])
+        assert not same_color(lines["0.2"].get_color(), COLOURS["dfa"])
+        assert len(seed_lines(panel, "dfa")) == 3
+        told = [text.get_text() for text in panel.get_legend().get_texts()]
+        assert told == ["0.1 (1)", "0.14 (3)", "0.2 (3, 1 unsound)"]
+
+
+def test_unsound_rates_are_drawn_as_unstable_runs_are():
+    table, scores = tuning_runs()
+    for panel in rate_curves(table, scores, "optimizer").axes[:2]:
+        lines = {line.entry: line for line in panel.lines if isinstance(line, Curve)}
+        assert {name: line.get_linestyle() for name, line in lines.items()} == {
+            "0.1": "-", "0.14": "-", "0.2": "--",
+        }  # fmt: skip
+        (cross,) = [line for line in panel.lines if line.get_marker() == "x"]
+        assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([2], [pytest.approx(0.72)])
+    (panel,) = score_curves(scores, "optimizer").axes
+    marks = [line for line in panel.lines if line.get_marker() == "x"]
+    assert [(list(m.get_xdata()), list(m.get_ydata())) for m in marks] == [
+        ([0.2], [pytest.approx(0.72)])
+    ] * 2
 
 
 def test_scores_are_drawn_against_the_rate_with_a_ring_around_the_chosen_one():
@@ -795,9 +934,13 @@ def test_scores_are_drawn_against_the_rate_with_a_ring_around_the_chosen_one():
     (panel,) = figure.axes
     assert panel.get_title() == "DFA"
     assert panel.get_xscale() == "log"
-    assert legend_texts(figure) == ["SGD", "Adam"]
-    rings = [line for line in panel.lines if line.get_markerfacecolor() == "none"]
-    assert [(list(r.get_xdata()), list(r.get_ydata())) for r in rings] == [([0.2], [0.8])] * 2
+    assert legend_texts(figure) == ["SGD", "Adam", "a tuning run is unsound"]
+    rings = [
+        line for line in panel.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"
+    ]
+    assert [(list(r.get_xdata()), list(r.get_ydata())) for r in rings] == [
+        ([0.14], [pytest.approx(0.8)])
+    ] * 2
 
 
 def test_every_random_matrix_has_a_name():

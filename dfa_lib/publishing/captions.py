@@ -1,0 +1,68 @@
+"""What captions, alt texts and tables say of runs: means, and how many of the seeds are unstable."""
+
+import math
+
+import pandas as pd
+
+from ..experiments import final_epoch
+from ..names import FEEDBACK_NAMES
+from ..plots import label, unstable_note
+from ..queries import Sample
+from ..statistics import with_outcomes
+
+
+def mean_in_words(sample: Sample, form: str = ".2f") -> str:
+    """Return the mean over all seeds and, where some are unstable, their number and the others' mean.
+
+    For example ``0.64 (2 of 5 seeds unstable, the others 0.70)``.
+    """
+    mean = sample.values.mean(skipna=False) if len(sample) else math.nan
+    if math.isnan(mean):
+        lost = int(sample.values.isna().sum())
+        return f"none ({lost} of {len(sample)} seeds not finite)" if lost else "none"
+    text = f"{mean:{form}}"
+    if not sample.unstable:
+        return text
+    others = f", the others {sample.sound.values.mean():{form}}" if len(sample.sound) else ""
+    return f"{text} ({len(sample.unstable)} of {len(sample)} seeds unstable{others})"
+
+
+def gap_cells(gap: Sample) -> list[str]:
+    """Return a paired difference and its interval as the last two cells of a table's row.
+
+    Where seeds are unstable, the interval is that of the others, and says so.
+    """
+    if gap.values.isna().any() or not len(gap):
+        return ["a run is not finite", "none"]
+    sound = gap.sound
+    interval = sound.interval() if len(sound) > 1 else None
+    cell = "none" if interval is None else f"{interval.low:+.3f} to {interval.high:+.3f}"
+    if gap.unstable:
+        cell += f", without {len(gap.unstable)} of {len(gap)} seeds that are unstable"
+    return [f"{gap.values.mean():+.3f}", cell]
+
+
+def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
+    """Say in a caption which runs of a results table are unstable, and how the figure shows them.
+
+    Parameters
+    ----------
+    table
+        A results table, all epochs of each run in it.
+    by
+        ``"method"`` names methods with their optimizers, ``"feedback"`` random matrices.
+    """
+    last = final_epoch(with_outcomes(table))
+    keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]
+    groups = {}
+    for key, runs in last.groupby(keys, sort=False):
+        names = [str(each) for each in key]
+        name = FEEDBACK_NAMES[names[0]] if by == "feedback" else label(*names)
+        groups[name] = unstable_note(runs)
+    found = [f"{name}: {note}" for name, note in groups.items() if note]
+    if not found:
+        return "No run is unstable."
+    return (
+        f"{'; '.join(found)}. Crosses mark these; means with intervals are of the other seeds, and "
+        f"diamonds are the means of all."
+    )
