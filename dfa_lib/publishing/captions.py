@@ -48,11 +48,11 @@ def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
     Parameters
     ----------
     table
-        A results table, all epochs of each run in it.
+        A results table, with all epochs of each run or a column ``outcome``.
     by
         ``"method"`` names methods with their optimizers, ``"feedback"`` random matrices.
     """
-    last = final_epoch(with_outcomes(table))
+    last = final_epoch(table if "outcome" in table else with_outcomes(table))
     keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]
     groups = {}
     for key, runs in last.groupby(keys, sort=False):

@@ -1,16 +1,20 @@
 """Why DFA is as accurate as it is: what its accuracy goes with, delay or limit, signs or sizes."""
 
 import math
+from itertools import permutations
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..claims import LEVEL
 from ..experiments import final_epoch
 from ..outcomes import NON_FINITE, UNSTABLE
 from ..queries import Sample
-from ..statistics import Interval, equivalent, fisher_interval, mean_interval, with_outcomes
+from ..statistics import UNKNOWN, Interval, equivalent, fisher_interval, mean_interval, with_outcomes
 from .chapter import enumerated
+from .thesis_claims import ALIKE
 
 MEASURES = {
     "sign_agreement": "S, the share of right signs weighted by |W₂|",
@@ -28,11 +32,20 @@ FEWEST = 3
 class Explained(NamedTuple):
     """How a measure goes with the accuracy at the last epoch.
 
-    ``ranks`` is Spearman's rank correlation across optimizers, taken for each seed, with an interval
-    over seeds by Fisher's z; ``r2`` the share of the variance over all runs that a straight line
-    explains.
+    Parameters
+    ----------
+    rho
+        Spearman's rank correlation of the optimizers' means.
+    p
+        Its exact two-sided p-value: the share of all orders of the optimizers that have one as large.
+    ranks
+        The same correlation taken for each seed, with an interval over seeds by Fisher's z.
+    r2
+        The share of the variance over single runs that a straight line explains.
     """
 
+    rho: float
+    p: float
     ranks: Interval
     r2: float
 
@@ -49,17 +62,30 @@ def measured(last: pd.DataFrame) -> list[str]:
 
 
 def explain(last: pd.DataFrame, measure: str) -> Explained:
-    """Say how a measure goes with the accuracy over the runs of ``last``, one row for each run."""
+    """Say how a measure goes with the accuracy over the runs of ``last``, one row for each run.
+
+    Numbers are nan where there are too few optimizers, or nothing varies.
+    """
     rows = last[[measure, "test_accuracy", "optimizer", "seed"]].dropna()
+    rho, p = _rank_correlation(rows.groupby("optimizer")[[measure, "test_accuracy"]].mean())
     by_seed = [
-        stats.spearmanr(runs[measure], runs["test_accuracy"])[0]
-        for _, runs in rows.groupby("seed")
-        if len(runs) >= FEWEST and runs[measure].nunique() > 1 and runs["test_accuracy"].nunique() > 1
+        _rank_correlation(runs[[measure, "test_accuracy"]])[0] for _, runs in rows.groupby("seed")
     ]
-    ranks = fisher_interval(by_seed) if by_seed else Interval(math.nan, math.nan, math.nan, 0)
-    varied = len(rows) >= FEWEST and rows[measure].nunique() > 1
-    r2 = stats.pearsonr(rows[measure], rows["test_accuracy"])[0] ** 2 if varied else math.nan
-    return Explained(ranks, float(r2))
+    defined = [each for each in by_seed if not math.isnan(each)]
+    ranks = fisher_interval(defined) if defined else UNKNOWN
+    r2 = math.nan if math.isnan(rho) else stats.pearsonr(rows[measure], rows["test_accuracy"])[0] ** 2
+    return Explained(rho, p, ranks, float(r2))
+
+
+def _rank_correlation(pairs: pd.DataFrame) -> tuple[float, float]:
+    """Return Spearman's correlation of two columns, and its p-value over all orders of the rows."""
+    if len(pairs) < FEWEST or (pairs.nunique() == 1).any():
+        return math.nan, math.nan
+    a, b = (stats.rankdata(pairs[name]) - (len(pairs) + 1) / 2 for name in pairs)
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    rho = float(a @ b) / length
+    orders = a[np.array(list(permutations(range(len(a)))))]
+    return rho, float((np.abs(orders @ b) / length >= abs(rho) - 1e-9).mean())
 
 
 def stable(last: pd.DataFrame) -> pd.DataFrame:
@@ -70,19 +96,19 @@ def stable(last: pd.DataFrame) -> pd.DataFrame:
 def table_of(last: pd.DataFrame) -> str:
     """Return a Markdown table of how each measure goes with the accuracy."""
     unstable = len(last) - len(stable(last))
-    heads = ["measure", "rank correlation across optimizers", "95 % interval", "R² over runs"]
+    heads = ["measure", "rank correlation of optimizers", "p", "by seed", "R² over runs"]
     if unstable:
         heads.append(f"R² with the {unstable} unstable runs")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for measure, name in MEASURES.items():
-        if measure not in measured(last):
-            cells = ["not measured", *[""] * (len(heads) - 2)]
-        else:
-            ranks, r2 = explain(stable(last), measure)
+        if measure in measured(last):
+            rho, p, ranks, r2 = explain(stable(last), measure)
             interval = "none" if math.isnan(ranks.low) else f"{ranks.low:+.2f} to {ranks.high:+.2f}"
-            cells = [f"{ranks.mean:+.2f}", interval, f"{r2:.2f}"]
+            cells = [f"{rho:+.2f}", f"{p:.3f}", interval, f"{r2:.2f}"]
             if unstable:
                 cells.append(f"{explain(last, measure).r2:.2f}")
+        else:
+            cells = ["not measured", *[""] * (len(heads) - 2)]
         escaped = name.replace("|", "\\|")
         lines.append(f"| {' | '.join([escaped, *cells])} |")
     return "\n".join(lines)
@@ -92,40 +118,28 @@ def which_explains(last: pd.DataFrame) -> str:
     """Say which measures order the optimizers as the accuracy does, and which explains most of it."""
     runs = stable(last)
     found = {name: explain(runs, name) for name in measured(last)}
-    found = {name: each for name, each in found.items() if not math.isnan(each.ranks.mean)}
+    found = {name: each for name, each in found.items() if not math.isnan(each.rho)}
     if not found:
         return "There are too few stable runs to say what goes with the accuracy."
-    if all(each.ranks.n == 1 for each in found.values()):
-        best = max(found, key=lambda name: found[name].ranks.mean)
-        return (
-            f"One seed was run, which decides nothing: its highest rank correlation with the accuracy "
-            f"is that of {MEASURES[best]}, {found[best].ranks.mean:+.2f}."
-        )
-    groups: dict[str, list[str]] = {"with": [], "open": [], "against": []}
-    for name, (ranks, _) in found.items():
-        group = "with" if ranks.low > 0 else "against" if ranks.high < 0 else "open"
-        groups[group].append(f"{MEASURES[name]} ({ranks.low:+.2f} to {ranks.high:+.2f})")
+    groups: dict[str, list[str]] = {"with": [], "against": [], "open": []}
+    for name, each in found.items():
+        group = "open" if each.p > LEVEL else "with" if each.rho > 0 else "against"
+        groups[group].append(f"{MEASURES[name]} ({each.rho:+.2f})")
     starts = {
-        "with": "With the accuracy rises, from optimizer to optimizer,",
-        "open": "No order that the seeds agree on has",
-        "against": "Against the accuracy runs",
+        "with": "From optimizer to optimizer the accuracy rises with",
+        "against": "From optimizer to optimizer the accuracy falls with",
+        "open": f"No clearer than chance among {runs['optimizer'].nunique()} optimizers is its order by",
     }
     texts = [f"{starts[group]} {enumerated(names)}." for group, names in groups.items() if names]
     best = max(found, key=lambda name: found[name].r2)
+    beside = ""
+    if best != "weight_alignment" and "weight_alignment" in found:
+        beside = f", against {found['weight_alignment'].r2:.2f} for cos(B, W₂ᵀ)"
     texts.append(
         f"Over single runs, most of the variance of the accuracy goes with {MEASURES[best]}: "
-        f"R² = {found[best].r2:.2f}"
-        + (
-            f", against {found['weight_alignment'].r2:.2f} for cos(B, W₂ᵀ)."
-            if _beside(best, found)
-            else "."
-        )
+        f"R² = {found[best].r2:.2f}{beside}."
     )
     return " ".join(texts)
-
-
-def _beside(best: str, found: dict[str, Explained]) -> bool:
-    return best != "weight_alignment" and "weight_alignment" in found
 
 
 def signs_or_sizes(last: pd.DataFrame) -> str:
@@ -156,9 +170,6 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
 
 
 # ---- delay or limit, and the sizes of B's entries ----
-
-# Two accuracies are alike if they differ by less: the margin of the ledger's claims.
-ALIKE = 0.03
 
 
 def delay_or_limit(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
