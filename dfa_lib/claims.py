@@ -106,6 +106,8 @@ class Evidence:
     def probes(self) -> pd.DataFrame:
         """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
         self.used.add("probes")
+        if "probes" in self.tables and not self._has_file("probes"):
+            return self.tables["probes"]
         return read_table(self._path("probes"), PROBE_COLUMNS)
 
     def trained_since(self, experiment: str) -> str | None:
@@ -169,6 +171,11 @@ class Number(NamedTuple):
     undefined: int = 0
     needed: int | None = None
 
+    @property
+    def missing(self) -> bool:
+        """Whether nothing was measured: the number of an optional part without results."""
+        return math.isnan(self.interval.mean) and not self.interval.n and not self.undefined
+
 
 @dataclass(frozen=True)
 class Part:
@@ -196,6 +203,8 @@ class Part:
         What its interval is taken over.
     interval
         What the interval of a number that is no mean over seeds is called.
+    optional
+        Whether the claim is judged without this part where its results are not there.
     """
 
     what: str
@@ -206,6 +215,7 @@ class Part:
     form: str = "+.3f"
     repeats: str = "seeds"
     interval: str = ""
+    optional: bool = False
 
     @property
     def range(self) -> str:
@@ -225,7 +235,12 @@ class Part:
 
     def number(self, evidence: Evidence) -> Number:
         """Measure the number; raise ``NotComputed`` where its results are not there."""
-        measured = self.measure(evidence)
+        try:
+            measured = self.measure(evidence)
+        except NotComputed as problem:
+            if self.optional and not isinstance(problem, Stale):
+                return Number(UNKNOWN)
+            raise
         if isinstance(measured, Number):
             return measured
         if isinstance(measured, Interval):
@@ -266,6 +281,8 @@ class Part:
     def in_words(self, number: Number) -> str:
         """Write the number with its interval, its unstable seeds, and what would decide it."""
         interval = number.interval
+        if number.missing:
+            return "not in these results"
         if math.isnan(interval.mean):
             return "it is not defined" if number.undefined else "a run is not finite"
         words = [self._interval_in_words(interval, self.repeats)]
@@ -384,7 +401,8 @@ class Judgement(NamedTuple):
         if not self.computed:
             return "not computed"
         if self.verdict == IN_PART:
-            return f"{IN_PART}, {self.verdicts.count(HOLDS)} of {len(self.verdicts)}"
+            there = sum(not number.missing for number in self.numbers)
+            return f"{IN_PART}, {self.verdicts.count(HOLDS)} of {there}"
         return self.verdict
 
     def what_would_decide(self) -> str:
@@ -420,10 +438,12 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     judged = Judgement(NOT_TESTED, numbers, verdicts, experiments=frozenset(evidence.used))
     if evidence.dataset in claim.not_on:
         return judged._replace(reason=claim.not_on[evidence.dataset])
-    verdict = combined(verdicts, claim.some)
+    there = [i for i, number in enumerate(numbers) if not number.missing]
+    verdict = combined([verdicts[i] for i in there], claim.some)
     if verdict == NOT_TESTED:
         return judged._replace(reason="a number is not defined, or a run is not finite")
-    return judged._replace(verdict=verdict, corrected=combined(corrected(numbers, verdicts), claim.some))
+    strict = corrected([numbers[i] for i in there], [verdicts[i] for i in there])
+    return judged._replace(verdict=verdict, corrected=combined(strict, claim.some))
 
 
 def corrected(numbers: Sequence[Number], verdicts: Sequence[str]) -> list[str]:

@@ -213,12 +213,37 @@ def solved_errors(
     samples, dimensions
         The number of training points, and of inputs. None: the mean over all in the table.
     """
-    chosen = table[table["method"] == method]
-    if samples is not None:
-        chosen = chosen[chosen["samples"] == samples]
-    if dimensions is not None:
-        chosen = chosen[chosen["dimensions"] == str(dimensions)]
-    return 1 - chosen.groupby("seed")["test_accuracy"].mean()
+    return _errors(table[table["method"] == method], samples, dimensions)
+
+
+def trained_errors(
+    table: pd.DataFrame,
+    method: str,
+    optimizer: str = "sgd",
+    *,
+    samples: int | None = None,
+    dimensions: int | None = None,
+) -> pd.Series:
+    """Return the test error of runs on the clusters after their last epoch, by seed.
+
+    It is nan for a seed with a run that diverged. The others' arguments are those of ``solved_errors``,
+    with which it shares seeds, labellings, points and initial weights.
+
+    Parameters
+    ----------
+    table
+        A results table.
+    """
+    last = table[table["epoch"] == table["epochs"]]
+    chosen = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
+    return _errors(chosen, samples, dimensions)
+
+
+def _errors(chosen: pd.DataFrame, samples: int | None, dimensions: int | None) -> pd.Series:
+    for name, value in (("samples", samples), ("dimensions", dimensions)):
+        if value is not None:
+            chosen = chosen[chosen[name].astype(str) == str(value)]
+    return 1 - chosen.groupby("seed")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
 
 
 def _solve(run: Run, method: str) -> tuple[tuple[Any, ...], dict[str, float]]:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -113,6 +113,8 @@ def belongs_to(*entries: str) -> str:
 
 # Legend entries to which all single seeds, and all unstable ones, belong.
 SEEDS = "seeds"
+# More than so many are drawn fainter.
+MANY_SEEDS = 10
 UNSTABLE_SEEDS = "unstable seeds"
 # Line styles say which optimizer it is, and open circles what was published.
 UNSTABLE_LINE: Any = (0, (2, 2))
@@ -246,9 +248,10 @@ def draw_curve(
 
     Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
     """
-    colour, entry = curve.get_color(), curve.entry
+    colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
+    faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
     for x, y in seeds:
-        panel.plot(x, y, color=colour, alpha=0.3, linewidth=0.7, gid=belongs_to(entry, SEEDS))
+        panel.plot(x, y, color=colour, alpha=faint, linewidth=0.7, gid=belongs_to(entry, SEEDS))
     for x, y in unstable:
         draw_unstable(panel, x, y, color=colour, gid=belongs_to(entry, UNSTABLE_SEEDS))
     if curve.low is not None and curve.high is not None:
@@ -806,7 +809,8 @@ def error_curves(
     points
         For each density, points of which the two inputs that matter are shown above the panels.
     solved
-        Lazy methods solved to convergence, as from ``converged_table``: lines of their own.
+        Lazy methods solved to convergence, as from ``converged_table``: lines of their own, with bands
+        and without single seeds.
 
     Raises
     ------
@@ -874,9 +878,8 @@ def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str
     solved = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
     for method, rows in solved.sort_values(x).groupby("method", sort=False):
         summary = summarise(rows, [x], accuracy)
-        seeds = [(run[x], 1 - run[accuracy]) for _, run in rows.groupby("seed")]
         error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
-        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), seeds, shade=0.1)
+        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), shade=0.1)
 
 
 def _solved_curve(method: str, *points: ArrayLike) -> Curve:
@@ -888,7 +891,9 @@ def _solved_curve(method: str, *points: ArrayLike) -> Curve:
 
 
 def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
-    """Draw test accuracy against the number of training stacks, one panel for each k.
+    """Draw test accuracy against the number of training stacks: a panel for each k, the last one twice.
+
+    In the second of the two the accuracies of the lines fill the panel, and runs may lie outside.
 
     Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
     infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
@@ -907,11 +912,18 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(ks), height=4.2)
-        for panel, k in zip(panels, ks, strict=True):
+        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
+        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
+        panels = list(figure.subplots(rows_of_two, 2).flat)
+        for panel in panels[count:]:
+            panel.remove()
+        del panels[count:]
+        for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
             for method, rows in table[table["k"] == k].groupby("method", sort=False):
                 summary = summarise(rows, ["samples"])
                 seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+                if panel is panels[-1]:  # single seeds would fill it
+                    seeds = []
                 ends = (summary[end] for end in ("samples", "mean", "low", "high"))
                 draw_curve(panel, _width_curve(str(method), *ends), seeds, shade=0.1)
             for method, runs in last[last["k"] == int(k)].groupby("method"):
@@ -919,9 +931,15 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_ylim(0.45, 1.005)
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
             panel.set_xlabel("training stacks n")
             panel.set_ylabel(METRIC_NAMES["test_accuracy"])
             panel.set_title(f"k = {k}")
+        shown = table[table["k"] == ks[-1]]
+        means = summarise(shown, ["method", "samples"])["mean"]
+        panels[-1].set_ylim(means.min() - 0.02, means.max() + 0.02)
+        panels[-1].set_xlim(0.8 * shown["samples"].min(), 1.25 * shown["samples"].max())
+        panels[-1].set_title(f"k = {ks[-1]}, enlarged")
         entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
         for method in last["method"].unique():
             if method not in set(table["method"]):

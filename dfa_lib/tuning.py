@@ -60,7 +60,8 @@ def tune(
         …, with a step on either side. Adadelta's also has the rate 1, which is Adadelta as it was
         published, without a learning rate.
     seeds
-        Seeds of the fine pass (default: 5 for methods with random matrices, 3 for others).
+        Seeds of the fine pass (default: 5 for methods with random matrices, 3 for others). With 0, the
+        coarse pass alone decides.
     results
         A CSV that keeps the tuning runs of any number of experiments.
     reuse, jobs, cluster
@@ -81,7 +82,7 @@ def tune(
         If no run is finite at any rate.
     """
     if seeds is not None:
-        seeds = whole_number("seeds", seeds)
+        seeds = whole_number("seeds", seeds, minimum=0)
     reuse, done = list(reuse), Results()
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
@@ -129,8 +130,9 @@ class _Search:
 
     def steps(self) -> Generator[list[Run], None, None]:
         """Yield the trials that are needed next; between two steps they are trained."""
-        best = yield from self._coarse()
-        yield from self._fine(best)
+        self.chosen = yield from self._coarse()
+        if self.seeds != 0:
+            yield from self._fine(self.chosen)
 
     def rows(self) -> list[dict[str, object]]:
         """Return a row of the table of scores for each rate that was tried."""
@@ -202,8 +204,10 @@ class _Search:
                 break
             window |= missing
         # Both neighbours with all seeds, sound or not: they say how sensitive the method is to its rate.
-        neighbours = (self.chosen - 1, self.chosen + 1)
-        yield [self._trial(i, seed) for i in neighbours if i in window for seed in range(seeds)]
+        compared = {self.chosen - 1, self.chosen + 1} & window
+        if self.run.optimizer == "adadelta":  # and its published rate 1: what is tuning it worth?
+            compared.add(0)
+        yield [self._trial(i, seed) for i in sorted(compared) for seed in range(seeds)]
 
     def _new(self, steps: Sequence[int], tried: set[int]) -> set[int]:
         return {i for i in steps if i not in tried and LOWEST <= rate(i) <= HIGHEST}

@@ -1,9 +1,11 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -55,6 +57,14 @@ def test_parameters_cell_agrees_with_the_library():
 def test_every_chapter_is_in_the_table_of_contents():
     toc = (ROOT / "_toc.yml").read_text()
     assert [path.stem for path in NOTEBOOKS if f" {path.stem}\n" not in toc] == []
+
+
+def test_every_source_is_in_the_bibliography_once_and_cited():
+    entries = parse_file(ROOT / "book" / "references.bib").entries  # refuses one that is there twice
+    pages = [*NOTEBOOKS, *(ROOT / "book").rglob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    cited = {key.strip() for keys in re.findall(r"{cite}`([^`]*)`", text) for key in keys.split(",")}
+    assert cited == set(entries)
 
 
 def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):

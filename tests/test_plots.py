@@ -514,7 +514,9 @@ def test_accuracy_of_solved_models_is_drawn_against_stacks_with_trained_runs_as_
     trained = to_table([made_up("bp", [0.5, 0.9], k=1), made_up(FEATURES, [0.5, 0.8], k=1)])
     figure = converged_curves(table, trained)
     figure.canvas.draw()
-    one, two = panels(figure).values()
+    one, two, enlarged = panels(figure).values()
+    assert enlarged.get_title() == "k = 2, enlarged"
+    assert enlarged.get_ylim() == pytest.approx((0.59, 0.73))  # means are 0.61 and 0.71
     finite, infinite = [line for line in mean_lines(one, FEATURES) if len(line.get_xdata()) == 2][:2]
     for line in (finite, infinite):
         assert list(line.get_xdata()) == [100, 1_000]

@@ -4,6 +4,7 @@ import pytest
 from dfa_lib.publishing.solved import (
     accuracies,
     accuracy_rows,
+    changed,
     compared,
     parity_answers,
     percent,
@@ -99,3 +100,17 @@ def test_one_seed_is_said_to_be_one():
     assert (
         compared("A", [0.1], "B", [0.2]) == "A and B differ by 10.0 points in the one seed that was run"
     )
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([0.10, 0.11], "falls by 10.5 points (4.1–16.9)"),
+        ([0.30, 0.31], "rises by 9.5 points (3.1–15.9)"),
+        ([0.10, 0.31], "changes by no more than chance may explain, 0.5 points (-120.2 to 121.2)"),
+        ([float("nan"), 0.31], "is not known: a run diverged"),
+    ],
+)
+def test_a_change_is_said_with_its_interval(errors, said):
+    found = changed("A", "n = 1", [0.20, 0.22], "n = 2", errors)
+    assert found == f"From n = 1 to n = 2 the error of A {said}"

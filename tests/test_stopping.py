@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -31,6 +32,18 @@ runs = [Run(**small, seed=seed) for seed in range(40)]
 """
 
 
+@pytest.fixture(autouse=True)
+def signals_end_processes():
+    """As in a terminal; what a shell starts in the background ignores Ctrl-C, as would its children."""
+    before = {number: signal.getsignal(number) for number in children.STOPPING}
+    for number in before:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def wait_for(fact):
     for _ in range(int(PATIENCE / 0.05)):
         if fact():
@@ -42,6 +55,14 @@ def wait_for(fact):
 def family_of(process):
     """All processes that a process has started, and they in turn."""
     return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(family):
+    """Those that have not ended; a process 1 that reaps nobody, as in containers, leaves zombies."""
+    found = [process for process in family if process.is_running()]
+    with suppress(psutil.NoSuchProcess):
+        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return alive(found)
 
 
 def saved_runs(results):
@@ -107,7 +128,7 @@ def test_a_terminated_command_ends_all_that_it_has_started_and_goes_on_later(
     status, said, family = stopped(signal.SIGTERM)
     assert status == 128 + signal.SIGTERM
     assert len(family) >= 4  # papermill, its kernel and two workers
-    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert alive(family) == []
     assert said == (
         "dfa-book: stopped by SIGTERM: the runs that had finished are kept, and an earlier site is "
         "still there; the same command trains only what is missing.\n"
@@ -123,7 +144,7 @@ def test_a_terminated_command_ends_all_that_it_has_started_and_goes_on_later(
 def test_what_a_killed_command_has_started_ends_by_itself(stopped):
     status, said, family = stopped(signal.SIGKILL)
     assert (status, said) == (-signal.SIGKILL, "")
-    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+    assert wait_for(lambda: not alive(family))
 
 
 @pytest.mark.long
@@ -140,7 +161,7 @@ def test_a_signal_at_any_moment_leaves_no_process(book, start, name, delay):
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == (-number if name == "SIGKILL" else 128 + number)
     assert said.count("\n") == (name != "SIGKILL")
-    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+    assert wait_for(lambda: not alive(family))
     with sole_builder(book):
         assert [path.name for path in book.build.glob(".work-*")] == []
 
@@ -155,7 +176,7 @@ def test_workers_of_run_all_end_with_the_process_that_they_train_for(tmp_path, s
     process.send_signal(getattr(signal, name))
     process.wait(PATIENCE)
     assert len(family) >= 2
-    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+    assert wait_for(lambda: not alive(family))
 
 
 # ---- children ----
@@ -182,7 +203,11 @@ def stubborn(tmp_path, monkeypatch):
 
 def gone(told):
     """Whether the process that is named in a file has ended."""
-    return wait_for(lambda: not psutil.pid_exists(int(told.read_text())))
+    try:
+        process = psutil.Process(int(told.read_text()))
+    except psutil.NoSuchProcess:
+        return True
+    return wait_for(lambda: not alive([process]))
 
 
 def test_a_program_that_takes_too_long_is_ended_with_all_that_it_has_started(stubborn):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ..claims import FAILS, HOLDS, Claim, Evidence, Judgement, judge
+from ..claims import FAILS, HOLDS, NOT_TESTED, Claim, Evidence, Judgement, judge
 from ..queries import Sample
 from ..results import read_results
 from ..statistics import binomial_interval, with_outcomes
@@ -29,7 +29,7 @@ def chapter_evidence(settings: Settings, tables: Mapping[str, pd.DataFrame]) -> 
     tables
         What the chapter has trained, by experiment. It counts where there is no results folder.
     """
-    known = {name: with_outcomes(table) for name, table in tables.items()}
+    known = {name: with_outcomes(table) if "epoch" in table else table for name, table in tables.items()}
     kept = settings.kept("tuning") if settings.results is None else []
     if kept:
         known["tuning"] = with_outcomes(read_results(kept[0]))
@@ -52,7 +52,7 @@ def verdict_on(id: str, evidence: Evidence) -> str:
     """
     claim, judgement = judged(id, evidence)
     text = f"{claim.text.rstrip('.')}: {_in_words(judgement)}"
-    if judgement.computed and len(judgement.numbers) == 1:
+    if judgement.verdict != NOT_TESTED and len(judgement.numbers) == 1:
         (part,), (number,) = claim.parts, judgement.numbers
         text += f" ({part.what}: {part.in_words(number)})"
     return f"{text}."
@@ -64,7 +64,7 @@ def verdicts(ids: Sequence[str], evidence: Evidence) -> str:
     for id in ids:
         claim, judgement = judged(id, evidence)
         text = f"- {{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"
-        if judgement.computed and len(judgement.numbers) == 1:
+        if judgement.verdict != NOT_TESTED and len(judgement.numbers) == 1:
             (part,), (number,) = claim.parts, judgement.numbers
             text += f". {part.what[0].upper()}{part.what[1:]}: {part.in_words(number)}"
         lines.append(f"{text}.")
@@ -75,6 +75,8 @@ def _in_words(judgement: Judgement) -> str:
     if not judgement.computed:
         return judgement.reason
     words = judgement.in_words()
+    if judgement.verdict == NOT_TESTED:
+        return f"{words} ({judgement.reason})"
     if len(judgement.numbers) == 1:  # the number follows, and says it
         return words
     more = judgement.what_would_decide() or ("with unstable seeds" if judgement.unstable else "")

@@ -80,7 +80,7 @@ PROFILES = {
     # Half as wide as the thesis's network, whose pictures have 12 times as many pixels: DFA then learns
     # from fewer stacks, and everything is trained and tuned within minutes.
     "digits": Profile("digits", seeds=5, epochs=20, samples=15_360, test_samples=2_000, hidden=256),
-    "mnist": Profile("mnist", seeds=10, epochs=20, stacks=(700, 2_000, 6_000, 18_000)),
+    "mnist": Profile("mnist", seeds=5, epochs=20, stacks=(700, 2_000, 6_000, 18_000)),
     # For a lesson: each chapter within a minute, its tuning included, and DFA's lag still to be seen.
     "class": Profile(
         "digits",

@@ -17,7 +17,7 @@ import psutil
 from .. import orphans
 
 # Seconds from SIGTERM to SIGKILL.
-GRACE = 3.0
+GRACE = 2.0
 # Seconds between two calls of ``meanwhile``.
 INTERVAL = 0.5
 STOPPING = tuple(
@@ -110,11 +110,18 @@ def _end(process: "subprocess.Popen[str]") -> None:
     with suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid)]
         family += family[0].children(recursive=True)
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.terminate()
-    _, alive = psutil.wait_procs(family, timeout=GRACE)
-    for member in alive:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
-    psutil.wait_procs(alive, timeout=GRACE)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                end(member)
+        deadline = time.monotonic() + GRACE
+        while (family := list(filter(_alive, family))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        # A process 1 that reaps nobody, as in some containers, leaves zombies for good.
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

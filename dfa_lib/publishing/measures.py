@@ -43,7 +43,8 @@ CHANCE = 0.5
 LEARNED = 0.55
 """A curve that never gets this far has no half-way mark."""
 ADAPTIVE = ("adagrad", "adadelta", "rmsprop", "adam")
-LAZY = ("ntk", "gaussian_features", "relu_features", "linear_features")
+# "glu" is the thesis's own NTK; results of the first edition do not have it.
+LAZY = ("ntk", "glu", "gaussian_features", "relu_features", "linear_features")
 RULES = {"bp": "BP", "dfa": "DFA"}
 MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
 """The random matrices of the thesis."""
@@ -178,7 +179,8 @@ def best_lazy(k: int) -> Quantity:
     """Return the test accuracy of the lazy method whose mean is highest."""
 
     def of(evidence: Evidence) -> Sample:
-        each = [lazy(k, method)(evidence) for method in LAZY]
+        there = set(runs(evidence, "reproduction", k=k)["method"])
+        each = [lazy(k, method)(evidence) for method in LAZY if method in there]
         return max(each, key=lambda sample: float(sample.values.mean()))
 
     return Quantity(of)

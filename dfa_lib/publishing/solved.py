@@ -99,3 +99,14 @@ def compared(name: str, errors: Sequence[float], other: str, others: Sequence[fl
     if gap.low <= 0 <= gap.high:
         return f"{name} and {other} cannot be told apart: they differ by {points(gap)}"
     return f"{name} errs {points(gap)} {'less' if gap.mean < 0 else 'more'} than {other}"
+
+
+def changed(name: str, start: str, errors: Sequence[float], end: str, others: Sequence[float]) -> str:
+    """Say how an error changes, seed by seed: ``From n = 32 to n = 64 the error of BP falls by …``."""
+    gap = paired_difference(others, errors)
+    way = f"From {start} to {end} the error of {name}"
+    if gap.mean != gap.mean:
+        return f"{way} is not known: a run diverged"
+    if gap.n > 1 and gap.low <= 0 <= gap.high:
+        return f"{way} changes by no more than chance may explain, {points(gap)}"
+    return f"{way} {'falls' if gap.mean < 0 else 'rises'} by {points(gap)}"

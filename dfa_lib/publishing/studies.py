@@ -50,12 +50,34 @@ def _adaptive_methods(settings: Settings) -> list[Run]:
     return [settings.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")]
 
 
+# Thesis scale takes about 25 hours of a core and is trained part by part. These runs on MNIST, by
+# method, feedback, optimizer and epochs, have had the fine pass of tuning so far; the others only the
+# coarse one.
+FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
+    {
+        ("dfa", "gaussian", "sgd", 20),
+        ("dfa", "standard_gaussian", "sgd", 20),
+        ("dfa", "uniform", "rmsprop", 20),
+    }
+)
+
+
+def _not_on_mnist_yet(run: Run) -> bool:
+    """Return whether a run is left out of the edition of MNIST until it has been trained there."""
+    return run.method == "glu" or run.feedback == "sign" or (run.method == "bp" and run.epochs == 50)
+
+
+def _memorising(settings: Settings) -> list[Run]:
+    return [settings.run(method=method, k=3) for method in ("bp", "dfa")]
+
+
 STUDIES: dict[str, Callable[[Settings], list[Run]]] = {
     "sgd": _sgd,
     "random_matrices": _random_matrices,
     "adaptive_methods": _adaptive_methods,
     "alignment": _alignment,
     "reproduction": _reproduction,
+    "memorising": _memorising,
 }
 """By the name of its results file, what an experiment compares, before its rates are tuned."""
 
@@ -73,13 +95,26 @@ def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]
 
     Tuning runs that the settings' results folder or the book's kept results hold are not trained again.
     """
-    return tune(
-        STUDIES[experiment](settings),
-        seeds=settings.tuning_seeds,
-        results=settings.csv("tuning"),
-        reuse=settings.kept("tuning"),
-        jobs=settings.jobs,
-    )
+    runs, coarse = STUDIES[experiment](settings), set[Run]()
+    if settings.profile == "mnist":
+        runs = [run for run in runs if not _not_on_mnist_yet(run)]
+        coarse = {r for r in runs if (r.method, r.feedback, r.optimizer, r.epochs) not in FINE_ON_MNIST}
+    found: dict[Run, Run] = {}
+    tables = []
+    for seeds, part in (
+        (settings.tuning_seeds, [run for run in runs if run not in coarse]),
+        (0, [run for run in runs if run in coarse]),
+    ):
+        chosen, scores = tune(
+            part,
+            seeds=seeds,
+            results=settings.csv("tuning"),
+            reuse=settings.kept("tuning"),
+            jobs=settings.jobs,
+        )
+        found |= dict(zip(part, chosen, strict=True))
+        tables.append(scores)
+    return [found[run] for run in runs], pd.concat([t for t in tables if len(t)], ignore_index=True)
 
 
 def study(experiment: str, settings: Settings) -> Study:

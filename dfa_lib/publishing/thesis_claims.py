@@ -70,6 +70,8 @@ FIRST = Commit("14b0b18", "2026-11-24 01:18")
 """The rules of the first edition."""
 SECOND = Commit("4315556", "2026-11-27 11:02")
 """The rules that were changed or added when the first edition's results were known."""
+THIRD = Commit("5ee89bd", "2026-11-27 11:42")
+"""Rules about lazy methods, since the thesis's own NTK is among them."""
 
 FIRST_RESULTS: dict[str, dict[str, Commit]] = {
     # The first commit of the results file.
@@ -210,8 +212,9 @@ CLAIMS: tuple[Claim, ...] = (
         *for_each(NETWORKS, lambda o, name: above(
             0.75, f"test accuracy of {name}, k = 1", network(1, o), form=".3f", kind="logit")),
         *for_each(LAZY_NAMES, lambda m, name: above(
-            0.75, f"test accuracy of {name}, k = 1", lazy(1, m), form=".3f", kind="logit")),
-        since=SECOND,
+            0.75, f"test accuracy of {name}, k = "
+                  "1", lazy(1, m), form=".3f", kind="logit", optional=m == "glu")),
+        since=THIRD,
         note="0.75 is half way from chance to no mistakes.",
     ),
     claim(
@@ -220,7 +223,7 @@ CLAIMS: tuple[Claim, ...] = (
         *for_each(NETWORKS, lambda o, name: between(
             1, 2, f"mistakes of the best lazy method per mistake of {name}, k = 1",
             errors(best_lazy(1)) / errors(network(1, o)), **COUNTED)),
-        since=SECOND,
+        since=THIRD,
         note="The best lazy method is the one whose mean is highest, which is hard on the claim. "
              "Slightly "
         "means less than twice as many mistakes.",
@@ -229,8 +232,8 @@ CLAIMS: tuple[Claim, ...] = (
         "1c", "With one digit, all methods perform similarly.", "section 2.1", "fig-reproduction",
         *for_each(LAZY_NAMES, lambda m, name: below(
             2, f"mistakes of {name} per mistake of BP with SGD, k = 1",
-            errors(lazy(1, m)) / errors(network(1, "sgd")), **COUNTED)),
-        since=SECOND,
+            errors(lazy(1, m)) / errors(network(1, "sgd")), **COUNTED, optional=m == "glu")),
+        since=THIRD,
     ),
     # ---- three digits: networks and lazy methods ----
     claim(
@@ -244,8 +247,8 @@ CLAIMS: tuple[Claim, ...] = (
     claim(
         "2b", "With three digits, the lazy methods stay at a random guess.", FIG_2_1, "fig-reproduction",
         *for_each(LAZY_NAMES, lambda m, name: alike(
-            f"test accuracy of {name}, k = 3", lazy(3, m), to=CHANCE, form=".3f")),
-        since=SECOND,
+            f"test accuracy of {name}, k = 3", lazy(3, m), to=CHANCE, form=".3f", optional=m == "glu")),
+        since=THIRD,
         note="As the thesis trains them, for as many epochs as the network. They are convex problems; "
              "solved "
         "to convergence they are figures of their own in chapter 2.",
@@ -256,7 +259,7 @@ CLAIMS: tuple[Claim, ...] = (
         *for_each(NETWORKS, lambda o, name: above(
             WIDE_GAP, f"test accuracy of {name} minus that of the best lazy method, k = 3",
             network(3, o) - best_lazy(3))),
-        since=SECOND,
+        since=THIRD,
         note="The thesis names no number; a tenth of all answers is taken for drastic.",
     ),
     claim(
@@ -290,6 +293,7 @@ CLAIMS: tuple[Claim, ...] = (
     claim(
         "3a", "With three digits, DFA with SGD beats the lazy methods.", FIG_3_1, "fig-sgd",
         above(0, "test accuracy of DFA minus that of the best lazy method, k = 3", DFA - best_lazy(3)),
+        since=THIRD,
     ),
     claim(
         "3b", "With three digits and SGD, DFA lags behind BP.", FIG_3_1, "fig-sgd",
