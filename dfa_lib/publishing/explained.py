@@ -57,8 +57,8 @@ def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(last: pd.DataFrame) -> list[str]:
-    """Return the measures that a table has: older results lack some of them."""
-    return [name for name in MEASURES if last[name].notna().any()]
+    """Return the measures that a table has for enough optimizers: older results lack some of them."""
+    return [name for name in MEASURES if last["optimizer"][last[name].notna()].nunique() >= FEWEST]
 
 
 def explain(last: pd.DataFrame, measure: str) -> Explained:
