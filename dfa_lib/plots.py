@@ -230,7 +230,7 @@ def _metric_panel(
         panel.set_ylim(0.45, 1.005)
     elif metric.endswith("alignment"):
         panel.axhline(0.0, **REFERENCE_LINE)
-        panel.set_ylim(min(-0.1, panel.get_ylim()[0]), 1.005)
+        panel.set_ylim(max(-1.005, min(-0.1, panel.get_ylim()[0])), 1.005)
         angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
         angle.set_yticks([0, 30, 45, 60, 75, 90])
         angle.set_ylabel("angle, degrees")

@@ -190,24 +190,32 @@ def seeds(*values, unstable=()):
 @pytest.mark.parametrize(
     ("late", "said"),
     [
-        (
-            (0.01, -0.01, 0.00),
-            "by 0.0 after 50, where the two cannot be told apart: the lag is a delay.",
-        ),
-        ((0.04, 0.05, 0.06), "the lag shrinks"),
+        ((0.01, -0.01, 0.00), "DFA has caught up to within 3 points, so the lag is a delay."),
+        ((-0.10, -0.11, -0.09), "so the lag is a delay."),
+        ((0.04, 0.05, 0.06), "It shrinks and is not gone"),
         ((0.10, 0.11, 0.09), "within 50 epochs the lag is a limit."),
+        ((0.20, -0.05, 0.10), "these seeds cannot tell"),  # no difference is not equality
     ],
 )
 def test_a_lag_is_a_delay_if_it_is_gone_and_a_limit_if_it_does_not_shrink(late, said):
     text = explained.delay_or_limit(seeds(0.10, 0.11, 0.09), seeds(*late), (20, 50))
-    assert text.startswith("BP leads by 10.0 points after 20 epochs and by ")
+    assert text.startswith("BP's lead is 10.0 points (7.5 to 12.5) after 20 epochs and ")
     assert said in text
 
 
+def test_where_there_is_no_lag_there_is_no_delay():
+    text = explained.delay_or_limit(seeds(0.10, -0.11, 0.01), seeds(0.0, 0.0, 0.0), (20, 50))
+    assert text.endswith("There is no clear lag to begin with.")
+
+
 def test_unstable_seeds_decide_nothing_of_a_lag():
-    unstable = seeds(0.10, 0.11, 0.30, unstable=[2]), seeds(0.0, 0.01, 0.30, unstable=[2])
-    assert "by 10.5 points after 20 epochs and by 0.5" in explained.delay_or_limit(*unstable, (20, 50))
-    assert "cannot tell" in explained.delay_or_limit(seeds(0.1), seeds(0.1), (20, 50))
+    unstable = (
+        seeds(0.10, 0.11, 0.30, unstable=[2]),
+        seeds(0.000, 0.001, 0.30, unstable=[2]),
+    )
+    text = explained.delay_or_limit(*unstable, (20, 50))
+    assert text.startswith("Of the 2 stable seeds: BP's lead is 10.5 points")
+    assert "too few" in explained.delay_or_limit(seeds(0.1), seeds(0.1), (20, 50))
 
 
 @pytest.mark.parametrize(

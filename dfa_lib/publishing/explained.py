@@ -57,8 +57,8 @@ def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(last: pd.DataFrame) -> list[str]:
-    """Return the measures that a table has: older results lack some of them."""
-    return [name for name in MEASURES if last[name].notna().any()]
+    """Return the measures that a table has for enough optimizers: older results lack some of them."""
+    return [name for name in MEASURES if last["optimizer"][last[name].notna()].nunique() >= FEWEST]
 
 
 def explain(last: pd.DataFrame, measure: str) -> Explained:
@@ -175,35 +175,46 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
 def delay_or_limit(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
     """Say whether DFA's lag behind BP, once both have more epochs, is a delay or a limit.
 
+    It is a delay if the two end alike or DFA ends ahead, and a limit within these epochs if it does not
+    shrink. Unstable seeds are left out, and said to be.
+
     Parameters
     ----------
     early, late
         BP's accuracy minus DFA's, by seed, after each number of ``epochs``.
     """
-    early, late = early.sound, late.sound
+    early, late, unstable = early.sound, late.sound, early.unstable | late.unstable
     change = early - late
     if len(change) < 2:
-        return "Whether the lag is a delay or a limit, these seeds cannot tell."
+        return "Whether the lag is a delay or a limit, too few stable seeds were run to tell."
     then, now, closed = early.interval(), late.interval(), change.interval()
-    points = (f"{100 * gap.mean:.1f}" for gap in (then, now))
-    text = "BP leads by {} points after {} epochs and by {} after {}".format(
-        *(part for pair in zip(points, epochs, strict=True) for part in pair)
+    of = f"Of the {len(change)} stable seeds: " if unstable else ""
+    text = (
+        f"{of}BP's lead is {_points(then)} after {epochs[0]} epochs and {_points(now)} after {epochs[1]}"
     )
-    if now.low <= 0:
-        return f"{text}, where the two cannot be told apart: the lag is a delay."
+    _, p = equivalent(late.values, np.zeros(len(late)), ALIKE)
+    if then.low <= 0:
+        return f"{text}. There is no clear lag to begin with."
+    if p <= LEVEL or now.high < 0:
+        return f"{text}: DFA has caught up to within {100 * ALIKE:.0f} points, so the lag is a delay."
     if closed.low > 0:
         return (
-            f"{text}: the lag shrinks ({100 * closed.low:.1f} to {100 * closed.high:.1f} points) and is "
-            f"not over, a delay that outlasts {epochs[1]} epochs or a limit."
+            f"{text}. It shrinks and is not gone: a delay that outlasts {epochs[1]} epochs, or a limit."
         )
-    return f"{text}: more epochs do not close it, so within {epochs[1]} epochs the lag is a limit."
+    if now.low > 0:
+        return f"{text}. More epochs do not close it: within {epochs[1]} epochs the lag is a limit."
+    return f"{text}. Whether the lag is a delay or a limit, these seeds cannot tell."
+
+
+def _points(gap: Interval) -> str:
+    return f"{100 * gap.mean:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
 
 
 def signs_suffice(sign: Sample, uniform: Sample) -> str:
     """Say whether the sizes of B's entries matter: ±1/√h against uniform entries of the same signs."""
     difference = (sign - uniform).sound
     if len(difference) < 2:
-        return "Whether the sizes of B's entries matter, these seeds cannot tell."
+        return "Whether the sizes of B's entries matter, too few stable seeds were run to tell."
     interval = difference.interval()
     kept = difference.values.index
     alike, p = equivalent(sign.values[kept], uniform.values[kept], ALIKE)
