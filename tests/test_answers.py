@@ -85,6 +85,26 @@ def test_no_page_has_a_judge_of_its_own(path):
     assert not re.findall(r"^def (?:found|compared|agreement)\(", code(path), re.MULTILINE)
 
 
+def test_a_page_that_contradicts_the_ledger_is_found(mnist):
+    ids = ["2a", "3b", "6a", "9b", "12b", "4b"]
+    none = Evidence("digits", None)
+    claims = [c for c in ledger.CLAIMS if c.id in ids]
+    entries = "\n\n".join(
+        ledger.entry(c, {"mnist": judge(c, mnist), "digits": judge(c, none)}) for c in claims
+    )
+    page = answers.verdicts(ids, mnist)
+    assert answers.contradictions({"a page": page}, entries) == []
+    for said, instead in (("3b", "**does not hold**"), ("6a", "**holds**")):
+        line = next(line for line in page.split("\n") if f"<claim-{said}>" in line)
+        changed = page.replace(line, re.sub(r"\*\*.*?\*\*", instead, line))
+        (wrong,) = answers.contradictions({"a page": changed}, entries)
+        assert wrong.startswith(f"a page says of claim {said} what the ledger does not")
+    other_number = page.replace("+0.079", "+0.080")
+    assert other_number != page
+    assert len(answers.contradictions({"a page": other_number}, entries)) == 1
+    assert len(answers.contradictions({"a page": page}, "")) == len(ids)
+
+
 def test_tables_that_a_chapter_does_not_keep_are_judged_as_files_are(mnist):
     settings = check_parameters({"profile": "mnist"})
     table = read_results(ROOT / "results" / "mnist" / "sgd.csv")

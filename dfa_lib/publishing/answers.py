@@ -5,6 +5,7 @@ results, so that no page contradicts another.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -81,6 +82,44 @@ def _in_words(judgement: Judgement) -> str:
         return words
     more = judgement.what_would_decide() or ("with unstable seeds" if judgement.unstable else "")
     return f"{words} ({more})" if more else words
+
+
+# A verdict as ``verdicts`` shows it on a page, and an entry of the ledger.
+_SHOWN = re.compile(r"^- \{ref\}`(\w+) <claim-\w+>` .*?: \*\*(.+?)\*\*(.*)$", re.MULTILINE)
+_ENTRY = re.compile(r"^:name: claim-(\w+)\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
+_JUDGED = re.compile(r"\*\*On [^:*]+: ?(?:\*\* ?)?([^*\n(]+)")
+_NUMBER = re.compile(r"^\d+\. ([+-]?\d.*): [a-z ]+$", re.MULTILINE)
+
+
+def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
+    """Say where a page has another verdict on a claim, or another number, than the ledger.
+
+    Pages are executed one after another: results that came later, such as more seeds, are in the one and
+    not in the other.
+
+    Parameters
+    ----------
+    pages
+        The Markdown that each page's cells have displayed.
+    ledger
+        That of the ledger; None in a book without one.
+    """
+    if ledger is None:
+        return []
+    entries = dict(_ENTRY.findall(ledger))
+    wrong = []
+    for page, text in pages.items():
+        for id, words, rest in _SHOWN.findall(text):
+            entry = entries.get(id, "")
+            verdict = words.split(" (")[0]
+            numbers = _NUMBER.findall(entry)
+            same = verdict in {found.strip() for found in _JUDGED.findall(entry)}
+            if not same or (rest.strip(".") and not any(number in rest for number in numbers)):
+                wrong.append(
+                    f"{page} says of claim {id} what the ledger does not: {verdict}{rest}; execute both "
+                    f"again."
+                )
+    return wrong
 
 
 def which_outcome(evidence: Evidence) -> str:

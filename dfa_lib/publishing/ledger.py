@@ -142,7 +142,7 @@ def summary_of_rules(ledger: Ledger) -> str:
                 f"On {name}, the rule stood before the first result for {sum(tested)} of the "
                 f"{len(tested)} claims that rest on results."
             )
-    return " ".join(sentences)
+    return " ".join(sentences) or "No claim rests on results here."
 
 
 # ---- entries ----

@@ -7,19 +7,22 @@ import sys
 import yaml
 
 from ..validation import InputError
+from .answers import contradictions
 from .book import TOC, Book, put_in_place
 from .checks import text_problems
 from .children import python, run
 from .execute import status
 from .figures import add_folds, figures, stale_results, write_list
 from .launch import launch_config, site_address
+from .notebooks import read_notebook
 from .pictures import draw_pictures
 
 
 def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
-    Nothing is built where a page has a result typed by hand, or a figure is drawn from stale results.
+    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, or a
+    page contradicts the ledger.
     The site takes the place of the earlier one once it is complete and without an error.
 
     Returns
@@ -67,6 +70,8 @@ def build_site(book: Book) -> int:
         for said in text_problems(path.read_text(encoding="utf-8"))
     ]
     wrong += stale_results(shown)
+    displayed = {name: _displayed(book, name) for name in chapters}
+    wrong += contradictions(displayed, displayed.pop("ledger", None))
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
@@ -74,6 +79,13 @@ def build_site(book: Book) -> int:
     add_folds(book, shown)
     write_list(book, shown)
     return _jupyter_book(book)
+
+
+def _displayed(book: Book, chapter: str) -> str:
+    """Return the Markdown that the cells of an executed chapter have displayed."""
+    cells = read_notebook(book.executed(chapter))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    return "\n".join("".join(output.get("data", {}).get("text/markdown", "")) for output in outputs)
 
 
 def _stage(book: Book, chapters: list[str]) -> None:
