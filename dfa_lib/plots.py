@@ -524,9 +524,9 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
     panels = list(scores[by].unique())
-    columns = min(4, len(panels))
+    columns = min(3, len(panels))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.9 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
+        figure = Figure(figsize=(3.5 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
         grid = figure.subplots(
             -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
         )
@@ -541,7 +541,7 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(names[value])
             legend = panel.legend(
-                title="rate (seeds)", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
+                title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
                 columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
             )  # fmt: skip
             curves = [line for line in panel.lines if isinstance(line, Curve)]
@@ -559,9 +559,8 @@ def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) ->
     """Draw the tuning runs at a rate; ``score`` is the rate's row of the scores."""
     rate, chosen, unsound = f"{score.learning_rate:g}", bool(score.chosen), int(score.unsound)
     mean = runs.groupby("epoch")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
-    note = f"{score.seeds}, {unsound} unsound" if unsound else f"{score.seeds}"
     curve = Curve(
-        rate, mean.index, mean, label=f"{rate} ({note})", alpha=strength,
+        rate, mean.index, mean, label=f"{rate}: {unsound} of {score.seeds}", alpha=strength,
         color=COLOURS[str(score.method)] if chosen else INK,
         linestyle=UNSTABLE_LINE if unsound else "-",
         linewidth=2.4 if chosen else 1.2, zorder=3 if chosen else 2,

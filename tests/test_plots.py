@@ -909,7 +909,7 @@ def test_every_rate_has_a_mean_curve_and_the_chosen_one_the_methods_colour_and_i
         assert not same_color(lines["0.2"].get_color(), COLOURS["dfa"])
         assert len(seed_lines(panel, "dfa")) == 3
         told = [text.get_text() for text in panel.get_legend().get_texts()]
-        assert told == ["0.1 (1)", "0.14 (3)", "0.2 (3, 1 unsound)"]
+        assert told == ["0.1: 0 of 1", "0.14: 0 of 3", "0.2: 1 of 3"]
 
 
 def test_unsound_rates_are_drawn_as_unstable_runs_are():
