@@ -7,8 +7,8 @@ examples, or are infinitely many, ridge regression on the labels ±1 needs only 
 
 - Random features, ``"relu_features"``, ``"gaussian_features"`` and ``"linear_features"``, are the hidden
   layer of the lazy method of this name at its initial parameters: ``logistic_regression``.
-- ``"ntk"`` has the derivatives of its logit in W1 and b1, behind its initial gates: ``kernel_ridge`` with
-  ``ntk_kernel``.
+- ``"ntk"`` has the derivatives of its logit in W1 and b1, behind its initial gates: ``ntk_kernel``, for
+  ``kernel_ridge``.
 - Infinitely many ReLU features or gates have ``relu_kernel`` and ``gates_kernel``.
 """
 
