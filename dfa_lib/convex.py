@@ -5,16 +5,11 @@ on a learning rate. Models with few features are solved by Newton's method. Wher
 examples, or are infinitely many, ridge regression on the labels ±1 needs only their inner products, the
 *kernel*. Neither penalises the intercept.
 
-=====================  ================================================  =======================
-model                  features                                          solved by
-=====================  ================================================  =======================
-``relu_features``      hidden layer of the lazy method of this name,     ``logistic_regression``
-``gaussian_features``  with its initial parameters
-``linear_features``
-``ntk``                ∂ logit / ∂ (W1, b1) behind its initial gates     ``kernel_ridge``
-``relu_kernel``        ReLU features, infinitely many                    ``kernel_ridge``
-``gates_kernel``       the same as ``ntk``, infinitely many gates        ``kernel_ridge``
-=====================  ================================================  =======================
+- Random features, ``"relu_features"``, ``"gaussian_features"`` and ``"linear_features"``, are the hidden
+  layer of the lazy method of this name at its initial parameters: ``logistic_regression``.
+- ``"ntk"`` has the derivatives of its logit in W1 and b1, behind its initial gates: ``ntk_kernel``, for
+  ``kernel_ridge``.
+- Infinitely many ReLU features or gates have ``relu_kernel`` and ``gates_kernel``.
 """
 
 from collections.abc import Callable
