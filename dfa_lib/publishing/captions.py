@@ -42,7 +42,7 @@ def gap_cells(gap: Sample) -> list[str]:
     return [f"{gap.values.mean():+.3f}", cell]
 
 
-def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
+def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:
     """Say in a caption which runs of a results table are unstable, and how the figure shows them.
 
     Parameters
@@ -51,6 +51,8 @@ def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
         A results table, with all epochs of each run or a column ``outcome``.
     by
         ``"method"`` names methods with their optimizers, ``"feedback"`` random matrices.
+    means
+        Whether the figure shows intervals, and beside a mean that of all seeds.
     """
     last = final_epoch(table if "outcome" in table else with_outcomes(table))
     keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]
@@ -62,7 +64,7 @@ def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
     found = [f"{name}: {note}" for name, note in groups.items() if note]
     if not found:
         return "No run is unstable."
-    return (
-        f"{'; '.join(found)}. Crosses mark these; means with intervals are of the other seeds, and "
-        f"diamonds are the means of all."
-    )
+    text = f"{'; '.join(found)}. Crosses mark these"
+    if not means:
+        return f"{text}."
+    return f"{text}; means with intervals are of the other seeds, and diamonds are the means of all."
