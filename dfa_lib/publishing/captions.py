@@ -1,6 +1,7 @@
 """What captions, alt texts and tables say of runs: means, and how many of the seeds are unstable."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +26,15 @@ def mean_in_words(sample: Sample, form: str = ".2f") -> str:
         return text
     others = f", the others {sample.sound.values.mean():{form}}" if len(sample.sound) else ""
     return f"{text} ({len(sample.unstable)} of {len(sample)} seeds unstable{others})"
+
+
+def own_mean(row: Any, form: str = ".3f") -> str:
+    """Return the mean in a row of ``published.beside``, with its unstable seeds as ``mean_in_words``."""
+    text = f"{row.mean:{form}}"
+    if not row.unstable:
+        return text
+    others = f", the others {row.stable_mean:{form}}" if row.unstable < row.seeds else ""
+    return f"{text} ({row.unstable} of {row.seeds} seeds unstable{others})"
 
 
 def gap_cells(gap: Sample) -> list[str]:
