@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .statistics import difference_from_published
+from .outcomes import UNSTABLE
+from .statistics import UNKNOWN, difference_from_published
 
 REPEATS = 3
 """How many repeats a published mean is taken over. How far they lay apart is not published."""
@@ -53,7 +54,7 @@ def beside(
     Parameters
     ----------
     table
-        A results table.
+        A results table. Which seeds are unstable, its column ``outcome`` says, if it has one.
     published
         Values of this module.
     by
@@ -64,25 +65,33 @@ def beside(
     Returns
     -------
     pandas.DataFrame
-        One row per published value whose epoch was trained: ``by``; ``published``; ``mean``, that of the
-        table; ``difference``, the mean minus the published value, with ``low`` and ``high``, its 95 %
+        One row per published value whose epoch was trained: ``by``; ``published``; ``mean``, that of all
+        seeds; ``seeds`` and ``unstable``, how many there are; ``stable_mean``, that of the stable seeds;
+        ``difference``, the latter minus the published value, with ``low`` and ``high``, its 95 %
         interval (nan for one seed), which counts the chance in the published mean too; and ``apart``,
-        whether the interval leaves out 0.
+        whether the interval leaves out 0. Without a stable seed the last four are nan.
     """
     rows = []
-    ours = {key: group[value] for key, group in table.groupby(list(by))}
+    ours = dict(list(table.groupby(list(by))))
     for theirs in published.to_dict("records"):
         key = tuple(theirs[name] for name in by)
         if key in ours:
-            difference = difference_from_published(ours[key], theirs[value], REPEATS)
+            runs = ours[key]
+            unstable = runs["outcome"] == UNSTABLE if "outcome" in runs else pd.Series(False, runs.index)
+            stable = runs[value][~unstable]
+            difference = (
+                difference_from_published(stable, theirs[value], REPEATS) if len(stable) else UNKNOWN
+            )
             rows.append(
                 dict(zip(by, key, strict=True))
-                | {"published": theirs[value], "mean": theirs[value] + difference.mean}
+                | {"published": theirs[value], "mean": runs[value].mean(skipna=False)}
+                | {"seeds": len(runs), "unstable": int(unstable.sum()), "stable_mean": stable.mean()}
                 | {"difference": difference.mean, "low": difference.low, "high": difference.high}
                 | {
                     "apart": not math.isnan(difference.low)
                     and not difference.low <= 0 <= difference.high
                 }
             )
-    columns = [*by, "published", "mean", "difference", "low", "high", "apart"]
+    counts = ["seeds", "unstable", "stable_mean"]
+    columns = [*by, "published", "mean", *counts, "difference", "low", "high", "apart"]
     return pd.DataFrame(rows, columns=columns)

@@ -263,6 +263,8 @@ def test_a_caption_counts_the_unstable_runs_of_each_line():
     ]
     text = captions.unstable_runs(to_table(runs))
     assert text.startswith("DFA, SGD: 1 of 3 seeds unstable. Crosses mark these")
+    short = captions.unstable_runs(to_table(runs), means=False)
+    assert short == "DFA, SGD: 1 of 3 seeds unstable. Crosses mark these."
     by_matrix = captions.unstable_runs(to_table(runs[:3]), by="feedback")
     assert by_matrix.startswith("uniform on ±1/√h: 1 of 3 seeds unstable.")
     assert captions.unstable_runs(to_table(runs[:2])) == "No run is unstable."

@@ -44,6 +44,21 @@ def test_one_seed_has_no_interval_to_measure_a_distance_by(table):
     assert not row.apart
 
 
+def test_the_interval_is_that_of_the_stable_seeds_and_both_means_are_there(table):
+    table["outcome"] = "learned"
+    table.loc[(table["method"] == "dfa") & (table["seed"] == 0), "outcome"] = "unstable"
+    (row,) = published.beside(table, PUBLISHED, ["method", "epoch"]).itertuples()
+    assert (row.unstable, row.seeds) == (1, 3)
+    assert (row.mean, row.stable_mean) == (pytest.approx(0.72), pytest.approx(0.73))
+    stable = table[table["outcome"] == "learned"]
+    (alone,) = published.beside(stable, PUBLISHED, ["method", "epoch"]).itertuples()
+    assert (row.low, row.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+    table["outcome"] = "unstable"
+    (row,) = published.beside(table, PUBLISHED, ["method", "epoch"]).itertuples()
+    assert math.isnan(row.low)
+    assert not row.apart
+
+
 def test_the_published_curves_have_five_epochs_for_each_method_and_k():
     assert published.FIGURE_3_1.groupby(["k", "method"]).size().tolist() == [5, 5, 5, 5]
     assert published.FIGURE_3_1["test_accuracy"].between(0.4, 1).all()

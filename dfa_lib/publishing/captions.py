@@ -1,6 +1,7 @@
 """What captions, alt texts and tables say of runs: means, and how many of the seeds are unstable."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -27,6 +28,15 @@ def mean_in_words(sample: Sample, form: str = ".2f") -> str:
     return f"{text} ({len(sample.unstable)} of {len(sample)} seeds unstable{others})"
 
 
+def own_mean(row: Any, form: str = ".3f") -> str:
+    """Return the mean in a row of ``published.beside``, with its unstable seeds as ``mean_in_words``."""
+    text = f"{row.mean:{form}}"
+    if not row.unstable:
+        return text
+    others = f", the others {row.stable_mean:{form}}" if row.unstable < row.seeds else ""
+    return f"{text} ({row.unstable} of {row.seeds} seeds unstable{others})"
+
+
 def gap_cells(gap: Sample) -> list[str]:
     """Return a paired difference and its interval as the last two cells of a table's row.
 
@@ -42,7 +52,7 @@ def gap_cells(gap: Sample) -> list[str]:
     return [f"{gap.values.mean():+.3f}", cell]
 
 
-def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
+def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:
     """Say in a caption which runs of a results table are unstable, and how the figure shows them.
 
     Parameters
@@ -51,6 +61,8 @@ def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
         A results table, with all epochs of each run or a column ``outcome``.
     by
         ``"method"`` names methods with their optimizers, ``"feedback"`` random matrices.
+    means
+        Whether the figure shows intervals, and beside a mean that of all seeds.
     """
     last = final_epoch(table if "outcome" in table else with_outcomes(table))
     keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]
@@ -62,7 +74,7 @@ def unstable_runs(table: pd.DataFrame, by: str = "method") -> str:
     found = [f"{name}: {note}" for name, note in groups.items() if note]
     if not found:
         return "No run is unstable."
-    return (
-        f"{'; '.join(found)}. Crosses mark these; means with intervals are of the other seeds, and "
-        f"diamonds are the means of all."
-    )
+    text = f"{'; '.join(found)}. Crosses mark these"
+    if not means:
+        return f"{text}."
+    return f"{text}; means with intervals are of the other seeds, and diamonds are the means of all."

@@ -96,7 +96,13 @@ def stable(last: pd.DataFrame) -> pd.DataFrame:
 def table_of(last: pd.DataFrame) -> str:
     """Return a Markdown table of how each measure goes with the accuracy."""
     unstable = len(last) - len(stable(last))
-    heads = ["measure", "rank correlation of optimizers", "p", "by seed", "R² over runs"]
+    heads = [
+        "measure",
+        "rank correlation of optimizers",
+        "p",
+        "95 % interval over seeds",
+        "R² over runs",
+    ]
     if unstable:
         heads.append(f"R² with the {unstable} unstable runs")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
