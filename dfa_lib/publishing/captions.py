@@ -21,11 +21,17 @@ def mean_in_words(sample: Sample, form: str = ".2f") -> str:
     if math.isnan(mean):
         lost = int(sample.values.isna().sum())
         return f"none ({lost} of {len(sample)} seeds not finite)" if lost else "none"
-    text = f"{mean:{form}}"
+    text = _number(mean, form)
     if not sample.unstable:
         return text
-    others = f", the others {sample.sound.values.mean():{form}}" if len(sample.sound) else ""
+    others = f", the others {_number(sample.sound.values.mean(), form)}" if len(sample.sound) else ""
     return f"{text} ({len(sample.unstable)} of {len(sample)} seeds unstable{others})"
+
+
+def _number(value: float, form: str) -> str:
+    """Return a number without the sign of a rounded zero."""
+    text = f"{value:{form}}"
+    return text if float(text) else text.lstrip("-")
 
 
 def own_mean(row: Any, form: str = ".3f") -> str:

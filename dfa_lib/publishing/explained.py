@@ -1,4 +1,4 @@
-"""Why DFA is as accurate as it is: what its accuracy goes with, delay or limit, signs or sizes."""
+"""Why DFA is as accurate as it is: what its accuracy goes with, BP's lead over time, signs or sizes."""
 
 import math
 from itertools import permutations
@@ -104,7 +104,7 @@ def table_of(last: pd.DataFrame) -> str:
         "R² over runs",
     ]
     if unstable:
-        heads.append(f"R² with the {unstable} unstable runs")
+        heads.append(f"R² with {unstable} unstable run" + ("s" if unstable > 1 else ""))
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for measure, name in MEASURES.items():
         if measure in measured(last):
@@ -127,6 +127,7 @@ def which_explains(last: pd.DataFrame) -> str:
     found = {name: each for name, each in found.items() if not math.isnan(each.rho)}
     if not found:
         return "There are too few stable runs to say what goes with the accuracy."
+    count = runs["optimizer"].nunique()
     groups: dict[str, list[str]] = {"with": [], "against": [], "open": []}
     for name, each in found.items():
         group = "open" if each.p > LEVEL else "with" if each.rho > 0 else "against"
@@ -134,7 +135,7 @@ def which_explains(last: pd.DataFrame) -> str:
     starts = {
         "with": "From optimizer to optimizer the accuracy rises with",
         "against": "From optimizer to optimizer the accuracy falls with",
-        "open": f"No clearer than chance among {runs['optimizer'].nunique()} optimizers is its order by",
+        "open": f"No clearer than chance, among {count} optimizers, is its relation to",
     }
     texts = [f"{starts[group]} {enumerated(names)}." for group, names in groups.items() if names]
     best = max(found, key=lambda name: found[name].r2)
@@ -175,41 +176,33 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
     return f"{text} Which of the two is more, these seeds cannot tell."
 
 
-# ---- delay or limit, and the sizes of B's entries ----
+# ---- BP's lead over time, and the sizes of B's entries ----
 
 
-def delay_or_limit(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
-    """Say whether DFA's lag behind BP, once both have more epochs, is a delay or a limit.
-
-    It is a delay if the two end alike or DFA ends ahead, and a limit within these epochs if it does not
-    shrink. Unstable seeds are left out, and said to be.
+def lead_over_time(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
+    """Say how BP's lead over DFA changes with the epochs: claim 4b judges what that means.
 
     Parameters
     ----------
     early, late
-        BP's accuracy minus DFA's, by seed, after each number of ``epochs``.
+        BP's accuracy minus DFA's, by seed, after each number of ``epochs``. Unstable seeds are left out,
+        and said to be.
     """
     early, late, unstable = early.sound, late.sound, early.unstable | late.unstable
     change = early - late
     if len(change) < 2:
-        return "Whether the lag is a delay or a limit, too few stable seeds were run to tell."
+        return "How BP's lead changes, too few stable seeds were run to tell."
     then, now, closed = early.interval(), late.interval(), change.interval()
     of = f"Of the {len(change)} stable seeds: " if unstable else ""
     text = (
         f"{of}BP's lead is {_points(then)} after {epochs[0]} epochs and {_points(now)} after {epochs[1]}"
     )
-    _, p = equivalent(late.values, np.zeros(len(late)), ALIKE)
-    if then.low <= 0:
-        return f"{text}. There is no clear lag to begin with."
-    if p <= LEVEL or now.high < 0:
-        return f"{text}: DFA has caught up to within {100 * ALIKE:.0f} points, so the lag is a delay."
     if closed.low > 0:
-        return (
-            f"{text}. It shrinks and is not gone: a delay that outlasts {epochs[1]} epochs, or a limit."
-        )
-    if now.low > 0:
-        return f"{text}. More epochs do not close it: within {epochs[1]} epochs the lag is a limit."
-    return f"{text}. Whether the lag is a delay or a limit, these seeds cannot tell."
+        return f"{text}: it shrinks by {_points(closed)}."
+    if closed.high < 0:
+        grows = Interval(-closed.mean, -closed.high, -closed.low, closed.n)
+        return f"{text}: it grows by {_points(grows)}."
+    return f"{text}. Whether it shrinks, these seeds cannot tell."
 
 
 def _points(gap: Interval) -> str:
