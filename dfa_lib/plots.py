@@ -243,10 +243,12 @@ def draw_curve(
     unstable: Iterable[tuple[Any, Any]] = (),
     *,
     shade: float = 0.15,
+    told: bool = True,
 ) -> None:
     """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
 
     Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
+    Where it is not ``told``, the site has no numbers for it: another panel has them.
     """
     colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
     faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
@@ -259,7 +261,11 @@ def draw_curve(
             curve.x, curve.low, curve.high,
             color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry),
         )  # fmt: skip
-    panel.add_line(curve)
+    line: Line2D = curve
+    if not told:
+        line = Line2D(curve.x, curve.y, gid=curve.get_gid())
+        line.update_from(curve)
+    panel.add_line(line)
     panel.autoscale_view()
 
 
@@ -920,11 +926,13 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
         for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
             for method, rows in table[table["k"] == k].groupby("method", sort=False):
                 summary = summarise(rows, ["samples"])
-                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
-                if panel is panels[-1]:  # single seeds would fill it
-                    seeds = []
                 ends = (summary[end] for end in ("samples", "mean", "low", "high"))
-                draw_curve(panel, _width_curve(str(method), *ends), seeds, shade=0.1)
+                curve = _width_curve(str(method), *ends)
+                if panel is panels[-1]:  # single seeds would fill it
+                    draw_curve(panel, curve, shade=0.1, told=False)
+                    continue
+                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+                draw_curve(panel, curve, seeds, shade=0.1)
             for method, runs in last[last["k"] == int(k)].groupby("method"):
                 _open_circle(panel, str(method), runs)
             panel.axhline(0.5, **REFERENCE_LINE)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from ..provenance import NOT_HERE, Entry, Record, checksums_here, digests_of, fingerprint
+from ..provenance import NOT_HERE, Entry, Record, checksums_here, digests_of, fingerprint, same_numbers
 from ..results import digests
 
 
@@ -58,7 +58,7 @@ def entries_of(path: Path) -> list[Entry]:
 
 def misfit(entry: Entry) -> str | None:
     """Say how what an entry of a record was computed with differs from what is here; None if it fits."""
-    if entry["library"] != fingerprint():
+    if same_numbers(entry["library"]) != fingerprint():
         return f"computed with {entry['library']}, while here is {fingerprint()}"
     for name, then in entry["data"].items():
         now = _checksum_here(name)
