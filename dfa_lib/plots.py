@@ -50,8 +50,8 @@ METRIC_NAMES = {
     "update_alignment": "cosine of all updates, DFA and BP",
     "step_alignment": "cosine of the optimizer's step and BP's update",
 }
-# Tell lines of one colour apart where they cross.
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+# Tell lines of one colour apart where they cross. None looks like the cross of an unstable run.
+MARKERS = ("o", "s", "D", "^", "v", "P", "*")
 # Dotted reference line, e.g. chance accuracy.
 REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
 STYLE: dict[Any, Any] = {

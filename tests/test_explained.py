@@ -75,11 +75,11 @@ def test_the_rank_correlation_and_its_p_value_are_those_of_scipy():
 
 def test_measures_are_sorted_by_whether_they_rise_with_the_accuracy():
     rises, against, no_order, over_runs = explained.which_explains(LAST).split(". ")
-    assert rises.startswith("From optimizer to optimizer the accuracy rises with S, the share of")
+    assert rises.startswith("From optimizer to optimizer DFA's accuracy rises with S, the share of")
     assert "the unweighted share of right signs (+1.00)" in rises
-    assert against.endswith("the accuracy falls with cos(B, W₂ᵀ) (-1.00)")
+    assert against.endswith("DFA's accuracy falls with cos(B, W₂ᵀ) (-1.00)")
     assert no_order.startswith(
-        "No clearer than chance, among 5 optimizers, is its relation to the cosine"
+        "No clearer than chance, among 5 optimizers, is how DFA's accuracy goes with the cosine"
     )
     assert "R² = " in over_runs
 

@@ -133,9 +133,9 @@ def which_explains(last: pd.DataFrame) -> str:
         group = "open" if each.p > LEVEL else "with" if each.rho > 0 else "against"
         groups[group].append(f"{MEASURES[name]} ({each.rho:+.2f})")
     starts = {
-        "with": "From optimizer to optimizer the accuracy rises with",
-        "against": "From optimizer to optimizer the accuracy falls with",
-        "open": f"No clearer than chance, among {count} optimizers, is its relation to",
+        "with": "From optimizer to optimizer DFA's accuracy rises with",
+        "against": "From optimizer to optimizer DFA's accuracy falls with",
+        "open": f"No clearer than chance, among {count} optimizers, is how DFA's accuracy goes with",
     }
     texts = [f"{starts[group]} {enumerated(names)}." for group, names in groups.items() if names]
     best = max(found, key=lambda name: found[name].r2)
