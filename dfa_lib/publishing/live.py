@@ -1,8 +1,8 @@
 """The page on which networks train in the browser: its script, its digits, its still pictures.
 
-Its source is plain ES modules in ``book/_static/live``. Browsers load modules and Web Workers from a server
-only, and the site can be read from a folder as well. So the build joins the modules to one script, with the
-worker's part of them as a text that the script starts a worker from.
+Its source is plain ES modules in ``book/_static/live``. Browsers load modules and Web Workers from a
+server only, and the site can be read from a folder as well. So the build joins the modules to one
+script, which contains the worker's script as a text and starts the worker from that.
 """
 
 import json
@@ -14,6 +14,7 @@ import torch
 
 from ..data.digits import load_digits
 from ..data.images import Digits
+from .live_pictures import draw_stills
 
 MODULES = "live"
 SCRIPT, DIGITS = "live.mjs", "live-digits.mjs"
@@ -23,7 +24,7 @@ EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|class) (\w+)", re.
 
 
 def write_live(static: Path) -> None:
-    """Replace the modules in a site's ``_static`` by the script and the digits made from them.
+    """Replace the modules in a site's ``_static`` by the script; add the digits and the still pictures.
 
     Where there are none, nothing is done.
     """
@@ -32,6 +33,7 @@ def write_live(static: Path) -> None:
         return
     (static / SCRIPT).write_text(script(modules), encoding="utf-8")
     (static / DIGITS).write_text(digits_script(), encoding="utf-8")
+    draw_stills(static)
     shutil.rmtree(modules)
 
 
@@ -75,7 +77,7 @@ def _without_comments(text: str) -> str:
 def digits_script() -> str:
     """Return the bundled training and test digits as a script: a letter a pixel, "a" for white."""
     sets = load_digits()
-    levels = sets.train.images.unique()  # 17, sorted: 8 × 8 pixels of 0 to 16, normalised
+    levels = torch.unique(sets.train.images)  # 17, sorted: 8 × 8 pixels of 0 to 16, normalised
 
     def shipped(digits: Digits) -> dict[str, object]:
         places = torch.searchsorted(levels, digits.images).flatten().tolist()

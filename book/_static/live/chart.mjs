@@ -1,6 +1,6 @@
 // A small chart of one measure against the step, a line for each run.
 
-import { COLOURS } from "./settings.mjs";
+import { COLOURS, NAMES } from "./settings.mjs";
 import { canvas, theme } from "./dom.mjs";
 
 // Runs are told apart without colour, too.
@@ -55,8 +55,8 @@ export function chart({ title, read, low = 0, high, mark, format }) {
     });
     context.setLineDash([]);
     const last = history.at(-1);
-    const told = last ? lanes.map((_, i) => format(read(last.lanes[i]))).join(", ") : "";
-    made.element.setAttribute("aria-label", `${title}: now ${told}`);
+    const told = last ? lanes.map(({ rule }, i) => `${NAMES.rule[rule]} ${format(read(last.lanes[i]))}`).join(", ") : "nothing";
+    made.element.setAttribute("aria-label", `Chart of ${title.toLowerCase()} against the training step. Now: ${told}.`);
   }
 
   return { element: figure, draw };

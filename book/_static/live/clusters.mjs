@@ -8,8 +8,9 @@ const clustersStart = {
   view: "clusters", problem: "clusters", k: 1, hidden: 64, layers: 1, activation: "relu", seed: 1, steps: 1000,
   halt: true, every: 2, mostLanes: 2, lanes: [lane("dfa", "adam", 0.01), lane("relu_features", "adam", 0.01)], events: [],
 };
-// The colours of the classes 0 and 1, in the book's figures of labels.
-const CLASSES = ["#0072B2", "#D55E00"];
+// Colours for class 0 and 1, those of the book's figures (dfa_lib.plots.LABEL_COLOURS).
+const CLASSES = [[169, 123, 0], [91, 107, 224]];
+const css = (colour) => `rgb(${colour.join(" ")})`;
 
 export const clusters = {
   name: "clusters",
@@ -50,7 +51,7 @@ export const clusters = {
         each.element.hidden = i >= settings.lanes.length;
         if (each.element.hidden || !frame.field[i]) return;
         each.caption.textContent = NAMES.rule[settings.lanes[i].rule];
-        each.surface.element.setAttribute("aria-label", `The plane, coloured by the answers of ${each.caption.textContent}, right on ${percent(frame.now.lanes[i].accuracy)} of new points.`);
+        each.surface.element.setAttribute("aria-label", `The plane of the points, coloured by the answers of ${each.caption.textContent}, right on ${percent(frame.now.lanes[i].accuracy)} of new points.`);
         drawField(each.surface, frame.field[i], examples);
       });
       for (const each of charts) each.draw(history, settings.lanes, settings.steps);
@@ -64,27 +65,24 @@ function drawField(surface, answers, examples) {
   const { context, width } = surface.ready();
   const { paper, ink } = theme();
   const side = Math.sqrt(answers.length), cell = width / side;
-  answers.forEach((answer, i) => {
-    context.globalAlpha = Math.min(0.6, 1.2 * Math.abs(answer - 0.5));
-    context.fillStyle = CLASSES[Number(answer > 0.5)];
-    context.fillRect((i % side) * cell, Math.floor(i / side) * cell, cell + 0.5, cell + 0.5);
-  });
-  context.globalAlpha = 1;
-  // The boundary: where neighbours differ.
+  // A pixel a point, made larger by the browser, which smooths it.
+  const small = new OffscreenCanvas(side, side), pixels = new ImageData(side, side);
+  answers.forEach((answer, i) => pixels.data.set([...CLASSES[Number(answer > 0.5)], 300 * Math.abs(answer - 0.5)], 4 * i));
+  small.getContext("2d").putImageData(pixels, 0, 0);
+  context.drawImage(small, 0, 0, width, width);
+  // The boundary: in each square of four points, from one crossing of ½ to the other.
   context.strokeStyle = ink;
   context.lineWidth = 2;
   context.beginPath();
-  for (let row = 0; row < side; row++)
-    for (let column = 0; column < side; column++) {
-      const here = answers[row * side + column] > 0.5;
-      if (column + 1 < side && here !== answers[row * side + column + 1] > 0.5) {
-        context.moveTo((column + 1) * cell, row * cell);
-        context.lineTo((column + 1) * cell, (row + 1) * cell);
-      }
-      if (row + 1 < side && here !== answers[(row + 1) * side + column] > 0.5) {
-        context.moveTo(column * cell, (row + 1) * cell);
-        context.lineTo((column + 1) * cell, (row + 1) * cell);
-      }
+  for (let row = 0; row + 1 < side; row++)
+    for (let column = 0; column + 1 < side; column++) {
+      const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([dx, dy]) => [column + dx, row + dy, answers[(row + dy) * side + column + dx] - 0.5]);
+      const crossings = corners.flatMap(([x, y, here], i) => {
+        const [x2, y2, there] = corners[(i + 1) % 4];
+        const share = here / (here - there);
+        return here > 0 === there > 0 ? [] : [[(x + share * (x2 - x) + 0.5) * cell, (y + share * (y2 - y) + 0.5) * cell]];
+      });
+      crossings.forEach((point, i) => (i % 2 ? context.lineTo(...point) : context.moveTo(...point)));
     }
   context.stroke();
   if (!examples) return;
@@ -94,8 +92,8 @@ function drawField(surface, answers, examples) {
   for (let i = 0; i < y.length; i++) {
     context.beginPath();
     context.arc(((X[3 * i + 1] + 0.6) / 1.2) * width, ((0.6 - X[3 * i + 2]) / 1.2) * width, 3, 0, 2 * Math.PI);
-    context.fillStyle = y[i] ? CLASSES[1] : paper;
-    context.strokeStyle = y[i] ? paper : CLASSES[0];
+    context.fillStyle = y[i] ? css(CLASSES[1]) : paper;
+    context.strokeStyle = y[i] ? paper : css(CLASSES[0]);
     context.fill();
     context.stroke();
   }

@@ -39,7 +39,7 @@ export function mount(place, view, workerText, digits) {
     if (playing) start();
   });
   const bar = element("div", { class: "live-bar", role: "group", "aria-label": "Training" }, play, stepButton, reset, redraw, speedField, link, copied);
-  const presetSays = element("p", { class: "live-says" });
+  const presetSays = element("p", { class: "live-says" }, view.presets[0].says);
   const presets = element("div", { class: "live-presets", role: "group", "aria-label": "Things to see" }, ...view.presets.map((preset) =>
     button(preset.name, () => {
       presetSays.textContent = preset.says;
@@ -52,9 +52,9 @@ export function mount(place, view, workerText, digits) {
   const status = element("p", { class: "live-status" });
   const announcer = element("p", { class: "live-unseen", "aria-live": "polite" });
   const table = element("table", { class: "live-table" });
-  const controls = element("details", { class: "live-settings", open: view.open });
+  const controls = element("details", { class: "live-settings" });
   const panel = view.build({ ask: (pixels) => tell({ ask: pixels }) });
-  place.replaceChildren(presets, presetSays, bar, panel.element, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, controls, announcer);
+  place.replaceChildren(presets, presetSays, bar, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, panel.element, controls, announcer);
   place.classList.add("live-on");
 
   // ---- what a reader does ----
@@ -157,12 +157,11 @@ export function mount(place, view, workerText, digits) {
     const add = settings.lanes.length < settings.mostLanes
       ? button("Add a run", () => change({ lanes: [...withRatesNow().lanes, lane("bp", "sgd", 0.1)] }), { class: "live-add" })
       : "";
-    const focused = controls.contains(document.activeElement) && document.activeElement.id;
-    const label = focused && controls.querySelector(`label[for="${focused}"]`)?.textContent;
-    const where = label && [...controls.querySelectorAll("label")].filter((each) => each.textContent === label).findIndex((each) => each.htmlFor === focused);
-    controls.replaceChildren(element("summary", {}, "Settings"), element("div", { class: "live-fields" }, common, ...lanes, add));
     // The field that was changed keeps the focus.
-    if (label) document.getElementById([...controls.querySelectorAll("label")].filter((each) => each.textContent === label)[where]?.htmlFor)?.focus();
+    const fields = () => [...controls.querySelectorAll("select, input")];
+    const focused = fields().indexOf(document.activeElement);
+    controls.replaceChildren(element("summary", {}, "Settings"), element("div", { class: "live-fields" }, common, ...lanes, add));
+    fields()[focused]?.focus();
     redraw.hidden = !settings.lanes.some(({ rule }) => rule === "dfa" || rule === "fa");
     panel.prepare?.(settings);
   }

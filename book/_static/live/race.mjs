@@ -22,13 +22,13 @@ export const race = {
     },
     {
       name: "RMSProp closes the gap",
-      says: "DFA with plain SGD lags behind BP; with RMSProp it does not.",
-      settings: { lanes: [lane("dfa", "sgd", 0.3), lane("bp", "sgd", 0.3), lane("dfa", "rmsprop", 0.003)] },
+      says: "Two digits. With plain SGD, DFA leaves the coin later than BP; with RMSProp it is the first.",
+      settings: { k: 2, steps: 1000, lanes: [lane("dfa", "sgd", 0.1), lane("bp", "sgd", 0.1), lane("dfa", "rmsprop", 0.003)] },
     },
     {
       name: "Too high a rate",
-      says: "The same high rate for both. DFA's error does not shrink with the weights, so that nothing calls it back: it explodes where BP does not.",
-      settings: { lanes: [lane("dfa", "sgd", 3, "uniform", 3), lane("bp", "sgd", 3)], k: 1 },
+      says: "Both have the same rate. BP learns with it; DFA begins to, and then explodes: around step 1,000 its loss leaves the chart.",
+      settings: { lanes: [lane("dfa", "sgd", 0.3), lane("bp", "sgd", 0.3)], halt: false },
     },
     {
       name: "Lazy methods cannot do parity",
@@ -57,8 +57,8 @@ export const race = {
       element("div", { class: "live-charts" }, ...charts.map((each) => each.element)),
       element("div", { class: "live-beside" },
         element("figure", {}, element("figcaption", {}, "The error's way back: an arrow is as wide as what arrives"), ways),
-        element("figure", {}, element("figcaption", {}, "Stacks that it gets wrong (seen when it is paused)"), wrong),
-        pad.element));
+        pad.element),
+      element("div", {}, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong (shown when paused)"), wrong));
 
     function prepare(settings) {
       ways.replaceChildren(...settings.lanes.map((each) => makeWay(each, settings.layers)));
@@ -107,7 +107,7 @@ function drawWay(way, { rule }, { signals }) {
     set(arrow, { "stroke-width": size > 0 ? Math.max(1, 12 + 2.2 * Math.log10(size)) : 0 });
   }
   const sizes = signals.map((size, i) => `layer ${i + 1}: ${size ? size.toExponential(1) : "nothing"}`).join(", ");
-  set(way, { "aria-label": `${NAMES.rule[rule]}: what arrives at hidden ${sizes}` });
+  set(way, { "aria-label": `The error sent back by ${NAMES.rule[rule]}, as a root mean square: ${sizes}` });
 }
 
 // ---- stacks as pictures ----
@@ -144,8 +144,8 @@ function makePad(ask) {
   const surface = canvas(160, 160, "");
   const said = element("p", { class: "live-answer", "aria-live": "polite" });
   const others = element("span", { class: "live-others" });
-  set(surface.element, { tabindex: 0, class: "live-canvas live-pad", "aria-label": "Draw a digit: arrow keys move, the space bar inks" });
-  const made = element("figure", { class: "live-draw" }, element("figcaption", {}, "Draw the first digit yourself"),
+  set(surface.element, { tabindex: 0, role: "application", class: "live-canvas live-pad", "aria-label": "Draw a digit: arrow keys move, the space bar inks" });
+  const made = element("div", { class: "live-draw" }, element("p", { class: "live-strong" }, "Draw the first digit yourself"),
     element("div", {}, surface.element, others), element("div", {}, button("Clear", () => { ink.fill(0); changed(); })), said);
 
   function inkAt(column, row, strength) {

@@ -81,11 +81,11 @@ function makeDial() {
   const text = (angle, said, r = radius + 14) => element("text", { x: place(angle, r)[0], y: place(angle, r)[1] + 4, "text-anchor": "middle" }, said);
   const thin = element("line", { class: "live-needle-thin", x1: x, y1: y });
   const needle = element("line", { class: "live-needle", x1: x, y1: y });
-  const said = element("text", { x, y: y + 34, "text-anchor": "middle", class: "live-big" });
+  const said = element("text", { x, y: y + 36, "text-anchor": "middle", class: "live-big" });
   const updates = element("text", { x, y: y + 54, "text-anchor": "middle" });
-  const svg = element("svg", { viewBox: "0 0 240 180", role: "img", class: "live-dial" },
+  const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial" },
     element("path", { d: arc(0, 90), class: "live-arc-good" }), element("path", { d: arc(90, 180), class: "live-arc-bad" }),
-    text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 16), text(45, "teaches", radius - 30), text(135, "misleads", radius - 30),
+    text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 16), element("text", { x: x + 62, y: y + 24, "text-anchor": "middle" }, "helps"), element("text", { x: x - 62, y: y + 24, "text-anchor": "middle" }, "hurts"),
     thin, needle, said, updates);
 
   function draw(angle, ofUpdates) {

@@ -9,7 +9,7 @@ import { readDigits } from "./problems.mjs";
 const SLICE_MS = 20; // between looks at what the page wants
 const FRAME_MS = 30;
 const FIELD_SIDE = 48;
-const MISTAKES = 4;
+const MISTAKES = 3;
 
 let runs = null;
 let goal = 0;
@@ -27,8 +27,8 @@ const HANDLERS = {
     current = id;
     runs = new Runs(start, digits && readDigits(digits));
     points = [runs.measure()];
+    send(at === 0);
     if (at > 0) run(at, Infinity);
-    else send();
   },
   play: ({ play }) => run(runs.settings.steps, play),
   goal: ({ goal }) => run(goal, Infinity),
