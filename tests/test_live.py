@@ -220,6 +220,10 @@ def test_still_pictures_are_drawn(monkeypatch, tmp_path):
 def address(static):
     """The page's own places for views, without the rest of the book, opened as a file."""
     blocks = re.findall(r"```\{raw\} html\n(.*?)```", (ROOT / "book/live.md").read_text(), re.DOTALL)
+    blocks.append(
+        '<div class="dfa-live" data-view="race" data-small data-state="#race&k=2&steps=500&'
+        'lane=dfa,sgd,0.1,uniform,1"></div>'
+    )
     page = static.parent / "live.html"
     page.write_text(
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
@@ -258,7 +262,7 @@ class View:
     """One of the page's views, as a reader uses it."""
 
     def __init__(self, page, name):
-        self.page, self.place = page, page.locator(f".dfa-live[data-view={name}]")
+        self.page, self.place = page, page.locator(f".dfa-live[data-view={name}]").first
         self.place.scroll_into_view_if_needed()
 
     def at(self, step):
@@ -349,9 +353,18 @@ def test_a_rate_that_is_far_too_high_ends_in_a_sentence(visit):
 
 def test_an_address_with_a_wrong_value_says_what_is_accepted(visit):
     page = visit("#race&hidden=9999")
-    said = page.locator("[data-view=race] .live-status", has_text="9999")
+    said = page.locator("[data-view=race] .live-status", has_text="9999").first
     said.wait_for()
     assert "8, 16, 32, 64, 128, 256, 512" in said.inner_text()
+
+
+def test_an_embedded_view_begins_with_the_state_that_its_place_gives(visit):
+    page = visit()
+    embedded = page.locator(".dfa-live[data-small]")
+    embedded.scroll_into_view_if_needed()
+    embedded.get_by_text("Step 0 of 500").wait_for()
+    assert embedded.locator("tbody tr").all_inner_texts()[0].strip().startswith("DFA, SGD 0.1")
+    assert not embedded.locator(".live-presets, .live-pad:visible").count()
 
 
 def test_by_keyboard_a_run_is_started_and_paused(visit):

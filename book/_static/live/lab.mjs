@@ -7,7 +7,7 @@ import { DASHES } from "./chart.mjs";
 
 const ANNOUNCE_MS = 6000; // a person's pace
 const CALM_MS = 1000; // between pictures, where the reader asks for little motion
-const SPEEDS = [[2, "2 steps a second"], [15, "15 steps a second"], [60, "60 steps a second"], [Infinity, "as fast as it can"]];
+const SPEEDS = [[2, "2 steps / s"], [15, "15 steps / s"], [60, "60 steps / s"], [Infinity, "fastest"]];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export const laneName = ({ rule, optimizer, rate }) => `${NAMES.rule[rule]}, ${NAMES.optimizer[optimizer]} ${rate}`;
@@ -54,7 +54,7 @@ export function mount(place, view, workerText, digits) {
   const table = element("table", { class: "live-table" });
   const controls = element("details", { class: "live-settings" });
   const panel = view.build({ ask: (pixels) => tell({ ask: pixels }) });
-  place.replaceChildren(presets, presetSays, bar, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, panel.element, controls, announcer);
+  place.replaceChildren(...(place.dataset.small === undefined ? [presets, presetSays] : []), bar, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, panel.element, controls, announcer);
   place.classList.add("live-on");
 
   // ---- what a reader does ----
@@ -261,5 +261,5 @@ export function mount(place, view, workerText, digits) {
   });
   document.addEventListener("visibilitychange", () => document.hidden && playing && pause());
   if (asked) place.scrollIntoView();
-  restart(asked ?? { settings: view.defaults, at: 0 });
+  restart(asked ?? fromAddress(place.dataset.state ?? "", view.defaults) ?? { settings: view.defaults, at: 0 });
 }

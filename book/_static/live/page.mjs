@@ -23,11 +23,15 @@ function digitsFor(problem) {
   return digitsLoading;
 }
 
+// A view begins when it comes near, or when the address asks for it.
+const begin = (place) => {
+  near.unobserve(place);
+  mount(place, VIEWS[place.dataset.view], WORKER, digitsFor);
+};
 const near = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    near.unobserve(target);
-    mount(target, VIEWS[target.dataset.view], WORKER, digitsFor);
-  }
+  for (const { isIntersecting, target } of entries) if (isIntersecting) begin(target);
 }, { rootMargin: "400px" });
-for (const place of document.querySelectorAll(".dfa-live")) near.observe(place);
+for (const place of document.querySelectorAll(".dfa-live")) {
+  if (location.hash.slice(1).split("&")[0] === place.dataset.view) begin(place);
+  else near.observe(place);
+}

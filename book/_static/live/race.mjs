@@ -22,7 +22,7 @@ export const race = {
     },
     {
       name: "RMSProp closes the gap",
-      says: "Two digits. With plain SGD, DFA leaves the coin later than BP; with RMSProp it is the first.",
+      says: "Two digits. With plain SGD, DFA leaves the coin later than BP; with RMSProp it is as early.",
       settings: { k: 2, steps: 1000, lanes: [lane("dfa", "sgd", 0.1), lane("bp", "sgd", 0.1), lane("dfa", "rmsprop", 0.003)] },
     },
     {
@@ -58,7 +58,7 @@ export const race = {
       element("div", { class: "live-beside" },
         element("figure", {}, element("figcaption", {}, "The error's way back: an arrow is as wide as what arrives"), ways),
         pad.element),
-      element("div", {}, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong (shown when paused)"), wrong));
+      element("div", { class: "live-wrong-all" }, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong (shown when paused)"), wrong));
 
     function prepare(settings) {
       ways.replaceChildren(...settings.lanes.map((each) => makeWay(each, settings.layers)));
@@ -96,7 +96,7 @@ function makeWay({ rule }, layers) {
     const low = 58 + (rule === "dfa" ? 9 * (layers - i) : 12);
     return element("path", { d: `M ${from} 48 C ${from} ${low + 14}, ${to} ${low + 14}, ${to} 49`, class: "live-back", stroke: COLOURS[rule], "data-layer": i });
   });
-  return element("svg", { viewBox: `0 0 ${width} 110`, role: "img", class: "live-way" },
+  return element("svg", { viewBox: `0 0 ${width} ${74 + 9 * layers}`, role: "img", class: "live-way" },
     element("text", { x: 8, y: 12, class: "live-strong" }, NAMES.rule[rule]), ...forwards, ...boxes, ...backwards);
 }
 
