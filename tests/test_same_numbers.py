@@ -1,8 +1,8 @@
 """The numerical code gives the numbers that the first edition's gave (commit 5daab5f).
 
-The values were computed by that code, in double precision. While they hold, results that it has trained
-are those of today's code: ``provenance.SAME_NUMBERS`` says so. Whoever changes numbers on purpose removes
-that entry and these values.
+The values were computed by that code, in double precision. While they hold, results that it has
+trained are those of today's code: ``provenance.SAME_NUMBERS`` says so. Whoever changes numbers on
+purpose removes that entry and these values.
 """
 
 import math

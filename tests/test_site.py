@@ -88,6 +88,19 @@ def test_figures_are_numbered_and_say_what_is_seen(html, name):
     assert page.text.count('<div class="dfa-figure"') == len(FIGURES[name])
 
 
+def test_networks_train_in_the_page_by_one_script_whose_classes_keep_their_rules(html):
+    for name, views in (("live", ["turn", "race", "clusters"]), ("foundations", ["turn", "race"])):
+        text = (html / f"{name}.html").read_text(encoding="utf-8")
+        assert re.findall(r'class="dfa-live" data-view="(\w+)"', text) == views
+        assert text.count('src="_static/live.mjs"') == 1
+    static = html / "_static"
+    assert not (static / "live").exists()
+    assert (static / "live-digits.mjs").is_file()
+    assert (static / "live-turn.svg").is_file()
+    css = (static / "book.css").read_text(encoding="utf-8")
+    assert ".live-needle-thin" in css
+
+
 def test_references_use_the_letters_of_appendices(html):
     text = (html / "appendix-derivation.html").read_text(encoding="utf-8")
     assert re.findall(r'class="eqno">\((.*?)\)<', text)[:2] == ["A.1", "A.2"]

@@ -49,7 +49,7 @@ PAGE = """\
 THEME = """\
 @charset "UTF-8";/*! Licence */@import "../basic.css";
 .page,.never{color:red}.never{color:blue}p:not(.never){color:green}
-@media print{.never{color:red}.set-by-script{color:blue}}@media screen{.never{color:red}}
+@media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}@media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
 .page{background:url("../paper.png")}
@@ -69,6 +69,7 @@ def html(tmp_path):
         "_static/basic.css": "body{margin:0}\n",
         "_static/own.css": "/* words */ .page > p { color: black; }\n",
         "_static/theme.js": 'document.body.classList.add("set-by-script");',
+        "_static/live.mjs": 'document.body.classList.add("set-by-module");',
         "_static/scripts/fontawesome.js": 'const icons = ["never"];',
     }
     for name, text in files.items():

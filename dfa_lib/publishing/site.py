@@ -14,6 +14,7 @@ from .children import python, run
 from .execute import status
 from .figures import add_folds, figures, stale_results, write_list
 from .launch import launch_config, site_address
+from .live import write_live
 from .notebooks import read_notebook
 from .pictures import draw_pictures
 
@@ -76,6 +77,7 @@ def build_site(book: Book) -> int:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
     draw_pictures(book.staging / "_static", shown, config.get("title", ""))
+    write_live(book.staging / "_static")
     add_folds(book, shown)
     write_list(book, shown)
     return _jupyter_book(book)

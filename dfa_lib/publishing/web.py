@@ -120,7 +120,7 @@ def lighten(html: Path) -> None:
         pages[path] = _with_lazy_images(path, text)
     links = {path: _stylesheets(path, text) for path, text in pages.items()}
     sheets = list(dict.fromkeys(sheet for found in links.values() for sheet in found.values()))
-    words = _words([*pages.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.js"))])
+    words = _words([*pages.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.*js"))])
     css = "".join(_pruned(_read_stylesheet(sheet, static), words) for sheet in sheets)
     css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*pages.values(), css]))
     (static / STYLESHEET).write_text(css, encoding="utf-8")
