@@ -49,7 +49,8 @@ PAGE = """\
 THEME = """\
 @charset "UTF-8";/*! Licence */@import "../basic.css";
 .page,.never{color:red}.never{color:blue}p:not(.never){color:green}
-@media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}@media screen{.never{color:red}}
+@media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}
+@media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
 .page{background:url("../paper.png")}
@@ -132,6 +133,7 @@ def test_rules_for_classes_that_nothing_has_are_left_out_and_licences_are_not(ht
 def test_a_class_that_a_script_may_set_keeps_its_rules(html):
     lighten(html)
     assert "set-by-script" in css(html)
+    assert "set-by-module" in css(html)
 
 
 def test_addresses_in_the_stylesheet_lead_where_they_led(html):
