@@ -189,8 +189,8 @@ def test_exact_intervals_cover_the_truth_at_least_as_often_as_they_say():
 def test_one_sided_p_value_is_scipys_doubled():
     values = [0.01, 0.03, -0.01, 0.05]
     one_sided = stats.ttest_1samp(values, 0, alternative="greater").pvalue
-    assert p_value(values, above=0) == pytest.approx(2 * one_sided)
-    assert p_value(values, below=0) == 1
+    assert p_value(values, above=0.0) == pytest.approx(2 * one_sided)
+    assert p_value(values, below=0.0) == 1
 
 
 def test_equivalence_is_two_one_sided_tests():
@@ -222,9 +222,9 @@ def test_p_is_below_5_percent_just_when_the_interval_lies_inside(kind):
 
 
 def test_p_value_of_equal_values_and_of_one():
-    assert p_value([0.1, 0.1], above=0) == 0
-    assert p_value([0.0, 0.0], above=0) == 1
-    assert math.isnan(p_value([0.1], above=0))
+    assert p_value([0.1, 0.1], above=0.0) == 0
+    assert p_value([0.0, 0.0], above=0.0) == 1
+    assert math.isnan(p_value([0.1], above=0.0))
 
 
 def test_holm_by_hand():
@@ -261,13 +261,13 @@ def test_intervals_for_published_means_cover_equal_protocols_in_95_of_100_cases(
 
 def test_the_seeds_needed_would_decide_if_the_spread_stayed():
     values = np.array([0.02, -0.01, 0.03, 0.00])
-    n = seeds_needed(values, above=0)
+    n = seeds_needed(values, above=0.0)
     s = values.std(ddof=1)
     assert stats.t.ppf(0.975, n - 1) * s / n**0.5 < values.mean()
     assert stats.t.ppf(0.975, n - 2) * s / (n - 1) ** 0.5 > values.mean()
     assert seeds_needed(values, -0.03, 0.03, "equivalence") < n
-    assert seeds_needed([0.01, -0.01], above=0) is None  # the mean is 0
-    assert seeds_needed([0.01], above=0) is None
+    assert seeds_needed([0.01, -0.01], above=0.0) is None  # the mean is 0
+    assert seeds_needed([0.01], above=0.0) is None
     assert seeds_needed([1, 1, 0, 1], above=0.5, kind="binomial") > 10
 
 

@@ -1,14 +1,16 @@
 """What is stored in results/mnist was made by the protocol (appendix C)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dfa_lib import read_results
-from dfa_lib.experiments import final_epoch
+from dfa_lib import experiments, read_results
+from dfa_lib.experiments import final_epoch, repeats
 from dfa_lib.provenance import Record
-from dfa_lib.publishing.chapter import EXPERIMENTS
-from dfa_lib.tuning import SCORED_EPOCHS
+from dfa_lib.publishing.chapter import EXPERIMENTS, check_parameters
+from dfa_lib.publishing.studies import STUDIES, tuned
+from dfa_lib.results import read_histories
 
 FOLDER = Path(__file__).parents[1] / "results" / "mnist"
 FILES = [path for path in sorted(FOLDER.glob("*.csv")) if path.stem in EXPERIMENTS]
@@ -17,15 +19,6 @@ WHAT = [
     *("dataset", "k", "samples", "dimensions", "method", "feedback", "hidden", "activation"),
     *("optimizer", "weight_decay", "batch_size", "epochs", "passes", "precision"),
 ]
-TUNED = [name for name in WHAT if name not in ("samples", "dimensions", "batch_size")]
-
-
-@pytest.fixture(scope="module")
-def scores():
-    """Return what tuning judges by, the accuracy of the last ten epochs, by what was tuned and rate."""
-    table = read_results(FOLDER / "tuning.csv").fillna({"feedback": "none"})
-    last = table[table["epoch"] > table["epochs"] - SCORED_EPOCHS]
-    return last.groupby([*TUNED, "learning_rate"])["test_accuracy"].mean()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -44,14 +37,19 @@ def test_no_run_diverged(path):
     assert table["test_accuracy"].notna().all()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_rate_is_the_best_of_its_grid_and_not_on_an_edge(path, scores):
-    table = read_results(path).fillna({"feedback": "none"})
-    for what, runs in table.groupby(TUNED):
-        grid = scores.loc[what]
-        best = float(grid.idxmax())
-        assert set(runs["learning_rate"]) == {best}, what
-        assert grid.index.min() < best < grid.index.max(), what
+@pytest.mark.parametrize("experiment", STUDIES)
+def test_the_stored_runs_are_at_the_rates_that_tuning_chooses_and_nothing_is_missing(
+    experiment, monkeypatch
+):
+    def refuse(run):
+        raise AssertionError(f"not stored: {run.describe()}")
+
+    monkeypatch.setattr(experiments, "train", refuse)
+    settings = check_parameters({"profile": "mnist", "results": str(FOLDER), "jobs": 1})
+    runs, _ = tuned(experiment, settings)
+    stored = read_histories(FOLDER / f"{experiment}.csv")
+    assert {replace(run, seed=0) for run in stored} == set(runs)
+    assert stored.keys() >= set(repeats(runs, settings.seeds))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -56,7 +56,7 @@ def parity_answers(table: pd.DataFrame) -> list[str]:
             f"**With {digits}**, the best model is {NAMES[best]}: from {sizes.max():,} stacks it gets "
             f"{percent(ends[best])} right"
         )
-        first = accuracies(table, int(k), best, sizes.min())
+        first = accuracies(table, int(k), best, int(sizes.min()))
         growth = paired_difference(accuracies(table, int(k), best), first)
         more = "more" if growth.mean >= 0 else "fewer"
         sentence += f", {points(growth)} {more} than from {sizes.min():,}." if growth.mean else "."

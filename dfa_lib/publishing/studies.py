@@ -57,7 +57,6 @@ FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
     {
         ("dfa", "gaussian", "sgd", 20),
         ("dfa", "standard_gaussian", "sgd", 20),
-        ("dfa", "uniform", "rmsprop", 20),
     }
 )
 

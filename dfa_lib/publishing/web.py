@@ -314,7 +314,7 @@ def introduce(
 
 
 def escape_launch_buttons(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+    app: object, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Escape the addresses of launch buttons, which the theme's template writes as they are."""
     for group in context.get("header_buttons", []):
