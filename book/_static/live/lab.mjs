@@ -184,11 +184,11 @@ export function mount(place, view, workerText, digits) {
     step = frame.step;
     history.push(...frame.points);
     latest = frame;
+    place.dataset.digest = frame.digest ?? ""; // known where it rests
     if (frame.over) {
       if (playing) address(step);
       playing = false;
       showPlaying();
-      place.dataset.digest = frame.digest;
     }
     place.dataset.step = step;
     pending ??= requestAnimationFrame(show);
