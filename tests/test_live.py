@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from firefox import find_firefox, in_firefox
 
 from dfa_lib.alignment import gradient_alignment, sign_agreement, weight_alignment
 from dfa_lib.data.digits import load_digits
@@ -431,3 +432,71 @@ def test_without_scripts_and_on_paper_there_are_still_pictures(visit):
     page.emulate_media(media="print")
     assert page.locator(".live-still:visible").count() == 3
     assert not page.locator("[data-view=turn]").is_visible()
+
+
+# ---- in Firefox ----
+
+# Resolves when a view rests at a step, with what it shows.
+AT = """((view, step, not) => new Promise(resolve => {
+    const look = () => {
+        const place = document.querySelector(`[data-view=${view}]`), { dataset } = place;
+        const rests = dataset.step == step && dataset.digest && dataset.digest !== not;
+        if (!rests) return setTimeout(look, 50);
+        const rows = [...place.querySelectorAll("tbody tr")].map(row => [...row.cells]);
+        const cells = rows.map(row => row.map(cell => parseFloat(cell.textContent)));
+        const said = place.querySelector(".live-status").textContent;
+        resolve(JSON.stringify({ digest: dataset.digest, cells, hash: location.hash, said }));
+    };
+    look();
+}))"""
+PRESS = """[...document.querySelectorAll("[data-view=turn] button")]
+    .find(each => each.textContent.includes({})).click()"""
+
+
+@pytest.fixture(scope="module")
+def firefox(address):
+    program = find_firefox()
+    if program is None:
+        pytest.skip("Firefox is not here")
+
+    def visit(state, *expressions):
+        values = in_firefox(program, address + state, *expressions)
+        return [json.loads(value) for value in values if isinstance(value, str)]
+
+    return visit
+
+
+def test_firefox_turns_weights_toward_b_again_after_a_new_one_and_restores_every_bit(firefox):
+    fast = """{
+        const speed = document.querySelector("[data-view=turn] select");
+        speed.value = "Infinity";
+        speed.dispatchEvent(new Event("change"));
+    }"""
+    first, redrawn, end = firefox(
+        "#turn&at=100&steps=500",
+        f'{AT}("turn", 100)',
+        "globalThis.before = document.querySelector('[data-view=turn]').dataset.digest; undefined",
+        PRESS.format('"Redraw"'),
+        f'{AT}("turn", 100, globalThis.before)',
+        fast,
+        PRESS.format('"Play"'),
+        f'{AT}("turn", 500)',
+    )
+    angles = [seen["cells"][0][3] for seen in (first, redrawn, end)]
+    assert angles[0] < 75 <= angles[1] <= 105
+    assert angles[2] < angles[1] - 10
+    (again,) = firefox(end["hash"], f'{AT}("turn", 500)')
+    assert again["digest"] == end["digest"]
+
+
+def test_firefox_learns_three_digits_and_clusters_and_says_what_is_unstable(firefox):
+    lanes = "&lane=dfa,rmsprop,0.003,uniform,1&lane=relu_features,rmsprop,0.003,uniform,1"
+    (race,) = firefox(f"#race&at=1000{lanes}", f'{AT}("race", 1000)')
+    (clusters,) = firefox("#clusters&at=500", f'{AT}("clusters", 500)')
+    # It is told unstable by the first measurement, after two steps.
+    (high,) = firefox("#turn&at=1000&lane=dfa,sgd,1000,uniform,1", f'{AT}("turn", 2)')
+    assert race["cells"][0][1] > 70
+    assert 45 <= race["cells"][1][1] <= 55
+    assert clusters["cells"][0][1] > 90
+    assert clusters["cells"][0][3] < 60
+    assert "became unstable" in high["said"]

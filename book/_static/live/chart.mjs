@@ -1,6 +1,6 @@
 // A small chart of one measure against the step, a line for each run.
 
-import { COLOURS, NAMES } from "./settings.mjs";
+import { COLOURS, shortName } from "./settings.mjs";
 import { canvas, theme } from "./dom.mjs";
 
 // Runs are told apart without colour, too.
@@ -55,7 +55,7 @@ export function chart({ title, read, low = 0, high, mark, format }) {
     });
     context.setLineDash([]);
     const last = history.at(-1);
-    const told = last ? lanes.map(({ rule }, i) => `${NAMES.rule[rule]} ${format(read(last.lanes[i]))}`).join(", ") : "nothing";
+    const told = last ? lanes.map((_, i) => `${shortName(lanes, i)} ${format(read(last.lanes[i]))}`).join(", ") : "nothing";
     made.element.setAttribute("aria-label", `Chart of ${title.toLowerCase()} against the training step. Now: ${told}.`);
   }
 

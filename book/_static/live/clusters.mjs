@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.mjs";
 import { canvas, decimal, degrees, element, mean, percent, theme } from "./dom.mjs";
-import { lane, NAMES } from "./settings.mjs";
+import { lane, shortName } from "./settings.mjs";
 
 const clustersStart = {
   view: "clusters", problem: "clusters", k: 1, hidden: 64, layers: 1, activation: "relu", seed: 1, steps: 1000,
@@ -50,7 +50,7 @@ export const clusters = {
       maps.forEach((each, i) => {
         each.element.hidden = i >= settings.lanes.length;
         if (each.element.hidden || !frame.field[i]) return;
-        each.caption.textContent = NAMES.rule[settings.lanes[i].rule];
+        each.caption.textContent = shortName(settings.lanes, i);
         each.surface.element.setAttribute("aria-label", `The plane of the points, coloured by the answers of ${each.caption.textContent}, right on ${percent(frame.now.lanes[i].accuracy)} of new points.`);
         drawField(each.surface, frame.field[i], examples);
       });

@@ -45,7 +45,7 @@ export function numberField(label, value, low, high, change) {
   return element("div", { class: "live-field" }, element("label", { for: id }, label), input);
 }
 
-export const percent = (share) => `${Math.round(100 * share)} %`;
+export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 export const degrees = (angle) => (Number.isFinite(angle) ? `${Math.round(angle)}°` : "–");
 export const decimal = (x, digits = 2) => (Math.abs(x) < 1000 ? x.toFixed(digits) : x.toExponential(1));
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;

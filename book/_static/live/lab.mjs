@@ -2,15 +2,13 @@
 // said to a screen reader. A view brings { name, defaults, presets, build }.
 
 import { button, choice, decimal, degrees, element, mean, numberField, percent } from "./dom.mjs";
-import { allowed, COLOURS, fromAddress, lane, NAMES, RATES, SCALES, STEPS, toAddress, WIDTHS } from "./settings.mjs";
+import { allowed, COLOURS, fromAddress, lane, laneName, NAMES, RATES, SCALES, shortName, STEPS, toAddress, WIDTHS } from "./settings.mjs";
 import { DASHES } from "./chart.mjs";
 
 const ANNOUNCE_MS = 6000; // a person's pace
 const CALM_MS = 1000; // between pictures, where the reader asks for little motion
 const SPEEDS = [[2, "2 steps / s"], [15, "15 steps / s"], [60, "60 steps / s"], [Infinity, "fastest"]];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-
-export const laneName = ({ rule, optimizer, rate }) => `${NAMES.rule[rule]}, ${NAMES.optimizer[optimizer]} ${rate}`;
 
 const swatch = ({ rule }, i) =>
   element("svg", { viewBox: "0 0 28 8", width: 28, height: 8, "aria-hidden": "true" },
@@ -186,11 +184,11 @@ export function mount(place, view, workerText, digits) {
     step = frame.step;
     history.push(...frame.points);
     latest = frame;
+    place.dataset.digest = frame.digest ?? ""; // known where it rests
     if (frame.over) {
       if (playing) address(step);
       playing = false;
       showPlaying();
-      place.dataset.digest = frame.digest;
     }
     place.dataset.step = step;
     pending ??= requestAnimationFrame(show);
@@ -229,10 +227,9 @@ export function mount(place, view, workerText, digits) {
 
   function unstableSentence({ unstable, loss }, i) {
     if (!unstable) return "";
-    const name = NAMES.rule[settings.lanes[i].rule];
     const why = unstable.finite ? `its loss has grown to ${decimal(loss, 1)} nats, and a coin's is 0.7` : "its weights have grown beyond all numbers";
     const after = settings.halt || !unstable.finite ? "It was stopped; " : "";
-    return `Run ${i + 1}, ${name}, became unstable before step ${unstable.step}: ${why}. ${after}${after ? "a" : "A"} lower rate will do.`;
+    return `Run ${i + 1}, ${shortName(settings.lanes, i)}, became unstable before step ${unstable.step}: ${why}. ${after}${after ? "a" : "A"} lower rate will do.`;
   }
 
   const COLUMNS = [

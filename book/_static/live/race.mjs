@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.mjs";
 import { button, canvas, decimal, degrees, element, mean, percent, set } from "./dom.mjs";
-import { COLOURS, lane, NAMES } from "./settings.mjs";
+import { COLOURS, lane, shortName } from "./settings.mjs";
 
 const raceStart = {
   view: "race", problem: "parity", k: 3, hidden: 64, layers: 1, activation: "relu", seed: 1, steps: 2000,
@@ -61,15 +61,15 @@ export const race = {
       element("div", { class: "live-wrong-all" }, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong (shown when paused)"), wrong));
 
     function prepare(settings) {
-      ways.replaceChildren(...settings.lanes.map((each) => makeWay(each, settings.layers)));
+      ways.replaceChildren(...settings.lanes.map((each, i) => makeWay(each, shortName(settings.lanes, i), settings.layers)));
       wrong.replaceChildren();
       pad.prepare(settings);
     }
 
     function draw({ now, mistakes }, history, settings) {
       for (const each of charts) each.draw(history, settings.lanes, settings.steps);
-      [...ways.children].forEach((way, i) => drawWay(way, settings.lanes[i], now.lanes[i]));
-      if (mistakes) wrong.replaceChildren(...mistakes.map((each, i) => mistakesOf(NAMES.rule[settings.lanes[i].rule], each)));
+      [...ways.children].forEach((way, i) => drawWay(way, shortName(settings.lanes, i), now.lanes[i]));
+      if (mistakes) wrong.replaceChildren(...mistakes.map((each, i) => mistakesOf(shortName(settings.lanes, i), each)));
       if (mistakes) pad.again();
     }
 
@@ -81,7 +81,7 @@ export const race = {
 
 const GAP = 74;
 
-function makeWay({ rule }, layers) {
+function makeWay({ rule }, title, layers) {
   const names = ["X", ...Array.from({ length: layers }, (_, i) => `h${layers > 1 ? i + 1 : ""}`), "ŷ", "e"];
   const width = GAP * (names.length - 1) + 50;
   const boxes = names.flatMap((name, i) => [
@@ -97,17 +97,17 @@ function makeWay({ rule }, layers) {
     return element("path", { d: `M ${from} 48 C ${from} ${low + 14}, ${to} ${low + 14}, ${to} 49`, class: "live-back", stroke: COLOURS[rule], "data-layer": i });
   });
   return element("svg", { viewBox: `0 0 ${width} ${74 + 9 * layers}`, role: "img", class: "live-way" },
-    element("text", { x: 8, y: 12, class: "live-strong" }, NAMES.rule[rule]), ...forwards, ...boxes, ...backwards);
+    element("text", { x: 8, y: 12, class: "live-strong" }, title), ...forwards, ...boxes, ...backwards);
 }
 
-function drawWay(way, { rule }, { signals }) {
+function drawWay(way, title, { signals }) {
   // A decade of what arrives is 2.2 units of width.
   for (const arrow of way.querySelectorAll(".live-back")) {
     const size = signals[arrow.dataset.layer];
     set(arrow, { "stroke-width": size > 0 ? Math.max(1, 12 + 2.2 * Math.log10(size)) : 0 });
   }
   const sizes = signals.map((size, i) => `layer ${i + 1}: ${size ? size.toExponential(1) : "nothing"}`).join(", ");
-  set(way, { "aria-label": `The error sent back by ${NAMES.rule[rule]}, as a root mean square: ${sizes}` });
+  set(way, { "aria-label": `The error sent back by ${title}, as a root mean square: ${sizes}` });
 }
 
 // ---- stacks as pictures ----
@@ -211,7 +211,7 @@ function makePad(ask) {
     },
     again,
     answer(answers) {
-      said.textContent = answers.map((answer, i) => `${NAMES.rule[lanes[i].rule]}: ${answer > 0.5 ? "odd" : "even"}, ${percent(Math.max(answer, 1 - answer))} sure`).join("; ");
+      said.textContent = answers.map((answer, i) => `${shortName(lanes, i)}: ${answer > 0.5 ? "odd" : "even"}, ${percent(Math.max(answer, 1 - answer))} sure`).join("; ");
     },
   };
 }

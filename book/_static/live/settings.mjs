@@ -58,6 +58,14 @@ const LANE = {
 
 export const lane = (rule, optimizer, rate, feedback = "uniform", scale = 1) => ({ rule, optimizer, rate, feedback, scale });
 
+export const laneName = ({ rule, optimizer, rate }) => `${NAMES.rule[rule]}, ${NAMES.optimizer[optimizer]} ${rate}`;
+
+// The rule, where only one run has it.
+export function shortName(lanes, i) {
+  const alone = lanes.filter(({ rule }) => rule === lanes[i].rule).length === 1;
+  return alone ? NAMES.rule[lanes[i].rule] : laneName(lanes[i]);
+}
+
 // Fixed gates have one hidden layer of ReLUs.
 export function allowed(settings) {
   const gated = settings.lanes.some(({ rule }) => rule === "ntk");
