@@ -34,7 +34,7 @@ from .web import STYLESHEET
 
 logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SECONDS = 600
+SECONDS = 600.0
 # What has no place on paper: code that the page hides, links to headings and to listings of the source.
 LEFT_OUT = "details.hide, a.headerlink, .viewcode-link, script"
 # What moves to the end of the book: its title there, and what is said where it was.
@@ -137,7 +137,7 @@ def _print(program: str, sheet: Path, pdf: Path) -> None:
             done = run(command, timeout=SECONDS, stdout=pipe, stderr=pipe)
         except subprocess.TimeoutExpired as problem:
             raise InputError(
-                f"{program} did not print the book within {SECONDS} s; an earlier PDF is still there."
+                f"{program} did not print the book within {SECONDS:g} s; an earlier PDF is still there."
             ) from problem
     if done.returncode != 0 or not pdf.is_file():
         said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
