@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import count
 
@@ -23,7 +24,9 @@ def in_firefox(program, address, *expressions):
 
     Return their values. An error on the console is an error here.
     """
-    return asyncio.run(_evaluate(program, address, expressions))
+    # In a thread of its own: Playwright, which other tests use, keeps a running loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _evaluate(program, address, expressions)).result()
 
 
 async def _evaluate(program, address, expressions):
