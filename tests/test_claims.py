@@ -159,16 +159,16 @@ def test_a_part_has_the_interval_of_its_kind():
     values = [0.9, 0.99, 0.7]
     z = np.arctanh(values)
     half = stats.t.ppf(0.975, 2) * z.std(ddof=1) / 3**0.5
-    correlation = part(measure=lambda _: seeds(*values), kind="fisher").number(None)
+    correlation = part(measure=lambda _: seeds(*values), kind="fisher").number(Evidence("digits", None))
     assert correlation.interval.high == pytest.approx(np.tanh(z.mean() + half))
     t90 = stats.t.ppf(0.95, 2) * np.std(values, ddof=1) / 3**0.5
-    same = part(measure=lambda _: seeds(*values), kind="equivalence").number(None)
+    same = part(measure=lambda _: seeds(*values), kind="equivalence").number(Evidence("digits", None))
     assert same.interval.high == pytest.approx(np.mean(values) + t90)
 
 
 def test_a_number_over_unstable_seeds_says_how_many_and_what_the_others_give():
     measured = part(measure=lambda _: seeds(0.2, 0.25, -0.4, 0.22, unstable=[2]))
-    number = measured.number(None)
+    number = measured.number(Evidence("digits", None))
     assert (number.unstable, number.interval.n, number.sound.n) == (1, 4, 3)
     assert number.interval.mean == pytest.approx(0.0675)
     assert number.sound.mean == pytest.approx((0.2 + 0.25 + 0.22) / 3)
@@ -185,7 +185,7 @@ def test_a_number_over_unstable_seeds_says_how_many_and_what_the_others_give():
 
 def test_an_undecided_number_says_how_many_seeds_would_decide_it():
     open_ = part(measure=lambda _: seeds(0.02, -0.01, 0.03, 0.00))
-    number = open_.number(None)
+    number = open_.number(Evidence("digits", None))
     assert number.needed > 4
     assert f"about {number.needed} seeds would decide it" in open_.in_words(number)
     judged = judge(claim(parts=(open_,)), Evidence("digits", None))
@@ -196,7 +196,7 @@ def test_an_undecided_number_says_how_many_seeds_would_decide_it():
 
 def test_a_seed_without_a_number_is_no_run_that_is_not_finite():
     measured = part(measure=lambda _: seeds(0.2, 0.25, undefined=[2]))
-    number = measured.number(None)
+    number = measured.number(Evidence("digits", None))
     assert (number.interval.n, number.undefined) == (2, 1)
     assert "not defined in 1 more" in measured.in_words(number)
 
