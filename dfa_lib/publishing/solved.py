@@ -1,7 +1,5 @@
 """What chapter 2 says of lazy methods that were solved to convergence: sentences and a table."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from ..names import KERNEL_NAMES, METHOD_NAMES
@@ -89,7 +87,7 @@ def accuracy_rows(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def compared(name: str, errors: Sequence[float], other: str, others: Sequence[float]) -> str:
+def compared(name: str, errors: pd.Series, other: str, others: pd.Series) -> str:
     """Say whose error is lower, seed by seed: ``BP errs in 3.1 points (1.2–5.0) fewer cases than …``."""
     gap = paired_difference(errors, others)
     if gap.mean != gap.mean:
@@ -101,7 +99,7 @@ def compared(name: str, errors: Sequence[float], other: str, others: Sequence[fl
     return f"{name} errs {points(gap)} {'less' if gap.mean < 0 else 'more'} than {other}"
 
 
-def changed(name: str, start: str, errors: Sequence[float], end: str, others: Sequence[float]) -> str:
+def changed(name: str, start: str, errors: pd.Series, end: str, others: pd.Series) -> str:
     """Say how an error changes, seed by seed: ``From n = 32 to n = 64 the error of BP falls by …``."""
     gap = paired_difference(others, errors)
     way = f"From {start} to {end} the error of {name}"
