@@ -34,14 +34,14 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages='dfa_lib,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
 test-long: $(VENV)/.installed ## run the tests that take minutes: signals at many moments
 	$(BIN)/python -m pytest -m long
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }
-	$(BIN)/python -m pytest tests/test_browser.py --site $(SITE)
+	$(BIN)/python -m pytest tests/site/test_browser.py --site $(SITE)
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py

@@ -19,13 +19,24 @@ from baselines import Baseline
 from measure import alternate, describe_machine, median, table
 from torch import Tensor
 
-from dfa_lib import InputError, Run, run_all, train, training
+from dfa_book.chapter import starting_rate
+from dfa_lib import (
+    InputError,
+    Run,
+    run_all,
+    train,
+    training,
+)
 from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.mnist import load_mnist
 from dfa_lib.experiments import repeats
 from dfa_lib.optimizers import OPTIMIZERS
-from dfa_lib.publishing.chapter import starting_rate
-from dfa_lib.training import DIGIT_SETS, PRECISIONS, load_problem, start_engine
+from dfa_lib.training import (
+    DIGIT_SETS,
+    PRECISIONS,
+    load_problem,
+    start_engine,
+)
 
 BASELINE_OPTIMIZERS = ("sgd", "adadelta")
 

@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import torch
 
-from dfa_lib import provenance
+from dfa_lib.experiments import provenance
 
 
 def alternate(

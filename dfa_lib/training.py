@@ -10,7 +10,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .alignment import cosine, gradient_alignment, sign_agreement, weight_alignment
+from .alignment import (
+    cosine,
+    gradient_alignment,
+    sign_agreement,
+    weight_alignment,
+)
 from .data.clusters import DENSITIES, draw_clusters, label_clusters
 from .data.digits import load_digits
 from .data.examples import Examples, stack
@@ -21,10 +26,20 @@ from .engine import Engine
 from .feedback import FEEDBACK, feedback_matrices
 from .learning_rules import backpropagation, gradients
 from .methods import METHODS, Method
-from .networks import ACTIVATIONS, Parameters, accuracy, binary_cross_entropy
+from .networks import (
+    ACTIVATIONS,
+    Parameters,
+    accuracy,
+    binary_cross_entropy,
+)
 from .optimizers import OPTIMIZERS, Rate
 from .randomness import generator
-from .validation import InputError, choice, positive_number, whole_number
+from .validation import (
+    InputError,
+    choice,
+    positive_number,
+    whole_number,
+)
 
 # Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
 EVALUATION_BATCH = 1_000

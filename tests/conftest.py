@@ -50,8 +50,8 @@ def open_chromium():
     """Start Chromium, driven by Playwright; a thread has to have its own. Skip where there is none."""
     from playwright.sync_api import sync_playwright
 
+    from dfa_book.site.pdf import browser as find_browser
     from dfa_lib import InputError
-    from dfa_lib.publishing.pdf import browser as find_browser
 
     try:
         program = find_browser()
@@ -152,7 +152,7 @@ def small_run():
 @pytest.fixture
 def registrations_end():
     """What a test registers is gone after it."""
-    from dfa_lib import extension, names
+    from dfa_lib.experiments import extension, names
 
     named = (names.COLOURS, names.FEEDBACK_NAMES, names.LINE_STYLES, names.METHOD_NAMES)
     tables = (*extension.TABLES.values(), extension.REGISTERED, *named, names.OPTIMIZER_NAMES)

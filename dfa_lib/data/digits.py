@@ -4,7 +4,13 @@ from functools import cache
 
 import torch
 
-from .images import Digits, DigitSets, normalised, shuffled, take
+from .images import (
+    Digits,
+    DigitSets,
+    normalised,
+    shuffled,
+    take,
+)
 
 VALIDATION, TEST = 180, 360
 

@@ -8,7 +8,7 @@ const clustersStart = {
   view: "clusters", problem: "clusters", k: 1, hidden: 64, layers: 1, activation: "relu", seed: 1, steps: 1000,
   halt: true, every: 2, mostLanes: 2, lanes: [lane("dfa", "adam", 0.01), lane("relu_features", "adam", 0.01)], events: [],
 };
-// Colours for class 0 and 1, those of the book's figures (dfa_lib.plots.LABEL_COLOURS).
+// Colours for class 0 and 1, those of the book's figures (dfa_book.plots.LABEL_COLOURS).
 const CLASSES = [[169, 123, 0], [91, 107, 224]];
 const css = (colour) => `rgb(${colour.join(" ")})`;
 

@@ -1,0 +1,575 @@
+"""The numbers that the thesis's claims are judged by, computed from results tables or from networks."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval
+from dfa_lib.experiments.tuning import SCORED_EPOCHS
+from dfa_lib.feedback import feedback_matrices
+from dfa_lib.learning_rules import (
+    Products,
+    backpropagation,
+    direct_feedback_alignment,
+    feedback_alignment,
+    gradients,
+    layer_gradients,
+    output_error,
+)
+from dfa_lib.networks import (
+    ACTIVATIONS,
+    Parameters,
+    accuracy,
+    binary_cross_entropy,
+    forward,
+    initialise_network,
+)
+from dfa_lib.optimizers import OPTIMIZERS, step
+from dfa_lib.randomness import generator
+from dfa_lib.training import using_threads
+
+from . import queries
+from .judge import (
+    Evidence,
+    NotComputed,
+    Number,
+    exactly,
+)
+from .queries import (
+    Sample,
+    describe,
+    mean_of,
+    tried,
+)
+
+CHANCE = 0.5
+LEARNED = 0.55
+"""A curve that never gets this far has no half-way mark."""
+ADAPTIVE = ("adagrad", "adadelta", "rmsprop", "adam")
+# "glu" is the thesis's own NTK; results of the first edition do not have it.
+LAZY = ("ntk", "glu", "gaussian_features", "relu_features", "linear_features")
+RULES = {"bp": "BP", "dfa": "DFA"}
+MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
+"""The random matrices of the thesis."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number for each seed, computed from the evidence; two of them are subtracted seed by seed."""
+
+    of: Callable[[Evidence], Sample]
+
+    def __call__(self, evidence: Evidence) -> Sample:
+        """Compute it; raise ``NotComputed`` where results are missing."""
+        return self.of(evidence)
+
+    def __sub__(self, other: "Quantity") -> "Quantity":
+        return Quantity(lambda evidence: self(evidence) - other(evidence))
+
+    def __truediv__(self, other: "Quantity") -> "Quantity":
+        return Quantity(lambda evidence: self(evidence) / other(evidence))
+
+
+def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
+    """Return the rows of the runs with these fields; raise ``NotComputed`` if there are none."""
+    rows = queries.select(evidence.table(experiment), **fields)
+    if rows.empty:
+        raise NotComputed(experiment)
+    return rows
+
+
+# ---- curves and their ends ----
+
+
+def final(experiment: str, metric: str = "test_accuracy", **fields: object) -> Quantity:
+    """Return a metric of the last epoch."""
+    return Quantity(lambda evidence: queries.final(runs(evidence, experiment, **fields), metric))
+
+
+def at(experiment: str, metric: str, place: float, **fields: object) -> Quantity:
+    """Return a metric at the epoch that a share of the epochs ends with, 0 being the first."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, experiment, **fields)
+        return queries.at_epoch(rows, max(1, int(place * int(rows["epochs"].iloc[0]))), metric)
+
+    return Quantity(of)
+
+
+def lowest(experiment: str, metric: str, **fields: object) -> Quantity:
+    """Return a metric at the epoch at which its mean over the seeds is lowest."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, experiment, **fields)
+        means = queries.curves(rows, metric).mean(axis=1, skipna=False)
+        epoch = 1 + int(means.to_numpy(dtype=float).argmin())
+        return queries.at_epoch(rows, epoch, metric)
+
+    return Quantity(of)
+
+
+def by_curves(
+    measure: Callable[..., pd.Series], metrics: tuple[str, ...], experiment: str, **fields: object
+) -> Quantity:
+    """Return what a function makes of the curves (epochs by seeds) of some metrics."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, experiment, **fields)
+        return describe(measure(*(queries.curves(rows, metric) for metric in metrics)), rows)
+
+    return Quantity(of)
+
+
+def _rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    return pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a})
+
+
+def rank_correlation(first: str, second: str) -> Quantity:
+    """Return how two metrics of the long DFA run go together over epochs: Spearman's ρ."""
+    return by_curves(_rank_correlation, (first, second), "alignment", method="dfa", optimizer="sgd")
+
+
+def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd.Series:
+    """Return the epoch at which each curve is first half way from a start to its highest value.
+
+    The highest value and not the last one, so that a run that falls back keeps its mark. Nan for a curve
+    that never reaches ``least``.
+    """
+    marks = (curves >= (start + curves.max()) / 2).idxmax().astype(float)
+    return marks.where(curves.max() >= least)
+
+
+def _alignment_before_accuracy(accuracy: pd.DataFrame, alignment: pd.DataFrame) -> pd.Series:
+    return half_way(alignment, 0.0) - half_way(accuracy, CHANCE, LEARNED)
+
+
+ALIGNMENT_BEFORE_ACCURACY = by_curves(
+    _alignment_before_accuracy,
+    ("test_accuracy", "weight_alignment"),
+    "alignment",
+    method="dfa",
+    optimizer="sgd",
+)
+"""By how many epochs the accuracy is half way before the alignment is."""
+
+
+def share_of_epochs(method: str, optimizer: str) -> Quantity:
+    """Return in what share of SGD's epochs an optimizer gets as far as SGD does in all, on average.
+
+    A run that does not get there in as many counts as one epoch more.
+    """
+
+    def of(evidence: Evidence) -> Sample:
+        goal = float(with_optimizer(method, "sgd")(evidence).values.mean())
+        rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
+        curves = queries.curves(rows)
+        epochs = len(curves)
+        reached = (curves >= goal).idxmax().where((curves >= goal).any(), epochs + 1)
+        return describe(reached.astype(float) / epochs, rows)
+
+    return Quantity(of)
+
+
+# ---- methods and optimizers ----
+
+
+def lazy(k: int, method: str) -> Quantity:
+    """Return the test accuracy of a lazy method in the reproduction of figure 2.1."""
+    return final("reproduction", k=k, method=method)
+
+
+def best_lazy(k: int) -> Quantity:
+    """Return the test accuracy of the lazy method whose mean is highest."""
+
+    def of(evidence: Evidence) -> Sample:
+        there = set(runs(evidence, "reproduction", k=k)["method"])
+        each = [lazy(k, method)(evidence) for method in LAZY if method in there]
+        return max(each, key=lambda sample: float(sample.values.mean()))
+
+    return Quantity(of)
+
+
+def network(k: int, optimizer: str) -> Quantity:
+    """Return BP's test accuracy in the reproduction of figure 2.1."""
+    return final("reproduction", k=k, method="bp", optimizer=optimizer)
+
+
+def errors(accuracy: Quantity, examples: int = 10_000) -> Quantity:
+    """Return the share of mistakes; of none, half a mistake in as many examples."""
+    return Quantity(
+        lambda evidence: accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
+    )
+
+
+def with_optimizer(method: str, optimizer: str) -> Quantity:
+    """Return the test accuracy with an optimizer."""
+    return final("adaptive_methods", method=method, optimizer=optimizer)
+
+
+def gap(optimizer: str) -> Quantity:
+    """Return BP's test accuracy minus DFA's with an optimizer."""
+    return with_optimizer("bp", optimizer) - with_optimizer("dfa", optimizer)
+
+
+MEAN_GAP = Quantity(lambda evidence: mean_of([gap(optimizer)(evidence) for optimizer in OPTIMIZERS]))
+"""BP's test accuracy minus DFA's, averaged over all optimizers."""
+
+
+def spread_ratio(evidence: Evidence) -> Number:
+    """Return DFA's standard deviation over seeds divided by BP's, pooled over adaptive methods.
+
+    Its interval is that of the F distribution.
+    """
+    samples = {m: [with_optimizer(m, o)(evidence) for o in ADAPTIVE] for m in RULES}
+    unstable = {seed for each in samples.values() for sample in each for seed in sample.unstable}
+    every = {m: [sample.values for sample in each] for m, each in samples.items()}
+    others = {m: [v[~v.index.isin(list(unstable))] for v in each] for m, each in every.items()}
+    sound = _spread_ratio(others)
+    known = bool(unstable) and not math.isnan(sound.mean)
+    return Number(_spread_ratio(every), unstable=len(unstable), sound=sound if known else None)
+
+
+def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
+    n = len(values["bp"][0])
+    freedom = len(ADAPTIVE) * (n - 1)
+    if freedom <= 0:
+        return UNKNOWN._replace(n=n)
+    bp, dfa = (float(np.mean([v.to_numpy(dtype=float).var(ddof=1) for v in values[m]])) for m in RULES)
+    ratio = math.sqrt(dfa / bp)
+    wide = float(np.sqrt(stats.f.ppf((1 + CONFIDENCE) / 2, freedom, freedom)))
+    return Interval(ratio, ratio / wide, ratio * wide, n)
+
+
+def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
+    """Return the error of the last epoch, averaged over what the experiment varies."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, experiment, method=method, optimizer=optimizer)
+        return queries.final(rows, f"{judged}_accuracy").mapped(lambda accuracy: 1 - accuracy)
+
+    return Quantity(of)
+
+
+def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]) -> Quantity:
+    """Return the test error at the smallest or the largest value of what an experiment varies."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, experiment, method=method)
+        chosen = queries.final(rows[rows[varied] == end(rows[varied])])
+        return chosen.mapped(lambda accuracy: 1 - accuracy)
+
+    return Quantity(of)
+
+
+def rise(experiment: str, method: str, varied: str) -> Quantity:
+    """Return the error at the largest value of what is varied minus that at the smallest."""
+    return error_at(experiment, method, varied, max) - error_at(experiment, method, varied, min)
+
+
+def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours") -> Quantity:
+    """Return how often a probe of a representation is right."""
+
+    def of(evidence: Evidence) -> Sample:
+        table = evidence.probes()
+        chosen = queries.select(table, weights=weights, probe=kind, target=target)
+        if chosen.empty:
+            raise NotComputed("probes")
+        return Sample(chosen.set_index("seed")["accuracy"].astype(float))
+
+    return Quantity(of)
+
+
+# ---- what was tried to choose a rate ----
+
+
+class Tuning:
+    """The tuning of a run's rate: what was tried, by rate and by tuning seed."""
+
+    def __init__(self, evidence: Evidence, like: pd.Series) -> None:
+        self.runs = tried(evidence.table("tuning"), like)
+        self.rates = sorted(self.runs["learning_rate"].unique())
+        self.chosen = float(like["learning_rate"])
+        if self.chosen not in self.rates:
+            raise NotComputed("tuning")
+
+    def at(self, rate: float) -> pd.DataFrame:
+        """Return the rows of the runs at a rate."""
+        return queries.select(self.runs, learning_rate=rate)
+
+    def score(self, rate: float) -> Sample:
+        """Return the score of a rate; that of a run that is not finite is chance."""
+        rows = self.at(rate)
+        last = rows[rows["epoch"] > rows["epochs"] - SCORED_EPOCHS]
+        return queries.sample(last, "test_accuracy").mapped(lambda s: s.fillna(CHANCE))
+
+    def beside(self, direction: int) -> float:
+        """Return the next rate below (-1) or above (1) the chosen one that has a seed in common with it.
+
+        Raises
+        ------
+        NotComputed
+            If there is none.
+        """
+        seeds = set(self.at(self.chosen)["seed"])
+        away = [rate for rate in self.rates if seeds & set(self.at(rate)["seed"])]
+        side = [rate for rate in away if direction * (rate - self.chosen) > 0]
+        if not side:
+            raise NotComputed("tuning beside the chosen rate")
+        return float(min(side, key=lambda rate: abs(rate - self.chosen)))
+
+
+def tuned(evidence: Evidence, method: str, optimizer: str) -> Tuning:
+    """Return the tuning for three digits of a method with an optimizer."""
+    rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
+    return Tuning(evidence, rows.iloc[0])
+
+
+def by_tuning(measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd") -> Quantity:
+    """Return what a function makes of a tuning, by tuning seed."""
+    return Quantity(lambda evidence: measure(tuned(evidence, method, optimizer)))
+
+
+def lost_above(tuning: Tuning) -> Sample:
+    """Return what the next higher rate loses of the chosen one's score."""
+    return tuning.score(tuning.chosen) - tuning.score(tuning.beside(1))
+
+
+def lost_beside(tuning: Tuning) -> Sample:
+    """Return how much of the score the rates beside the chosen one lose, on average."""
+    lower = tuning.score(tuning.chosen) - tuning.score(tuning.beside(-1))
+    return mean_of([lower, lost_above(tuning)])
+
+
+def mean_lost_beside(method: str) -> Quantity:
+    """Return the same, averaged over all optimizers."""
+    return Quantity(
+        lambda evidence: mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
+    )
+
+
+def overfitting(tuning: Tuning) -> Sample:
+    """Return how much more training and validation accuracy differ at the next higher rate."""
+
+    def apart(rate: float) -> Sample:
+        rows = tuning.at(rate)
+        return queries.final(rows, "train_accuracy") - queries.final(rows, "test_accuracy")
+
+    return apart(tuning.beside(1)) - apart(tuning.chosen)
+
+
+def fluctuation(tuning: Tuning) -> Sample:
+    """Return how much more the training loss jumps from epoch to epoch at the next higher rate.
+
+    The ratio of the mean absolute changes over the last ten epochs.
+    """
+
+    def jumps(rate: float) -> Sample:
+        rows = tuning.at(rate)
+        changes = queries.curves(rows, "train_loss").diff()[1:].tail(SCORED_EPOCHS).abs()
+        return describe(changes.mean(skipna=False), rows)
+
+    return jumps(tuning.beside(1)) / jumps(tuning.chosen)
+
+
+def first_runs_of_matrices(evidence: Evidence) -> list[pd.Series]:
+    """Return a row of the table of results for each of the thesis's random matrices."""
+    return [runs(evidence, "random_matrices", feedback=kind).iloc[0] for kind in MATRICES]
+
+
+def at_the_lowest_rate(measure: Callable[[Tuning], Sample]) -> Quantity:
+    """Return what a function makes of the tuning of each random matrix, by matrix."""
+
+    def of(evidence: Evidence) -> Sample:
+        each = [measure(Tuning(evidence, run)).values.mean() for run in first_runs_of_matrices(evidence)]
+        return Sample(pd.Series(each))
+
+    return Quantity(of)
+
+
+def lost_at_the_lowest(tuning: Tuning) -> Sample:
+    """Return what the smallest rate that was tried loses of the chosen one's score."""
+    return tuning.score(tuning.chosen) - tuning.score(tuning.rates[0])
+
+
+def still_falling(tuning: Tuning) -> Sample:
+    """Return by how much the training loss still falls in the last quarter, at the smallest rate."""
+    rows = tuning.at(tuning.rates[0])
+    before = queries.at_epoch(rows, max(1, 3 * int(rows["epochs"].iloc[0]) // 4), "train_loss")
+    return before - queries.final(rows, "train_loss")
+
+
+def lost_at_rate_1(tuning: Tuning) -> Sample:
+    """Return what rate 1, Adadelta as it was published, loses of the chosen one's score."""
+    if 1.0 not in tuning.rates:
+        raise NotComputed("tuning at rate 1")
+    return tuning.score(tuning.chosen) - tuning.score(1.0)
+
+
+def rates_apart(evidence: Evidence) -> Interval:
+    """Return the factor between the smallest and the largest tuned rate of the random matrices.
+
+    A rate is known to half of the way to the next one that was tried, on the logarithmic scale.
+    """
+    each = sorted(first_runs_of_matrices(evidence), key=lambda run: float(run["learning_rate"]))
+    ends = [each[0], each[-1]]
+    factor = float(ends[1]["learning_rate"] / ends[0]["learning_rate"])
+    tuning = evidence.table("tuning")
+    slack = math.prod(_half_way_to_the_next(tuning, end) for end in ends)
+    return Interval(factor, factor / slack, factor * slack, len(each))
+
+
+def _half_way_to_the_next(tuning: pd.DataFrame, chosen: pd.Series) -> float:
+    rates = tried(tuning, chosen)["learning_rate"]
+    beside = [max(r / chosen["learning_rate"], chosen["learning_rate"] / r) for r in rates.unique()]
+    away = sorted(factor for factor in beside if factor > 1)
+    if not away:
+        raise NotComputed("tuning beside the chosen rate")
+    return math.sqrt(away[0])
+
+
+# ---- numbers that need no training, or a moment of it ----
+
+DEPTH, WIDTH, NETWORKS, BATCH = 8, 64, 10, 128
+# Inputs of a stack of three.
+INPUTS = {"digits": 192, "mnist": 2_352}
+
+
+def deep_network(
+    inputs: int, seed: int, *, hidden: int = DEPTH, gain: float = 1.0
+) -> tuple[Parameters, Tensor, Tensor]:
+    """Return a deep network with its random matrices, and a batch of random inputs and labels.
+
+    Inputs are standard normal, as pixels are after they have been normalised; weights are PyTorch's
+    default ones times ``gain``.
+    """
+    widths = (inputs, *[WIDTH] * hidden, 1)
+    parameters = initialise_network(widths, generator(seed, "weights"))
+    parameters = {name: gain * w if name.startswith("W") else w for name, w in parameters.items()}
+    parameters |= feedback_matrices(widths, "uniform", generator(seed, "feedback"), direct=True)
+    stream = generator(seed, "batch")
+    X = torch.randn(BATCH, inputs, generator=stream, dtype=torch.float64)
+    return parameters, X, torch.randint(2, (BATCH, 1), generator=stream).double()
+
+
+@cache
+def signals(
+    rule: Callable[..., Products], activation: str, inputs: int, seed: int, gain: float = 1.0
+) -> list[float]:
+    """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
+    parameters, X, y = deep_network(inputs, seed, gain=gain)
+    with using_threads(1):
+        sizes = {n: float(torch.linalg.vector_norm(b)) for n, _, b in rule(parameters, X, y, activation)}
+    return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
+
+
+def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: float = 1.0) -> Quantity:
+    """Return by which power of ten the signal changes from the last hidden layer to the first."""
+
+    def of(evidence: Evidence) -> Sample:
+        inputs = INPUTS[evidence.dataset]
+        bottom = [signals(rule, activation, inputs, seed, gain)[0] for seed in range(NETWORKS)]
+        return Sample(pd.Series(np.log10(bottom)))
+
+    return Quantity(of)
+
+
+def fa_minus_dfa(evidence: Evidence) -> Interval:
+    """Return the largest difference between weights that FA and DFA have trained for ten steps."""
+    start, X, y = deep_network(INPUTS[evidence.dataset], 0, hidden=1)
+    trained = []
+    for rule in (feedback_alignment, direct_feedback_alignment):
+        parameters = start
+
+        def descent(p: Parameters, rule: Callable[..., Products] = rule) -> Parameters:
+            return gradients(rule(p, X, y))
+
+        with using_threads(1):
+            for _ in range(10):
+                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, descent, learning_rate=0.1)
+        trained.append(parameters)
+    return exactly(max(float((trained[0][n] - trained[1][n]).abs().max()) for n in start))
+
+
+def layers_alone(evidence: Evidence) -> Interval:
+    """Return how far DFA's updates are from those that each layer works out by itself, side by side."""
+    parameters, X, y = deep_network(INPUTS[evidence.dataset], 0)
+
+    def alone(layer: int) -> Parameters:
+        slope = ACTIVATIONS["tanh"].derivative(passed.pre_activations[layer - 1])
+        delta = (e @ parameters[f"B{layer}"]) * slope
+        return gradients(layer_gradients(parameters, layer, passed.hidden[layer - 1], delta))
+
+    with using_threads(1), ThreadPoolExecutor(DEPTH) as threads:
+        passed = forward(parameters, X, "tanh")
+        e = output_error(passed.logits, y)
+        side_by_side = list(threads.map(alone, range(1, DEPTH + 1)))
+        together = gradients(direct_feedback_alignment(parameters, X, y, "tanh"))
+    return exactly(
+        max(float((g - together[name]).abs().max()) for own in side_by_side for name, g in own.items())
+    )
+
+
+KP_STEPS, KP_RATE, KP_DECAY = 200, 0.5, 0.01
+
+
+@cache
+def fitted(moves: str, seed: int) -> float:
+    """Return the share of a batch that is right after training where ``"W2"``, ``"B1"`` or both move.
+
+    B gets the update of W₂ᵀ and the same decay, by the rule of Kolen and Pollack (1994). The labels are
+    the sign of the product of two inputs.
+    """
+    parameters, X, _ = deep_network(INPUTS["digits"], seed, hidden=1)
+    y = (X[:, :1] * X[:, 1:2] > 0).double()
+    with using_threads(1):
+        for _ in range(KP_STEPS):
+            change = gradients(direct_feedback_alignment(parameters, X, y))
+            g = change.pop("W2")
+            if "W2" in moves:
+                change["W2"] = g + KP_DECAY * parameters["W2"]
+            if "B1" in moves:
+                change["B1"] = g.mT + KP_DECAY * parameters["B1"]
+            parameters = parameters | {n: parameters[n] - KP_RATE * d for n, d in change.items()}
+        return float(accuracy(forward(parameters, X).logits, y))
+
+
+def fitted_when_moving(moves: str) -> Quantity:
+    """Return how much of a batch a network gets right that was trained where W₂, B or both move."""
+    return Quantity(lambda _: Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)])))
+
+
+SMALL_LOSS, POINTS = 0.01, 32
+
+
+@cache
+def movement(width: int, seed: int) -> float:
+    """Return how far BP moves all parameters, relative to their size, until the loss is 0.01.
+
+    Small steps on random labels of random inputs; nan if the loss is not reached.
+    """
+    start = initialise_network((INPUTS["digits"], width, 1), generator(seed, "weights"))
+    stream = generator(seed, "batch")
+    X = torch.randn(POINTS, INPUTS["digits"], generator=stream, dtype=torch.float64)
+    y = torch.randint(2, (POINTS, 1), generator=stream).double()
+    parameters, rate = start, 30 / width  # the rate that keeps a step's effect the same at any width
+    with using_threads(1):
+        for _ in range(2_000):
+            descent = gradients(backpropagation(parameters, X, y))
+            parameters = {name: parameters[name] - rate * g for name, g in descent.items()}
+            if float(binary_cross_entropy(forward(parameters, X).logits, y)) < SMALL_LOSS:
+                moved = sum(float((parameters[n] - start[n]).square().sum()) for n in start)
+                return math.sqrt(moved / sum(float(w.square().sum()) for w in start.values()))
+    return math.nan
+
+
+def relative_movement(width: int) -> Quantity:
+    """Return how far the parameters of a network of a width move until its loss is nearly zero."""
+    return Quantity(lambda _: Sample(pd.Series([movement(width, seed) for seed in range(5)])))

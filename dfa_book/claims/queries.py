@@ -1,0 +1,159 @@
+"""Questions to a results table: a metric of some runs by epoch, or at the end, by seed.
+
+A ``Sample`` has a number for each seed and knows which of the seeds had an unstable run, so that no
+comparison loses sight of them.
+"""
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import reduce
+
+import pandas as pd
+
+from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
+from dfa_lib.experiments.statistics import CONFIDENCE, Interval, interval_of
+from dfa_lib.validation import InputError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A number for each seed.
+
+    Parameters
+    ----------
+    values
+        The numbers, by seed; nan where a run is not finite.
+    unstable
+        The seeds that had an unstable run.
+    undefined
+        The seeds that have no number, though their runs are finite: a cosine with a gradient of 0.
+    """
+
+    values: pd.Series
+    unstable: frozenset[Hashable] = frozenset()
+    undefined: frozenset[Hashable] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __sub__(self, other: "Sample | float") -> "Sample":
+        """Subtract seed by seed, over the seeds that both have."""
+        return self._with(other, lambda a, b: a - b)
+
+    def __truediv__(self, other: "Sample | float") -> "Sample":
+        """Divide seed by seed, over the seeds that both have."""
+        return self._with(other, lambda a, b: a / b)
+
+    def _with(
+        self, other: "Sample | float", combine: Callable[[pd.Series, pd.Series | float], pd.Series]
+    ) -> "Sample":
+        if not isinstance(other, Sample):
+            return self.mapped(lambda values: combine(values, other))
+        common = self.values.index.intersection(other.values.index)
+        undefined = self.undefined | other.undefined
+        # A seed that is undefined in the one has to be there in the other: otherwise it is no pair.
+        pairs = (
+            undefined
+            & (set(self.values.index) | self.undefined)
+            & (set(other.values.index) | other.undefined)
+        )
+        return Sample(
+            combine(self.values[common], other.values[common]),
+            (self.unstable | other.unstable) & set(common),
+            pairs,
+        )
+
+    def mapped(self, function: Callable[[pd.Series], pd.Series]) -> "Sample":
+        """Return the sample with other numbers for the same seeds."""
+        return Sample(function(self.values), self.unstable, self.undefined)
+
+    @property
+    def sound(self) -> "Sample":
+        """The sample without its unstable seeds."""
+        return Sample(self.values[~self.values.index.isin(list(self.unstable))])
+
+    def interval(self, kind: str = "t", confidence: float = CONFIDENCE) -> Interval:
+        """Return the mean over all seeds and its interval, see ``statistics.interval_of``."""
+        return interval_of(self.values.to_numpy(dtype=float), kind, confidence)
+
+
+def mean_of(samples: list[Sample]) -> Sample:
+    """Return the mean of several samples, seed by seed, over the seeds that all have."""
+    total = reduce(lambda a, b: a - b.mapped(lambda values: -values), samples)
+    return total / len(samples)
+
+
+def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
+    """Return the rows of the runs with these fields.
+
+    Raises
+    ------
+    InputError
+        If the table has no such column.
+    """
+    for name, value in fields.items():
+        if name not in table:
+            raise InputError(f"a results table has no column {name!r}, but {', '.join(table.columns)}.")
+        table = table[table[name] == value]
+    return table
+
+
+def curves(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object) -> pd.DataFrame:
+    """Return a metric by epoch (rows) and seed (columns); the mean, where a seed has several runs."""
+    rows = select(table, **fields)
+    if rows.empty:
+        return pd.DataFrame()
+    grouped = rows.groupby(["epoch", "seed"])[metric]
+    means = grouped.mean()
+    means[grouped.apply(lambda values: values.isna().any())] = math.nan
+    return means.unstack("seed")
+
+
+def final(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object) -> Sample:
+    """Return a metric of the last epoch, by seed."""
+    rows = select(table, **fields)
+    return sample(rows[rows["epoch"] == rows["epochs"]], metric)
+
+
+def at_epoch(table: pd.DataFrame, epoch: int, metric: str = "test_accuracy", **fields: object) -> Sample:
+    """Return a metric of an epoch, 1 being the first, by seed."""
+    return sample(select(table, epoch=epoch, **fields), metric)
+
+
+def sample(rows: pd.DataFrame, metric: str) -> Sample:
+    """Return the mean of a metric over the rows of each seed.
+
+    What is known of unstable runs stands in the column ``outcome``, see ``statistics.with_outcomes``.
+    """
+    values = rows.groupby("seed")[metric].apply(lambda v: v.astype(float).mean(skipna=False))
+    return describe(values, rows)
+
+
+def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
+    """Return numbers by seed as a sample; the rows that they come from say which runs are unstable."""
+    if "outcome" not in rows:
+        return Sample(values)
+    outcomes = rows.groupby("seed")["outcome"]
+    unstable = outcomes.apply(lambda o: (o == UNSTABLE).any())
+    finite = ~outcomes.apply(lambda o: (o == NON_FINITE).any())
+    undefined = values.isna() & finite.reindex(values.index, fill_value=True)
+    kept = values[~undefined]
+    return Sample(
+        kept,
+        frozenset(unstable.index[unstable]) & set(kept.index),
+        frozenset(values.index[undefined]),
+    )
+
+
+# ---- what was tried to choose a rate ----
+
+TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_size", "epochs")
+
+
+def tried(tuning: pd.DataFrame, like: pd.Series) -> pd.DataFrame:
+    """Return the rows of the tuning runs that chose the rate of a run."""
+    fields = {name: like[name] for name in ("method", "optimizer", *TUNED_FIELDS)}
+    if like["method"] in ("fa", "dfa"):
+        fields["feedback"] = like["feedback"]
+    return select(tuning, evaluate_on="validation", **fields)

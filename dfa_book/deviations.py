@@ -1,0 +1,526 @@
+"""What known deviations of the thesis's code from its text are worth, by small experiments on digits.
+
+Each trains many small networks, of one shape side by side (``train_together``), and returns a table that
+a CSV keeps. They show an effect and its size at this scale; another scale has another size.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from io import StringIO
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from torch import Tensor
+
+from dfa_lib.data.digits import load_digits
+from dfa_lib.data.examples import Examples, stack
+from dfa_lib.data.images import Digits, take
+from dfa_lib.data.parity import draw_stacks
+from dfa_lib.engine import Engine
+from dfa_lib.experiments.files import replace_text
+from dfa_lib.experiments.orphans import tied
+from dfa_lib.experiments.provenance import Session, fingerprint
+from dfa_lib.experiments.results import digests
+from dfa_lib.experiments.statistics import Interval, mean_interval
+from dfa_lib.experiments.tables import damaged
+from dfa_lib.methods import METHODS
+from dfa_lib.optimizers import (
+    OPTIMIZERS,
+    Optimizer,
+    Rate,
+    State,
+    adam,
+)
+from dfa_lib.randomness import generator
+from dfa_lib.training import (
+    Problem,
+    Run,
+    evaluate,
+    initial_parameters,
+    load_problem,
+    train_epoch,
+    using_threads,
+)
+
+Source = Callable[[], Examples]
+Results = str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the experiments are."""
+
+    epochs: int = 10
+    samples: int = 2_000
+    """Stacks an epoch."""
+    adam_samples: int = 6_000
+    """The same for Adam, whose updates in an epoch are what matters."""
+    seeds: int = 5
+    tuning_seeds: int = 2
+    matrices: int = 12
+    repeats: int = 8
+    """For each of the matrices."""
+    chains: int = 8
+    """Of three repeats each."""
+    splits: int = 20
+
+    def run(self, method: str = "dfa", **fields: Any) -> Run:
+        """Return a run at this scale, on the parity of two of the bundled digits."""
+        small: dict[str, Any] = {
+            "k": 2,
+            "samples": self.samples,
+            "test_samples": 500,
+            "hidden": 64,
+            "batch_size": 50,
+        }
+        return Run(**(small | {"method": method, "epochs": self.epochs, "learning_rate": 0.2} | fields))
+
+
+FULL = Scale()
+SMOKE = Scale(
+    epochs=2, samples=200, adam_samples=200, seeds=2, tuning_seeds=1, matrices=3, repeats=3, chains=2,
+    splits=2,
+)  # fmt: skip
+"""Quick enough for a test; its numbers mean nothing."""
+
+
+# ---- training ----
+
+
+def train_together(
+    runs: Sequence[Run],
+    *,
+    optimizer: Optimizer | None = None,
+    matrices: Sequence[int] | None = None,
+    state: State | None = None,
+    after_epoch: Callable[[State], State] = lambda state: state,
+    training: Sequence[Source] | None = None,
+    held_out: Sequence[Sequence[Source]] | None = None,
+) -> tuple[np.ndarray, State]:
+    """Train runs of one shape side by side, as ``train_stack`` does, where something is to be different.
+
+    Parameters
+    ----------
+    runs
+        As for ``train_stack``.
+    optimizer
+        In place of the runs' own.
+    matrices
+        For each run, the seed that its random matrix is drawn from, in place of its own.
+    state
+        The optimizer's, to begin with, in place of a fresh one.
+    after_epoch
+        Changes the optimizer's state between epochs.
+    training, held_out
+        For each run, where its training stacks come from, and, for each judge, its held-out ones;
+        in place of the dataset's own.
+
+    Returns
+    -------
+    accuracies
+        On held-out stacks: shape (judges, epochs, runs).
+    state
+        The optimizer's, at the end.
+    """
+    run = runs[0]
+    problems = [load_problem(each) for each in runs]
+    training = training or [problem.training for problem in problems]
+    held_out = held_out or [[problem.held_out for problem in problems]]
+    networks = [_network(runs, problems[0], matrices, i) for i in range(len(runs))]
+    engine = Engine(
+        {name: torch.stack([network[name] for network in networks]) for name in networks[0]},
+        METHODS[run.method].rule,
+        optimizer or OPTIMIZERS[run.optimizer],
+        learning_rate=torch.tensor([[each.learning_rate] for each in runs]),
+        activation=run.activation,
+    )
+    if state is not None:
+        engine.state = state
+    rows: list[list[list[float]]] = [[] for _ in held_out]
+    with using_threads(1):
+        for _ in range(run.epochs):
+            train_epoch(engine, stack([source() for source in training]), run.batch_size)
+            engine.state = after_epoch(engine.state)
+            for row, sources in zip(rows, held_out, strict=True):
+                examples = stack([source() for source in sources])
+                correct = evaluate(METHODS[run.method], engine.parameters, examples, run.activation)[1]
+                row.append(correct.tolist())
+    return np.array(rows), engine.state
+
+
+def _network(
+    runs: Sequence[Run], problem: Problem, matrices: Sequence[int] | None, i: int
+) -> dict[str, Tensor]:
+    parameters = initial_parameters(runs[i], problem.inputs)
+    if matrices is not None:
+        other = initial_parameters(replace(runs[i], seed=matrices[i]), problem.inputs)
+        parameters["B1"] = other["B1"]
+    return parameters
+
+
+# ---- Adam ----
+
+ADAM_RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+BETAS = (0.9, 0.999)
+
+
+def adam_by_epochs(
+    theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate
+) -> tuple[Tensor, State]:
+    """Adam whose bias correction counts epochs: β₁ᵗ and β₂ᵗ stay as they are until the epoch is over."""
+    theta, (m, v, *_) = adam(theta, g, state, learning_rate=learning_rate)
+    return theta, (m, v, *state[2:])
+
+
+def epoch_is_over(state: State) -> State:
+    """Count an epoch."""
+    m, v, beta1_t, beta2_t = state
+    return m, v, beta1_t * BETAS[0], beta2_t * BETAS[1]
+
+
+COUNTED: dict[str, dict[str, Any]] = {
+    "updates": {},
+    "epochs": {
+        "optimizer": Optimizer(adam_by_epochs, OPTIMIZERS["adam"].initial_state),
+        "after_epoch": epoch_is_over,
+    },
+}
+"""What Adam's bias correction may count, and how ``train_together`` is told."""
+
+
+def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
+    """Return, update by update, how long the step is if epochs are counted, divided by the right length.
+
+    In exact arithmetic, with ε = 0 and the same gradients.
+    """
+    t = np.arange(1, updates_per_epoch * epochs + 1)
+    epoch = (t - 1) // updates_per_epoch + 1
+
+    def correction(count: np.ndarray) -> np.ndarray:
+        return np.asarray(np.sqrt(1 - BETAS[1] ** count) / (1 - BETAS[0] ** count))
+
+    return np.asarray(correction(epoch) / correction(t))
+
+
+def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+    """Train BP and DFA with Adam as it should be and with epochs counted, each at its own best rate.
+
+    Rates are chosen on validation digits by the mean accuracy of the last half of the epochs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``method``, ``counted``, ``learning_rate``, ``seed``, ``epoch``, ``test_accuracy``.
+    """
+    return _kept(results, scale, "adam", _adam, _adam_cases(scale), jobs)
+
+
+def _adam_cases(scale: Scale) -> list[tuple[Any, ...]]:
+    return [(scale, method, counted) for method in ("bp", "dfa") for counted in COUNTED]
+
+
+def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
+    run = scale.run(method, optimizer="adam", samples=scale.adam_samples)
+    tried = [
+        replace(run, learning_rate=rate, seed=1_000 + seed, evaluate_on="validation")
+        for rate in ADAM_RATES
+        for seed in range(scale.tuning_seeds)
+    ]
+    accuracies = train_together(tried, **COUNTED[counted])[0][0]
+    scores = accuracies[scale.epochs // 2 :].mean(0).reshape(len(ADAM_RATES), -1).mean(1)
+    best = ADAM_RATES[int(np.argmax(scores))]
+    runs = [replace(run, learning_rate=best, seed=seed) for seed in range(scale.seeds)]
+    accuracies = train_together(runs, **COUNTED[counted])[0][0]
+    return [
+        {"method": method, "counted": counted, "learning_rate": best, "seed": seed}
+        | {"epoch": epoch, "test_accuracy": accuracies[epoch - 1, seed]}
+        for seed in range(scale.seeds)
+        for epoch in range(1, scale.epochs + 1)
+    ]
+
+
+# ---- repeats that share something ----
+
+
+def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+    """Train DFA many times with each of several random matrices; all else is drawn anew for every run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``matrix``, ``repeat``, ``test_accuracy`` of the last epoch.
+    """
+    cases = [(scale, matrix) for matrix in range(scale.matrices)]
+    return _kept(results, scale, "shared", _with_matrix, cases, jobs)
+
+
+def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
+    first = 10_000 + matrix * scale.repeats
+    runs = [scale.run(seed=first + repeat) for repeat in range(scale.repeats)]
+    accuracies, _ = train_together(runs, matrices=[matrix] * scale.repeats)
+    return [
+        {"matrix": matrix, "repeat": repeat, "test_accuracy": accuracies[0, -1, repeat]}
+        for repeat in range(scale.repeats)
+    ]
+
+
+CARRIED_RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.002, "adam": 0.005}
+
+
+def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+    """Train DFA three times in a row, with the optimizer's state fresh, and carried over, each time.
+
+    A chain of three keeps its random matrix. The two kinds of repeat share everything else, seeds
+    included, so that they can be compared pair by pair; a chain's first repeat is the same for both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``test_accuracy`` of the last epoch.
+    """
+    cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
+    return _kept(results, scale, "carried", _chains, cases, jobs)
+
+
+def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
+    rows, chains = [], range(scale.chains)
+    carried: State | None = None
+    for repeat in (1, 2, 3):
+        runs = [
+            scale.run(
+                optimizer=optimizer,
+                learning_rate=CARRIED_RATES[optimizer],
+                seed=20_000 + 3 * chain + repeat,
+            )
+            for chain in chains
+        ]
+        for kind, state in (("fresh", None), ("carried", carried)):
+            accuracies, after = train_together(runs, matrices=chains, state=state)
+            rows += [
+                {"optimizer": optimizer, "chain": chain, "repeat": repeat, "state": kind}
+                | {"test_accuracy": accuracies[0, -1, chain]}
+                for chain in chains
+            ]
+        carried = after
+    return rows
+
+
+# ---- learning rates chosen on test digits ----
+
+# As close together as the thesis's, among which are 0.016 and 0.018.
+RATES = (0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8)
+SETS = ("validation", "test", "fresh")
+HELD_OUT_DIGITS = 240  # in each of the three
+
+
+def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+    """Train BP at several rates on many splits of the digits, and judge it on three sets of each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``split``, ``learning_rate``, ``run`` (``"tuning"`` or ``"report"``, which differ in their seed),
+        ``judged_on`` (of ``SETS``), ``score``: the mean accuracy of the last half of the epochs.
+    """
+    chunk = 5
+    cases = [
+        (scale, splits) for splits in (range(scale.splits)[i::chunk] for i in range(chunk)) if splits
+    ]
+    return _kept(results, scale, "rates", _on_splits, cases, jobs)
+
+
+def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
+    cases = [
+        (split, rate, name, number)
+        for split in splits
+        for rate in RATES
+        for number, name in enumerate(("tuning", "report"))
+    ]
+    runs = [
+        scale.run("bp", learning_rate=rate, seed=30_000 + 2 * split + number)
+        for split, rate, _, number in cases
+    ]
+    parts = {split: split_digits(split) for split in splits}
+    digits = [parts[split] for split, *_ in cases]
+    accuracies, _ = train_together(
+        runs,
+        training=[_stacks(run, each["train"], "train") for run, each in zip(runs, digits, strict=True)],
+        held_out=[
+            [_stacks(run, each[name], name) for run, each in zip(runs, digits, strict=True)]
+            for name in SETS
+        ],
+    )
+    scores = accuracies[:, scale.epochs // 2 :].mean(1)
+    return [
+        {"split": split, "learning_rate": rate, "run": name, "judged_on": judged}
+        | {"score": scores[i, j]}
+        for j, (split, rate, name, _) in enumerate(cases)
+        for i, judged in enumerate(SETS)
+    ]
+
+
+def split_digits(split: int) -> dict[str, Digits]:
+    """Return all bundled digits, shuffled by the number of a split and dealt out to four sets."""
+    sets = load_digits()
+    images, labels = (
+        torch.cat([getattr(digits, name) for digits in sets]) for name in ("images", "labels")
+    )
+    order = torch.randperm(len(labels), generator=generator(split, "split"))
+    digits = Digits(images[order].float(), labels[order])
+    ends = [i * HELD_OUT_DIGITS for i in range(len(SETS) + 1)]
+    parts = {name: take(digits, *ends[i : i + 2]) for i, name in enumerate(SETS)}
+    return parts | {"train": take(digits, ends[-1], None)}
+
+
+def _stacks(run: Run, digits: Digits, name: str) -> Source:
+    assert run.k is not None
+    assert run.samples is not None
+    assert run.test_samples is not None
+    n = run.samples if name == "train" else run.test_samples
+    return partial(draw_stacks, digits, run.k, n, generator(run.seed, name))
+
+
+def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what choosing the rate on test digits adds to the score, compared with validation digits.
+
+    Returns
+    -------
+    dict
+        ``"reported"``: on the test digits themselves, ``"true"``: on fresh digits; one value a split.
+    """
+    tuning = table[table["run"] == "tuning"].pivot(
+        index=["split", "learning_rate"], columns="judged_on", values="score"
+    )
+    report = table[table["run"] == "report"].pivot(
+        index=["split", "learning_rate"], columns="judged_on", values="score"
+    )
+    chosen = {name: tuning[name].groupby("split").idxmax() for name in ("validation", "test")}
+    return {
+        kind: (
+            report.loc[chosen["test"], judged].to_numpy()
+            - report.loc[chosen["validation"], judged].to_numpy()
+        )
+        for kind, judged in (("reported", "test"), ("true", "fresh"))
+    }
+
+
+# ---- intervals ----
+
+
+def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a mean: over all resamples, none left to chance."""
+    x = np.asarray(values, dtype=float)
+    resamples = np.stack(np.meshgrid(*[x] * len(x)), axis=-1).reshape(-1, len(x)).mean(1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resamples, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the Student-t interval of a mean."""
+    return mean_interval(values)[1:3]
+
+
+def coverage(
+    table: pd.DataFrame, interval: Callable[[Sequence[float]], tuple[float, float]], *, shared: bool
+) -> tuple[Interval, float]:
+    """Return how often an interval over three repeats holds the mean over all matrices, and its width.
+
+    Parameters
+    ----------
+    table
+        As from ``shared_table``.
+    interval
+        ``student_interval`` or ``bootstrap_interval``.
+    shared
+        Whether three repeats have their random matrix in common, or each one of its own.
+
+    Returns
+    -------
+    share
+        With an interval over matrices, where they are shared, or over repeats.
+    width
+        Of the interval, on average.
+    """
+    runs = table.pivot(index="matrix", columns="repeat", values="test_accuracy").to_numpy()
+    truth = runs.mean()
+    groups = runs if shared else runs.T  # threes are taken from within a row
+    found = [
+        [interval([float(x) for x in three]) for three in combinations(group, 3)] for group in groups
+    ]
+    ends = np.array(found)  # (groups, threes, 2)
+    held = (ends[..., 0] <= truth) & (truth <= ends[..., 1])
+    return mean_interval(held.mean(1)), float((ends[..., 1] - ends[..., 0]).mean())
+
+
+def share_of_matrix(table: pd.DataFrame) -> float:
+    """Return the share of the variance between runs that is the random matrix's, in [0, 1].
+
+    The analysis of variance's estimate, cut off at 0.
+    """
+    runs = table.pivot(index="matrix", columns="repeat", values="test_accuracy").to_numpy()
+    within = runs.var(axis=1, ddof=1).mean()
+    between = max(0.0, runs.mean(1).var(ddof=1) - within / runs.shape[1])
+    return float(between / (between + within))
+
+
+# ---- the CSVs ----
+
+
+def _side_by_side(
+    make: Callable[..., list[dict[str, Any]]], cases: Sequence[tuple[Any, ...]], jobs: int
+) -> pd.DataFrame:
+    """Work the cases out in processes; what is trained together does not depend on their number."""
+    rows = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
+    return pd.DataFrame([row for each in rows for row in each])
+
+
+def _kept(
+    results: Results,
+    scale: Scale,
+    name: str,
+    make: Callable[..., list[dict[str, Any]]],
+    cases: Sequence[tuple[Any, ...]],
+    jobs: int,
+) -> pd.DataFrame:
+    """Return the table of a CSV, or make and save it where it is missing or of another scale or code."""
+    grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
+    spec = f"{name} {scale} {grids} {fingerprint()}"
+    experiment = hashlib.sha256(spec.encode()).hexdigest()[:16]
+    path = None if results is None else Path(results)
+    if path is not None and path.exists():
+        try:
+            table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype=str).apply(_numbers)
+            same = set(table["experiment"]) == {experiment}
+        except (KeyError, ValueError) as problem:
+            raise damaged(path) from problem
+        if same:
+            return table.drop(columns="experiment")
+    session = None if path is None else Session(path, ["digits"], f"jobs={jobs}")
+    table = _side_by_side(make, cases, jobs)
+    if path is not None and session is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = table.assign(experiment=experiment).to_csv(index=False, lineterminator="\n")
+        measured = ["epoch", "test_accuracy", "judged_on", "score"]
+        trained = table.drop(columns=measured, errors="ignore").drop_duplicates()
+        session.count(digests(text), len(trained))
+        replace_text(path, text)
+    return table
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, if that is what it has; read by Python, to the last digit."""
+    for kind in (int, float):
+        try:
+            return column.astype(kind)
+        except ValueError:
+            continue
+    return column

@@ -1,0 +1,1221 @@
+"""One function per kind of figure. A colour means one method, a line style one optimizer, everywhere.
+
+On the site the axes of a figure are panels that flow like words: side by side where there is room, one
+below the other on a phone. So each has its own labels and can be read alone, and is about as wide as
+a phone. A figure's legend stands below all panels, that of axes below their own.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from dfa_lib.data.clusters import CLUSTERS_PER_SIDE, cluster_centres
+from dfa_lib.data.examples import Examples
+from dfa_lib.data.images import Digits
+from dfa_lib.experiments import final_epoch
+from dfa_lib.experiments.names import COLOURS as COLOURS
+from dfa_lib.experiments.names import FEEDBACK_NAMES as FEEDBACK_NAMES
+from dfa_lib.experiments.names import (
+    FINITE_WIDTH,
+    INK,
+    KERNEL_NAMES,
+    MUTED,
+    PAPER,
+    RULE,
+    TINT,
+)
+from dfa_lib.experiments.names import LINE_STYLES as LINE_STYLES
+from dfa_lib.experiments.names import METHOD_NAMES as METHOD_NAMES
+from dfa_lib.experiments.names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
+from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
+from dfa_lib.experiments.statistics import mean_interval, summarise, with_outcomes
+from dfa_lib.methods import METHODS
+from dfa_lib.validation import choice
+
+METRIC_NAMES = {
+    "train_loss": "training loss, nats",
+    "train_accuracy": "training accuracy",
+    "test_loss": "test loss, nats",
+    "test_accuracy": "test accuracy",
+    "weight_alignment": "cos(B, W₂ᵀ)",
+    "sign_agreement": "S, |W₂|-weighted share of right signs",
+    "sign_share": "share of units with the right sign",
+    "gradient_alignment": "cosine of DFA's and BP's update of W₁",
+    "update_alignment": "cosine of all updates, DFA and BP",
+    "step_alignment": "cosine of the optimizer's step and BP's update",
+}
+# Tell lines of one colour apart where they cross. None looks like the cross of an unstable run.
+MARKERS = ("o", "s", "D", "^", "v", "P", "*")
+# Dotted reference line, e.g. chance accuracy.
+REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 11.0,
+    "axes.titlesize": 12.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+}
+
+
+class Curve(Line2D):
+    """A line that can be read: it knows its interval, and which entry of the legend is its own.
+
+    Parameters
+    ----------
+    entry
+        What the line stands for, in a figure's legend and in each of its panels: any text.
+    x, y
+        Its points.
+    low, high
+        The ends of the interval around each point, where there is one.
+    **look
+        Of ``Line2D``.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        x: ArrayLike = (),
+        y: ArrayLike = (),
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        **look: Any,
+    ) -> None:
+        self.entry = entry
+        self.x, self.y = np.asarray(x, float), np.asarray(y, float)
+        self.low = None if low is None else np.asarray(low, float)
+        self.high = None if high is None else np.asarray(high, float)
+        super().__init__(self.x, self.y, gid=belongs_to(entry), **look)
+
+
+def belongs_to(*entries: str) -> str:
+    """Return the ``gid`` of what belongs to entries of the legend, by which the site finds it."""
+    return "line:" + ":".join(re.sub(r"\W+", "-", entry) for entry in entries)
+
+
+# Legend entries to which all single seeds, and all unstable ones, belong.
+SEEDS = "seeds"
+# More than so many are drawn fainter.
+MANY_SEEDS = 10
+UNSTABLE_SEEDS = "unstable seeds"
+# Line styles say which optimizer it is, and open circles what was published.
+UNSTABLE_LINE: Any = (0, (2, 2))
+UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
+# Where seeds are unstable, the mean of all seeds stands beside that of the others.
+MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
+
+
+def label(method: str, optimizer: str) -> str:
+    """Name a line: the method, and the optimizer where methods are trained with several."""
+    alone = METHODS[method].lazy
+    return METHOD_NAMES[method] if alone else f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[optimizer]}"
+
+
+def accuracy_curves(
+    table: pd.DataFrame,
+    stacks: Mapping[int, Examples] | None = None,
+    digits: Digits | None = None,
+    *,
+    published: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw test accuracy against epoch, one panel for each k.
+
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. Where
+    seeds are unstable or not finite, these are dashed and end in a cross, the line and its band are of
+    the others, the legend says how many there are, and a thin line is the mean of all seeds.
+
+    Parameters
+    ----------
+    table
+        A results table of parity runs.
+    stacks
+        For each k, examples of which the first few are shown above its panel, with their labels.
+    digits
+        The digits that ``stacks`` were drawn from.
+    published
+        Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
+    """
+    table = _judged(table)
+    ks = sorted(int(k) for k in table["k"].unique())
+    lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(ks), height=5.4 if stacks else 4.2)
+        for panel, k in zip(panels, ks, strict=True):
+            _metric_panel(panel, table[table["k"] == k], "test_accuracy", lines)
+            if published is not None:
+                _published_points(panel, published[published["k"] == k], "test_accuracy")
+            if stacks and digits is not None:
+                _stack_strip(panel, stacks[k], digits)
+            panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+        legend_below(figure, _entries(table, lines, published))
+    return figure
+
+
+def row_of_panels(count: int, height: float, *, same_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels beside each other, each with its own numbers at its axes."""
+    figure = Figure(figsize=((4.4 if count < 3 else 3.4) * count, height), layout="constrained")
+    panels = figure.subplots(1, count, sharey=same_y, squeeze=False)[0]
+    for panel in panels:
+        panel.tick_params(labelleft=True)
+    return figure, list(panels)
+
+
+def metric_curves(
+    table: pd.DataFrame, metrics: Sequence[str], *, published: pd.DataFrame | None = None
+) -> Figure:
+    """Draw metrics against epoch, one panel for each, for one k.
+
+    Lines, bands and seeds as in ``accuracy_curves``. A method for which a metric is not measured has no
+    line there. An alignment has its angle in degrees on a second axis.
+
+    Parameters
+    ----------
+    table
+        A results table.
+    metrics
+        Columns of it: names of ``METRIC_NAMES``.
+    published
+        Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
+    """
+    table = _judged(table)
+    lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(metrics), height=4.2, same_y=False)
+        for panel, metric in zip(panels, metrics, strict=True):
+            _metric_panel(panel, table, metric, lines)
+            if published is not None:
+                _published_points(panel, published, metric)
+        legend_below(figure, _entries(table, lines, published))
+    return figure
+
+
+def _metric_panel(
+    panel: Axes, table: pd.DataFrame, metric: str, lines: Sequence[tuple[str, str]]
+) -> None:
+    for method, optimizer in lines:
+        runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
+        if runs.empty or runs[metric].isna().all():  # not every line has runs in every panel
+            continue
+        summary = summarise(runs, ["epoch"], metric)
+        seeds: dict[bool, list[tuple[Any, Any]]] = {False: [], True: []}
+        for _, run in runs.groupby("seed"):
+            seeds[bool(_is_unstable(run).any())].append((run["epoch"], run[metric]))
+        draw_means(
+            panel, label(method, optimizer), summary["epoch"], summary, seeds[False], seeds[True],
+            color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9, mark_all=False,
+        )  # fmt: skip
+    panel.set_ylabel(METRIC_NAMES[metric])
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if metric.endswith("accuracy"):
+        panel.axhline(0.5, **REFERENCE_LINE)
+        panel.set_ylim(0.45, 1.005)
+    elif metric.endswith("alignment"):
+        panel.axhline(0.0, **REFERENCE_LINE)
+        panel.set_ylim(max(-1.005, min(-0.1, panel.get_ylim()[0])), 1.005)
+        angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
+        angle.set_yticks([0, 30, 45, 60, 75, 90])
+        angle.set_ylabel("angle, degrees")
+
+
+def draw_curve(
+    panel: Axes,
+    curve: Curve,
+    seeds: Iterable[tuple[Any, Any]] = (),
+    unstable: Iterable[tuple[Any, Any]] = (),
+    *,
+    shade: float = 0.15,
+    told: bool = True,
+) -> None:
+    """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
+
+    Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
+    Where it is not ``told``, the site has no numbers for it: another panel has them.
+    """
+    colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
+    faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
+    for x, y in seeds:
+        panel.plot(x, y, color=colour, alpha=faint, linewidth=0.7, gid=belongs_to(entry, SEEDS))
+    for x, y in unstable:
+        draw_unstable(panel, x, y, color=colour, gid=belongs_to(entry, UNSTABLE_SEEDS))
+    if curve.low is not None and curve.high is not None:
+        panel.fill_between(
+            curve.x, curve.low, curve.high,
+            color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry),
+        )  # fmt: skip
+    line: Line2D = curve
+    if not told:
+        line = Line2D(curve.x, curve.y, gid=curve.get_gid())
+        line.update_from(curve)
+    panel.add_line(line)
+    panel.autoscale_view()
+
+
+def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
+    """Draw an unstable run as every figure does: faintly dashed, a cross at its last finite point."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    last = np.flatnonzero(np.isfinite(y))[-1:]
+    look = {"alpha": 0.45, "linestyle": UNSTABLE_LINE, "linewidth": 0.9} | look
+    panel.plot(x, y, **look)
+    panel.plot(x[last], y[last], **look | UNSTABLE_MARK | {"linestyle": ""})
+
+
+def draw_means(
+    panel: Axes,
+    entry: str,
+    x: ArrayLike,
+    summary: pd.DataFrame,
+    seeds: Iterable[tuple[Any, Any]] = (),
+    unstable: Iterable[tuple[Any, Any]] = (),
+    *,
+    error: bool = False,
+    mark_all: bool = True,
+    shade: float = 0.15,
+    **look: Any,
+) -> None:
+    """Draw a line of means over its band of intervals, both of the stable seeds.
+
+    Where some are unstable, a thin line is the mean of all; a run that is not finite leaves none.
+
+    Parameters
+    ----------
+    entry
+        Of the legend.
+    x, summary
+        The place and the row of ``summarise`` for each point.
+    seeds, unstable
+        See ``draw_curve``.
+    error
+        Whether to draw 1 minus the numbers of ``summary``.
+    mark_all
+        Whether every point of the mean of all has a mark, or the last one.
+    **look
+        Of the line.
+    """
+    ends = [summary[f"{end}_sound"] for end in ("mean", "low", "high")]
+    every = summary["mean"]
+    if error:
+        ends, every = [1 - ends[0], 1 - ends[2], 1 - ends[1]], 1 - every
+    if summary["unstable"].any() and not summary["non_finite"].any():
+        thin = MEAN_OF_ALL | {"linewidth": 0.9, "markevery": None if mark_all else [len(every) - 1]}
+        draw_curve(panel, Curve(all_seeds(entry), x, every, **look | thin))
+    draw_curve(panel, Curve(entry, x, *ends, **look), seeds, unstable, shade=shade)
+
+
+def all_seeds(entry: str) -> str:
+    """Name the mean of all seeds, unstable ones too, beside an entry that is the mean of the others."""
+    return f"{entry}, mean of all"
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a results table with its column ``outcome``."""
+    return table if "outcome" in table else with_outcomes(table)
+
+
+def _is_unstable(rows: pd.DataFrame) -> pd.Series:
+    """Return for each row whether its run is unstable or not finite; a table of no runs has none."""
+    if "outcome" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["outcome"].isin([UNSTABLE, NON_FINITE])
+
+
+def unstable_note(last: pd.DataFrame) -> str:
+    """Say how many runs are unstable or not finite, e.g. ``2 of 5 seeds unstable``; empty if none is.
+
+    ``last`` has one row for each run, with its column ``outcome``.
+    """
+    noun = "seeds" if last["seed"].is_unique else "runs"
+    counts = {"unstable": UNSTABLE, "not finite": NON_FINITE}
+    found = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
+    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in found.items() if n)
+
+
+def _angle(cosine: Any) -> Any:
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+
+
+def _cosine(angle: Any) -> Any:
+    return np.cos(np.radians(angle))
+
+
+def _published_points(panel: Axes, published: pd.DataFrame, metric: str) -> None:
+    if metric not in published:
+        return
+    for method, points in published.groupby("method"):
+        panel.plot(
+            points["epoch"], points[metric], linestyle="", marker="o", markersize=6,
+            markerfacecolor=PAPER, markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
+            gid=belongs_to("published"),
+        )  # fmt: skip
+
+
+def _entries(
+    table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
+) -> list[Line2D]:
+    """Return the entries of a legend: each line, what was published, and the single seeds."""
+    entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, *line)]
+    if published is not None:
+        entries.append(
+            Line2D(
+                [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+                markeredgecolor=INK, markeredgewidth=1.5, label="published", gid=belongs_to("published"),
+            )
+        )  # fmt: skip
+    if table["seed"].nunique() > 1:
+        entries.append(seeds_entry())
+    if _is_unstable(table).any():
+        entries.append(unstable_entry())
+    return entries
+
+
+def seeds_entry(label: str = "single seeds") -> Line2D:
+    """Return the entry of a legend for the faint lines."""
+    return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
+
+
+def unstable_entry(label: str = "unstable seeds") -> Line2D:
+    """Return the entry of a legend for unstable seeds."""
+    return Line2D(
+        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=UNSTABLE_LINE, label=label,
+        gid=belongs_to(UNSTABLE_SEEDS), **UNSTABLE_MARK,
+    )  # fmt: skip
+
+
+def _line_entries(table: pd.DataFrame, method: str, optimizer: str) -> list[Curve]:
+    """Return a line's entry and, where seeds are unstable, that of the mean of all seeds."""
+    runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
+    last, name = final_epoch(runs), label(method, optimizer)
+    look: dict[str, Any] = {"color": COLOURS[method], "linestyle": LINE_STYLES[optimizer]}
+    note = unstable_note(last)
+    if not note:
+        return [Curve(name, label=name, linewidth=1.9, **look)]
+    entries = []
+    if not _is_unstable(last).all():
+        entries.append(Curve(name, label=f"{name} ({note}; mean of the others)", linewidth=1.9, **look))
+        note = ""
+    if not (last["outcome"] == NON_FINITE).any():
+        thin = look | MEAN_OF_ALL | {"linewidth": 0.9}
+        more = f" ({note})" if note else ""
+        entries.append(Curve(all_seeds(name), label=all_seeds(name) + more, **thin))
+    return entries or [Curve(name, label=f"{name} ({note})", linewidth=1.9, **look)]
+
+
+def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
+    """Give a figure a legend, whose entries know what belongs to them."""
+    legend = figure.legend(
+        handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
+    )
+    for drawn, entry in zip(legend.legend_handles, entries, strict=True):
+        if drawn is not None:
+            drawn.set_gid(entry.get_gid())
+
+
+# Above a panel, in points: room for sample stacks.
+_STRIP = 78
+
+
+def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
+    k = stacks.index.shape[1]
+    side = round(digits.images.shape[1] ** 0.5)
+    for row in range(shown):
+        axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
+        images = digits.images[stacks.index[row]].view(k, side, side)
+        axes.imshow(np.hstack(list(images.numpy())), cmap="gray_r", interpolation="nearest")
+        numbers = digits.labels[stacks.index[row]].tolist()
+        total = " + ".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
+        axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
+        axes.set_axis_off()
+
+
+# ---- how it ended, and at which rates ----
+
+
+def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
+    """Draw the test accuracy of the last epoch, one row for each value of ``by``.
+
+    A small dot is a seed, a large one the mean, a bar its 95 % Student-t interval. Where seeds are
+    unstable or not finite, these are crosses, the large dot and the bar are of the others, an open
+    diamond is the mean of all, and a note beside the row says how many there are.
+
+    Parameters
+    ----------
+    table
+        A results table, for one k.
+    by
+        ``"optimizer"`` or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    last = final_epoch(_judged(table))
+    rows, methods = list(last[by].unique()), list(last["method"].unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 1.1 + 0.6 * len(rows)), layout="constrained")
+        panel = figure.subplots()
+        for (row, method), runs in last.groupby([by, "method"]):
+            y = rows.index(row) + 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
+            _ending(panel, runs, y, str(method))
+        panel.axvline(0.5, **REFERENCE_LINE)
+        panel.set_yticks(range(len(rows)), [names[row] for row in rows])
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+        panel.set_xlabel("test accuracy, last epoch")
+        entries = [
+            Line2D(
+                [], [], linestyle="", marker="o", markersize=7, color=COLOURS[method],
+                label=METHOD_NAMES[method], gid=belongs_to(METHOD_NAMES[method]),
+            )
+            for method in (methods if len(methods) > 1 else ())
+        ]  # fmt: skip
+        if _is_unstable(last).any():
+            every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
+            crosses = unstable_entry()
+            crosses.set_linestyle("")
+            entries += [every, crosses]
+        if entries:
+            legend_below(figure, entries)
+    return figure
+
+
+def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
+    """Draw how the runs of a method ended: seeds, their mean and its interval, at a height ``y``."""
+    look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
+    unstable = _is_unstable(runs)
+    stable = runs["test_accuracy"][~unstable]
+    panel.plot(stable, [y] * len(stable), "o", alpha=0.4, markersize=3.5, **look)
+    for accuracy in runs["test_accuracy"][unstable].dropna():
+        draw_unstable(panel, [accuracy], [y], **look | {"alpha": 0.8})
+    summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
+    panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=2.0, **look)
+    panel.plot(summary["mean_sound"], y, "o", markersize=7, **look)
+    if unstable.any():
+        panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
+        # Beside the axes: inside, it would lie over the dots.
+        panel.text(
+            1.02, y, unstable_note(runs), va="center", fontsize=8.5, gid=look["gid"],
+            color=look["color"], transform=panel.get_yaxis_transform(),
+        )  # fmt: skip
+
+
+def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
+    """Draw how a learning rate was chosen: one panel for each value of ``by``.
+
+    The accuracy on validation digits against epoch, the mean over the rate's tuning seeds, stronger for
+    larger rates; the chosen rate has the method's colour and faint lines for its seeds. A rate at which
+    a tuning run is unsound is dashed and ends in a cross.
+
+    Parameters
+    ----------
+    table
+        The tuning runs, of one method and one k.
+    scores
+        Of ``tune``: the rates, how many seeds each had, how many of them were unsound, the chosen one.
+    by
+        ``"optimizer"`` or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    panels = list(scores[by].unique())
+    columns = min(3, len(panels))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.5 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
+        grid = figure.subplots(
+            -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
+        )
+        for panel in grid.flat[len(panels) :]:
+            panel.set_axis_off()
+        for panel, value in zip(grid.flat, panels, strict=False):
+            here = scores[scores[by] == value].sort_values("learning_rate")
+            for place, row in enumerate(here.itertuples()):
+                runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
+                strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
+                _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
+            panel.axhline(0.5, **REFERENCE_LINE)
+            panel.set_title(names[value])
+            legend = panel.legend(
+                title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
+                columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
+            )  # fmt: skip
+            curves = [line for line in panel.lines if isinstance(line, Curve)]
+            for drawn, line in zip(legend.legend_handles, curves, strict=True):
+                drawn.set_gid(line.get_gid())
+            panel.tick_params(labelleft=True, labelbottom=True)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.set_ylim(0.45, 1.005)
+            panel.set_xlabel("epoch")
+            panel.set_ylabel("validation accuracy")
+    return figure
+
+
+def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) -> None:
+    """Draw the tuning runs at a rate; ``score`` is the rate's row of the scores."""
+    rate, chosen, unsound = f"{score.learning_rate:g}", bool(score.chosen), int(score.unsound)
+    mean = runs.groupby("epoch")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
+    curve = Curve(
+        rate, mean.index, mean, label=f"{rate}: {unsound} of {score.seeds}", alpha=strength,
+        color=COLOURS[str(score.method)] if chosen else INK,
+        linestyle=UNSTABLE_LINE if unsound else "-",
+        linewidth=2.4 if chosen else 1.2, zorder=3 if chosen else 2,
+    )  # fmt: skip
+    by_seed = [(run["epoch"], run["test_accuracy"]) for _, run in runs.groupby("seed")]
+    draw_curve(panel, curve, by_seed if chosen and len(by_seed) > 1 else ())
+    if unsound:
+        look = {"color": curve.get_color(), "alpha": strength, "gid": curve.get_gid()}
+        draw_unstable(panel, mean.index, mean, **look)
+
+
+def score_curves(scores: pd.DataFrame, by: str) -> Figure:
+    """Draw the score against the learning rate, one line for each value of ``by``, chosen rates marked.
+
+    A cross is a rate at which a tuning run was unsound.
+
+    Parameters
+    ----------
+    scores
+        Of ``tune``, for one k.
+    by
+        ``"optimizer"``, in which case every method has a panel of its own, or ``"feedback"``.
+    """
+    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    methods = list(scores["method"].unique())
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(methods), height=4.0)
+        for panel, method in zip(panels, methods, strict=True):
+            of_method = scores[scores["method"] == method]
+            for place, value in enumerate(of_method[by].unique()):
+                here = of_method[of_method[by] == value].sort_values("learning_rate")
+                colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
+                sound = np.flatnonzero(here["unsound"] == 0).tolist()
+                curve = Curve(
+                    names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
+                    linestyle=LINE_STYLES.get(value, "-"), linewidth=1.2, marker=marker, markersize=4.5,
+                    markevery=sound,
+                )  # fmt: skip
+                draw_curve(panel, curve)
+                for row in here[here["unsound"] > 0].itertuples():
+                    look = {"color": colour, "alpha": 1.0}
+                    gid = belongs_to(names[value], UNSTABLE_SEEDS)
+                    draw_unstable(panel, [row.learning_rate], [row.score], **look, gid=gid)
+                chosen = here[here["chosen"]]
+                panel.plot(
+                    chosen["learning_rate"], chosen["score"], "o", markersize=12,
+                    markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
+                    gid=belongs_to(names[value]),
+                )  # fmt: skip
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter("")
+            panel.axhline(0.5, **REFERENCE_LINE)
+            panel.set_title(METHOD_NAMES[method])
+            panel.set_xlabel("learning rate")
+            panel.set_ylabel("score on validation digits")
+        entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
+        if (scores["unsound"] > 0).any():
+            crosses = unstable_entry("a tuning run is unsound")
+            crosses.set_linestyle("")
+            entries.append(crosses)
+        legend_below(figure, entries, columns=4)
+    return figure
+
+
+def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Draw the test accuracy at the last epoch against each of several measures, a panel for each.
+
+    A small mark is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
+    seed.
+
+    Parameters
+    ----------
+    last
+        Rows of a results table, one for each run of one method, with their ``outcome``.
+    titles
+        The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
+    """
+    (method,) = last["method"].unique()
+    rows, columns = -(-len(titles) // 3), min(3, len(titles))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.5 * columns, 3.4 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for panel in grid.flat[len(titles) :]:
+            panel.set_axis_off()
+        for panel, (measure, title) in zip(grid.flat, titles.items(), strict=False):
+            for optimizer, runs in last.groupby("optimizer", sort=False):
+                _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
+            middle = 0.5 if measure.startswith("sign") else 0.0
+            panel.axvline(middle, **REFERENCE_LINE)
+            panel.set_title(title)
+            panel.set_xlabel(METRIC_NAMES[measure])
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.tick_params(labelleft=True)
+        entries = [
+            Line2D(
+                [], [], linestyle="", marker=_optimizer_marker(o), markersize=7,
+                color=COLOURS[str(method)], label=OPTIMIZER_NAMES[o], gid=belongs_to(OPTIMIZER_NAMES[o]),
+            )
+            for o in last["optimizer"].unique()
+        ]  # fmt: skip
+        if _is_unstable(last).any():
+            crosses = unstable_entry()
+            crosses.set_linestyle("")
+            entries.append(crosses)
+        legend_below(figure, entries, columns=4)
+    return figure
+
+
+def _optimizer_marker(optimizer: str) -> str:
+    return MARKERS[list(OPTIMIZER_NAMES).index(optimizer) % len(MARKERS)]
+
+
+def _explaining_marks(
+    panel: Axes, runs: pd.DataFrame, measure: str, optimizer: str, colour: str
+) -> None:
+    unstable, gid = _is_unstable(runs), belongs_to(OPTIMIZER_NAMES[optimizer])
+    look: dict[str, Any] = {"linestyle": "", "marker": _optimizer_marker(optimizer), "color": colour}
+    x, y = runs[measure], runs["test_accuracy"]
+    panel.plot(x[~unstable], y[~unstable], **look, markersize=3.5, alpha=0.4, gid=gid)
+    for each in runs.index[unstable]:
+        draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
+    if not unstable.all():
+        means = [x[~unstable].mean()], [y[~unstable].mean()]
+        panel.plot(*means, **look, markersize=8, markeredgecolor=PAPER, markeredgewidth=0.8, gid=gid)
+
+
+# ---- how the error travels ----
+
+_LAYERS = {"X": 0.0, "h_1": 1.0, "h_2": 2.0, "\\hat{y}": 3.0, "e": 4.0}
+
+
+# For drawings that carry mathematics: the page's equations have these letters.
+TEX: dict[Any, Any] = {
+    "mathtext.fontset": "cm",
+    "font.family": "serif",
+    "font.serif": "cmr10",
+    "axes.formatter.use_mathtext": True,
+    "font.size": 13.0,
+}
+
+
+def error_transport(methods: Sequence[str]) -> Figure:
+    """Draw how the error travels through two hidden layers, one panel for each method.
+
+    Forward arrows carry activations and are grey; backward arrows carry the error and have the
+    method's colour.
+
+    Parameters
+    ----------
+    methods
+        Any of ``"bp"``, ``"fa"``, ``"dfa"``.
+
+    Raises
+    ------
+    InputError
+        If one is another method.
+    """
+    for method in methods:
+        choice("method", method, ("bp", "fa", "dfa"))
+    with mpl.rc_context(STYLE | TEX):
+        figure = Figure(figsize=(5.2, 1.9 * len(methods)), layout="constrained")
+        for panel, method in zip(
+            figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
+        ):
+            panel.set_xlim(-0.4, 4.4)
+            panel.set_ylim(-1.12 if "dfa" in methods else -0.88, 0.62)
+            panel.set_aspect("equal")
+            panel.set_axis_off()
+            if len(methods) > 1:
+                panel.set_title(METHOD_NAMES[method])
+            _draw_forward(panel)
+            _draw_backward(panel, method)
+    return figure
+
+
+def _draw_forward(panel: Axes) -> None:
+    for name, x in _LAYERS.items():
+        panel.add_patch(
+            FancyBboxPatch(
+                (x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", edgecolor=INK,
+                facecolor=TINT, linewidth=1.1,
+            )
+        )  # fmt: skip
+        panel.text(x, 0, f"${name}$", ha="center", va="center", color=INK)
+    for layer, weight in enumerate(("$W_1$", "$W_2$", "$W_3$", "")):
+        _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
+        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom", color=INK)
+    panel.text(4, 0.32, "$\\hat{y} - y$", ha="center", va="bottom", color=INK)
+
+
+def _draw_backward(panel: Axes, method: str) -> None:
+    colour = COLOURS[method]
+    if method == "dfa":
+        for layer, bend in ((2, -0.32), (1, -0.36)):
+            _arrow(panel, (3.95, -0.27), (layer + 0.04, -0.27), colour, bend)
+        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom")
+        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top")
+        return
+    last, first = ("$W_3^\\top$", "$W_2^\\top$") if method == "bp" else ("$B_2$", "$B_1$")
+    _arrow(panel, (3.95, -0.27), (2.06, -0.27), colour, -0.32)
+    _arrow(panel, (1.94, -0.27), (1.06, -0.27), colour, -0.5)
+    panel.text(3.0, -0.65, last, ha="center", va="top")
+    panel.text(1.5, -0.58, first, ha="center", va="top")
+
+
+def _arrow(
+    panel: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, bend: float = 0.0
+) -> None:
+    panel.add_patch(
+        FancyArrowPatch(
+            start, end, connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=14,
+            color=colour, linewidth=1.7, shrinkA=0, shrinkB=0,
+        )
+    )  # fmt: skip
+
+
+# ---- the clusters ----
+
+# What x says on its axis, and what else a panel's runs share: its name and symbol.
+_ERROR_AXES = {
+    "samples": ("training points n", "dimensions", "d"),
+    "dimensions": ("inputs d", "samples", "n"),
+}
+# Those of the labels 0 and 1, of which parity is one. They are no method's.
+LABEL_COLOURS = ("#A97B00", "#5B6BE0")
+
+
+def error_curves(
+    panels: Sequence[tuple[pd.DataFrame, str, str]],
+    points: Mapping[str, Examples] | None = None,
+    *,
+    solved: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw the error at the last epoch against the number of points or of inputs.
+
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line; a cross is
+    an unstable run, see ``accuracy_curves``. The dotted line is the error of the likelier answer.
+
+    Parameters
+    ----------
+    panels
+        For each panel the results table of cluster runs, x (``"samples"`` or ``"dimensions"``), and
+        the points that are judged (``"test"`` or ``"train"``).
+    points
+        For each density, points of which the two inputs that matter are shown above the panels.
+    solved
+        Lazy methods solved to convergence, as from ``converged_table``: lines of their own, with bands
+        and without single seeds.
+
+    Raises
+    ------
+    InputError
+        If x or the points judged are something else.
+    """
+    for _, x, judged in panels:
+        choice("x", x, _ERROR_AXES)
+        choice("judged", judged, ("test", "train"))
+    panels = [(_judged(table), x, judged) for table, x, judged in panels]
+    runs = pd.concat([table for table, _, _ in panels]).drop_duplicates()
+    lines = list(runs[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    with mpl.rc_context(STYLE):
+        count = max(len(panels), len(points or ()))
+        figure = Figure(figsize=(4.4 * count, 8.3 if points else 4.2), layout="constrained", dpi=160)
+        grid = figure.subplots(2 if points else 1, count, squeeze=False)
+        for square, (density, shown) in zip(grid[0], (points or {}).items(), strict=False):
+            _cluster_panel(square, density, shown)
+        for panel in grid.flat:
+            panel.set_visible(panel.has_data())
+        for panel, (table, x, judged) in zip(grid[-1], panels, strict=False):
+            panel.set_visible(True)
+            last = final_epoch(table).sort_values(x)
+            _error_panel(panel, last, lines, x, f"{judged}_accuracy")
+            if solved is not None:
+                _solved_errors(panel, solved, last, x, f"{judged}_accuracy")
+            panel.set_ylabel("test error" if judged == "test" else "training error")
+        entries = _entries(runs, lines)
+        if solved is not None:  # before the entry for single seeds
+            added: list[Line2D] = [_solved_curve(method) for method in solved["method"].unique()]
+            entries[len(lines) : len(lines)] = added
+        legend_below(figure, entries)
+    return figure
+
+
+def _error_panel(
+    panel: Axes, last: pd.DataFrame, lines: Sequence[tuple[str, str]], x: str, accuracy: str
+) -> None:
+    shade = 0.26 / len(lines)  # many bands lie over each other
+    for method, optimizer in lines:
+        runs = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
+        summary = summarise(runs, [x], accuracy)
+        seeds = [(run[x], 1 - run[accuracy]) for _, run in runs.groupby("seed")]
+        unstable = [([run[x]], [1 - run[accuracy]]) for _, run in runs[_is_unstable(runs)].iterrows()]
+        draw_means(
+            panel, label(method, optimizer), summary[x], summary, seeds, unstable, error=True,
+            shade=shade, color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
+            marker="o", markersize=4,
+        )  # fmt: skip
+    clusters = CLUSTERS_PER_SIDE**2
+    panel.axhline(clusters // 2 / clusters, **REFERENCE_LINE)
+    name, other, symbol = _ERROR_AXES[x]
+    if x == "samples":
+        panel.set_xscale("log", base=2)
+    values = sorted(int(value) for value in last[x].unique())
+    panel.set_xticks(values, [str(value) for value in values])
+    panel.set_xlabel(name)
+    panel.set_title(f"{symbol} = " + ", ".join(str(value) for value in sorted(last[other].unique())))
+    panel.set_ylim(-0.01, 0.56)
+
+
+def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str, accuracy: str) -> None:
+    """Draw the models that were solved for the same numbers of points and inputs as the runs."""
+    places = ["samples", "dimensions"]
+    solved = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
+    for method, rows in solved.sort_values(x).groupby("method", sort=False):
+        summary = summarise(rows, [x], accuracy)
+        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
+        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), shade=0.1)
+
+
+def _solved_curve(method: str, *points: ArrayLike) -> Curve:
+    entry = f"solved {METHOD_NAMES[method]}"
+    return Curve(
+        entry, *points, color=COLOURS[method], linestyle=(0, (6, 1.5, 1.5, 1.5)), linewidth=1.9,
+        marker="s", markersize=4, label=entry,
+    )  # fmt: skip
+
+
+def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
+    """Draw test accuracy against the number of training stacks: a panel for each k, the last one twice.
+
+    In the second of the two the accuracies of the lines fill the panel, and runs may lie outside.
+
+    Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
+    infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
+    lines. Open circles are runs of gradient descent at their last epoch, with their intervals as bars,
+    at the number of stacks that they have seen; crosses are unstable ones, which mean and interval leave
+    out.
+
+    Parameters
+    ----------
+    table
+        As from ``converged_table``, for runs on digits.
+    trained
+        A results table of runs with SGD on digits.
+    """
+    last = final_epoch(_judged(trained))
+    last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
+    ks = sorted(table["k"].unique(), key=int)
+    with mpl.rc_context(STYLE):
+        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
+        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
+        panels = list(figure.subplots(rows_of_two, 2).flat)
+        for panel in panels[count:]:
+            panel.remove()
+        del panels[count:]
+        for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
+            for method, rows in table[table["k"] == k].groupby("method", sort=False):
+                summary = summarise(rows, ["samples"])
+                ends = (summary[end] for end in ("samples", "mean", "low", "high"))
+                curve = _width_curve(str(method), *ends)
+                if panel is panels[-1]:  # single seeds would fill it
+                    draw_curve(panel, curve, shade=0.1, told=False)
+                    continue
+                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+                draw_curve(panel, curve, seeds, shade=0.1)
+            for method, runs in last[last["k"] == int(k)].groupby("method"):
+                _open_circle(panel, str(method), runs)
+            panel.axhline(0.5, **REFERENCE_LINE)
+            panel.set_ylim(0.45, 1.005)
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+            panel.set_xlabel("training stacks n")
+            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
+            panel.set_title(f"k = {k}")
+        shown = table[table["k"] == ks[-1]]
+        means = summarise(shown, ["method", "samples"])["mean"]
+        panels[-1].set_ylim(means.min() - 0.02, means.max() + 0.02)
+        panels[-1].set_xlim(0.8 * shown["samples"].min(), 1.25 * shown["samples"].max())
+        panels[-1].set_title(f"k = {ks[-1]}, enlarged")
+        entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
+        for method in last["method"].unique():
+            if method not in set(table["method"]):
+                entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
+        if table["seed"].nunique() > 1:
+            entries.append(seeds_entry())
+        if _is_unstable(last).any():
+            entries.append(unstable_entry())
+        legend_below(figure, entries)
+    return figure
+
+
+def _width_curve(method: str, *points: ArrayLike) -> Curve:
+    name = KERNEL_NAMES[method] if method in KERNEL_NAMES else METHOD_NAMES[method]
+    look = ((0, (5, 1.6)), "D") if method in KERNEL_NAMES else ("-", "o")
+    return Curve(
+        name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linestyle=look[0],
+        linewidth=1.9, marker=look[1], markersize=4, label=name,
+    )  # fmt: skip
+
+
+def _open_entry(method: str, note: str) -> Line2D:
+    return Line2D(
+        [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5,
+        label=f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else ""),
+        gid=belongs_to(f"trained {method}"),
+    )  # fmt: skip
+
+
+def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
+    gid = belongs_to(METHOD_NAMES[method] if METHODS[method].lazy else f"trained {method}")
+    x, accuracy = int(runs["seen"].iloc[0]), summarise(runs, ["method"]).iloc[0]
+    ends = [accuracy["low_sound"], accuracy["high_sound"]]
+    panel.plot([x, x], ends, color=COLOURS[method], linewidth=1.5, gid=gid)
+    for each in runs["test_accuracy"][_is_unstable(runs)].dropna():
+        draw_unstable(panel, [x], [each], color=COLOURS[method], alpha=0.8, gid=gid)
+    panel.plot(
+        x, accuracy["mean_sound"], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
+        markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
+    )  # fmt: skip
+
+
+def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
+    X, y = points.batch(0, len(points))
+    for number, colour in enumerate(LABEL_COLOURS):
+        chosen = X[y[:, 0] == number]
+        square.scatter(
+            chosen[:, 1], chosen[:, 2], s=4, color=colour, linewidth=0, label=f"label {number}",
+            rasterized=True,
+        )  # fmt: skip
+    radius = 1 / (3 * CLUSTERS_PER_SIDE - 1)
+    for centre in cluster_centres().tolist():
+        square.add_patch(Circle(centre, radius, fill=False, edgecolor=MUTED, linewidth=0.8))
+    square.set_box_aspect(1)
+    square.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, markerscale=3)
+    square.set_title(f"density: {density}")
+    square.set_xlabel("input 2")
+    square.set_ylabel("input 3")
+    square.set_xlim(-0.53, 0.53)
+    square.set_ylim(-0.53, 0.53)
+    square.set_xticks([-0.5, 0, 0.5])
+    square.set_yticks([-0.5, 0, 0.5])
+
+
+# ---- hidden representations ----
+
+# One for each digit, seen on light and on dark pages; names stand beside them.
+DIGIT_COLOURS = (
+    "#B8826B", "#7438FF", "#BD0097", "#945900", "#279AE7",
+    "#FF38C3", "#D10069", "#FF570F", "#874BC3", "#0D735E",
+)  # fmt: skip
+PARITY_COLOURS = dict(zip(("even", "odd"), LABEL_COLOURS, strict=True))
+PROBE_MARKERS = {"nearest neighbours": "o", "linear": "s"}
+TARGET_NAMES = {"digit": "which digit it is", "parity": "whether it is odd"}
+
+
+def weights_label(name: str) -> str:
+    """Name what a representation comes from: ``pixels``, ``untrained``, or a run's, as ``bp-sgd``."""
+    names = {"pixels": "raw pixels", "untrained": "untrained"}
+    return names[name] if name in names else label(*name.split("-"))
+
+
+def _weights_colour(name: str) -> str:
+    greys = {"pixels": MUTED, "untrained": INK}
+    return greys[name] if name in greys else COLOURS[name.split("-")[0]]
+
+
+def representation_diagram(
+    images: Float[Tensor, "k pixels"], position: int, hidden: int = 512
+) -> Figure:
+    """Draw how the hidden representation of one digit is cut out of the first layer.
+
+    Parameters
+    ----------
+    images
+        The digits of a stack.
+    position
+        The digit that is represented, from 0 to k - 1; it and its block of weights are coloured.
+    hidden
+        Units of the hidden layer, named in the drawing.
+    """
+    k, pixels = images.shape
+    side, accent = round(pixels**0.5), "#009E73"
+    with mpl.rc_context(STYLE | TEX | {"font.size": 11.0}):
+        figure = Figure(figsize=(5.2, 0.7 * k + 0.4), layout="constrained")
+        panel = figure.subplots()
+        panel.set_xlim(-0.5, 7.0)
+        panel.set_ylim(-0.5, k + 0.1)
+        panel.set_aspect("equal")
+        panel.set_axis_off()
+        for i, image in enumerate(images):
+            chosen, bottom = i == position, k - 1 - i
+            colour = accent if chosen else MUTED
+            panel.imshow(
+                image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
+                extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
+            )  # fmt: skip
+            panel.add_patch(
+                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.0)
+            )
+            panel.add_patch(
+                Rectangle(
+                    (2.0, bottom), 1.5, 1, edgecolor=INK, linewidth=1.1,
+                    facecolor=to_rgba(accent, 0.25) if chosen else TINT,
+                )
+            )  # fmt: skip
+            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center")
+            block = f"$W_1^{{({i + 1})}}$\n${pixels} \\times {hidden}$"
+            panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
+            if chosen:
+                _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
+                _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
+                _arrow(panel, (4.98, bottom + 0.5), (5.9, bottom + 0.5), accent)
+                panel.text(4.64, bottom + 0.5, "$+\\ b_1$", ha="center", va="center", color=INK)
+                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=INK)
+                panel.add_patch(
+                    Rectangle(
+                        (5.96, bottom), 0.22, 1, edgecolor=accent, linewidth=2,
+                        facecolor=to_rgba(accent, 0.25),
+                    )
+                )  # fmt: skip
+                result = f"$h^{{({i + 1})}}$\n{hidden}"
+                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=INK)
+        panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
+        panel.text(
+            2.75, -0.08, f"$W_1$, ${k * pixels} \\times {hidden}$", ha="center", va="top", color=INK
+        )
+    return figure
+
+
+def representation_maps(table: pd.DataFrame) -> Figure:
+    """Draw the maps of an embedding table: one column for each of the weights.
+
+    The upper row is coloured by digit, with each digit's name at the median of its points; the lower
+    row by parity. Points are pixels even in a vector file, which would be large otherwise.
+
+    Parameters
+    ----------
+    table
+        As from ``embedding_table``.
+    """
+    names = list(table["weights"].unique())
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(2.5 * len(names), 6.2), layout="constrained", dpi=200)
+        panels = figure.subplots(2, len(names), squeeze=False)
+        for (upper, lower), name in zip(panels.T, names, strict=True):
+            points = table[table["weights"] == name]
+            upper.set_title(weights_label(name))
+            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
+            for digit, own in points.groupby("digit"):
+                upper.text(
+                    own["x"].median(), own["y"].median(), str(digit), ha="center", va="center",
+                    fontsize=12, fontweight="bold",
+                    path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
+                )  # fmt: skip
+            odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
+            _scatter(lower, points, odd, PARITY_COLOURS)
+            upper.set_xlabel("by digit")
+            lower.set_xlabel("by parity")
+            lower.set_title(weights_label(name))
+        legend_below(
+            figure,
+            [
+                Line2D(
+                    [], [], linestyle="", marker=_marker(key), markersize=6, color=colour, label=str(key)
+                )
+                for key, colour in (dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS).items()
+            ],
+            columns=6,
+        )
+    return figure
+
+
+def _marker(key: Any) -> str:
+    """Odd digits differ in shape too where parity is shown."""
+    return "^" if key == "odd" else "o"
+
+
+def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mapping[Any, str]) -> None:
+    size = 9 if len(points) < 1_000 else 4
+    for key, colour in colours.items():
+        own = points[keys == key]
+        panel.scatter(
+            own["x"], own["y"], s=size, marker=_marker(key), color=colour, linewidths=0, rasterized=True
+        )
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.set_box_aspect(1)
+    for spine in panel.spines.values():
+        spine.set_visible(True)
+        spine.set_color(RULE)
+
+
+def probe_accuracies(table: pd.DataFrame) -> Figure:
+    """Draw probe accuracies, one panel for each target.
+
+    Each of the weights has a circle for nearest neighbours and a square for the linear probe: the mean
+    over seeds with its 95 % Student-t interval. Faint marks beside it are single seeds.
+
+    Parameters
+    ----------
+    table
+        As from ``probe_table``.
+    """
+    names, targets = list(table["weights"].unique()), list(table["target"].unique())
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(targets), height=4.3)
+        for panel, target in zip(panels, targets, strict=True):
+            panel.set_title(TARGET_NAMES[target])
+            for i, name in enumerate(names):
+                for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
+                    own = table[
+                        (table["target"] == target)
+                        & (table["weights"] == name)
+                        & (table["probe"] == probe)
+                    ]
+                    _probe_mark(panel, i + shift, own["accuracy"], probe, _weights_colour(name))
+            panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
+            panel.set_xlim(-0.5, len(names) - 0.5)
+            panel.grid(visible=False, axis="x")
+            panel.set_ylabel("test accuracy of the probe")
+        panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
+        legend_below(
+            figure,
+            [
+                Line2D(
+                    [], [], linestyle="", marker=marker, color=INK, label=probe, gid=belongs_to(probe)
+                )
+                for probe, marker in PROBE_MARKERS.items()
+            ],
+        )
+    return figure
+
+
+def _probe_mark(panel: Axes, x: float, accuracies: pd.Series, probe: str, colour: str) -> None:
+    interval, marker = mean_interval(accuracies), PROBE_MARKERS[probe]
+    look: dict[str, Any] = {"color": colour, "gid": belongs_to(probe)}
+    panel.plot(
+        [x + 0.1] * len(accuracies), accuracies, linestyle="", marker=marker, markersize=4,
+        alpha=0.5, markeredgewidth=0, **look,
+    )  # fmt: skip
+    panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
+    panel.plot([x], [interval.mean], linestyle="", marker=marker, markersize=7, **look)

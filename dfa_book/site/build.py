@@ -1,0 +1,131 @@
+"""Building the site from the executed chapters with Jupyter Book."""
+
+import os
+import shutil
+import sys
+
+import yaml
+
+from dfa_lib.validation import InputError
+
+from ..answers import contradictions
+from .book import TOC, Book, put_in_place
+from .checks import text_problems
+from .children import python, run
+from .execute import status
+from .figures import (
+    add_folds,
+    figures,
+    stale_results,
+    write_list,
+)
+from .launch import launch_config, site_address
+from .live import write_live
+from .notebooks import read_notebook
+from .pictures import draw_pictures
+
+
+def build_site(book: Book) -> int:
+    """Build the site; warnings are errors, missing references too.
+
+    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, or a
+    page contradicts the ledger.
+    The site takes the place of the earlier one once it is complete and without an error.
+
+    Returns
+    -------
+    int
+        0 where all went well; Jupyter Book's exit status, or how many sentences said what is wrong.
+
+    Raises
+    ------
+    InputError
+        If a chapter has not been executed yet, or a page has no file.
+    """
+    chapters = book.chapters()
+    missing = [name for name in chapters if not book.executed(name).exists()]
+    if missing:
+        raise InputError(
+            f"the site cannot be built: not executed yet are {', '.join(missing)}; "
+            f"run dfa-book build without naming chapters."
+        )
+    absent = book.missing()
+    if absent:
+        raise InputError(
+            f"the site cannot be built: {TOC} lists {', '.join(absent)}, for which {book.source} has "
+            f"neither a notebook nor a page in Markdown."
+        )
+    changed = [row["chapter"] for row in status(book) if row["state"] == "stale"]
+    if changed:
+        print(
+            f"Changed since they were executed, and on the site as they were: {', '.join(changed)}.",
+            flush=True,
+        )
+    _stage(book, chapters)
+    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8")) or {}
+    config |= launch_config(book)
+    # A page that is not in the table of contents is none of the book's.
+    config["only_build_toc_files"] = True
+    html = config.setdefault("html", {})
+    html["baseurl"] = site_address(book.root)
+    html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
+    shown = figures(book)
+    (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    wrong = [
+        f"{path.relative_to(book.source)}: {said}"
+        for path in sorted(book.source.rglob("*.md"))
+        for said in text_problems(path.read_text(encoding="utf-8"))
+    ]
+    wrong += stale_results(shown)
+    displayed = {name: _displayed(book, name) for name in chapters}
+    wrong += contradictions(displayed, displayed.pop("ledger", None))
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr, flush=True)
+        return len(wrong)
+    draw_pictures(book.staging / "_static", shown, config.get("title", ""))
+    write_live(book.staging / "_static")
+    add_folds(book, shown)
+    write_list(book, shown)
+    return _jupyter_book(book)
+
+
+def _displayed(book: Book, chapter: str) -> str:
+    """Return the Markdown that the cells of an executed chapter have displayed."""
+    cells = read_notebook(book.executed(chapter))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    return "\n".join("".join(output.get("data", {}).get("text/markdown", "")) for output in outputs)
+
+
+def _stage(book: Book, chapters: list[str]) -> None:
+    """Let the staging folder have the executed chapters, the sources' other files, and nothing else."""
+    keep = {book.executed(name) for name in chapters}
+    for path in sorted(book.staging.rglob("*"), reverse=True):  # a folder after what is in it
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in keep:
+            path.unlink()
+    for path in book.source.rglob("*"):
+        inner = path.relative_to(book.source)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if path.is_file() and path.suffix != ".ipynb" and not hidden:
+            (book.staging / inner).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, book.staging / inner)
+    shutil.copyfile(book.root / TOC, book.staging / TOC)
+
+
+def _jupyter_book(book: Book) -> int:
+    """Build the site beside the earlier one, and put it in its place."""
+    with book.workspace() as folder:
+        # In an empty folder, environment included: Sphinx's cache keeps warnings of pages that did not
+        # change to itself, and pages of the source would not be written again.
+        command = [*python("jupyter_book.cli.main:main"), "build", str(book.staging)]
+        command += ["--path-output", str(folder), "--all", "-W", "-n", "--keep-going", "-q"]
+        status = run(command).returncode
+        built = folder / book.html.relative_to(book.output)
+        if status == 0 and not (built / "index.html").is_file():
+            print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
+            status = 1
+        if status == 0:
+            put_in_place(built, book.html)
+    return status

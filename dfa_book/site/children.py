@@ -1,0 +1,127 @@
+"""The programs that ``dfa-book`` runs: they end, with all that they have started, when it is stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from dfa_lib.experiments import orphans
+
+# Seconds from SIGTERM to SIGKILL.
+GRACE = 2.0
+# Seconds between two calls of ``meanwhile``.
+INTERVAL = 0.5
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class Stopped(BaseException):
+    """A signal that asks this program to end. No ``except Exception`` catches it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise ``Stopped`` in the body when a signal asks the program to end, so that it can tidy up."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for other in STOPPING:  # tidying up takes seconds, and nothing interrupts it
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout: float | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program as ``subprocess.run`` does, in a session of its own, and leave nothing of it behind.
+
+    Parameters
+    ----------
+    meanwhile
+        Is called twice a second.
+    options
+        Those of ``subprocess.Popen``.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If the program took longer than ``timeout`` seconds, and was ended.
+    """
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    with subprocess.Popen(command, start_new_session=True, text=True, **options) as process:
+        try:
+            while True:
+                left = deadline - time.monotonic()
+                try:
+                    said, warned = process.communicate(timeout=max(0.0, min(INTERVAL, left)))
+                    break
+                except subprocess.TimeoutExpired:
+                    if left <= INTERVAL:
+                        raise
+                    meanwhile()
+        finally:
+            if process.returncode is None:
+                _end(process)
+    return subprocess.CompletedProcess(command, process.returncode, said, warned)
+
+
+def python(function: str) -> list[str]:
+    """Return the beginning of a command that calls ``module:function`` with the rest as ``sys.argv``.
+
+    The process ends soon after this one, should this one be killed.
+    """
+    program = str(Path(orphans.__file__))
+    return [sys.executable, "-P", program, str(os.getpid()), function]
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a program and its descendants: kernels are in sessions of their own."""
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid)]
+        family += family[0].children(recursive=True)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                end(member)
+        deadline = time.monotonic() + GRACE
+        while (family := list(filter(_alive, family))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        # A process 1 that reaps nobody, as in some containers, leaves zombies for good.
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,295 @@
+"""Executing chapters with papermill into a staging copy of the book."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from dfa_lib.data.mnist import data_folder
+from dfa_lib.experiments.progress import PROGRESS_FILE, duration
+from dfa_lib.experiments.provenance import commit, read_record
+from dfa_lib.validation import InputError, choice
+
+from ..chapter import FOR_THE_SITE, check_parameters
+from .book import Book
+from .checks import problems, typed_results
+from .children import python, run
+from .kept import put_aside_stale, results_folder, take_kept
+from .notebooks import read_notebook
+
+KERNEL = "python3"
+# An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
+TIMEOUT = 3_600.0
+# Seconds between two lines of a log on the same chapter.
+LOG_INTERVAL = 60.0
+
+
+def execute(
+    book: Book,
+    chapters: Sequence[str] = (),
+    parameters: dict[str, Any] | None = None,
+    timeout: float = TIMEOUT,
+    *,
+    fresh: bool = False,
+) -> list[str]:
+    """Execute chapters into the staging folder, and say how it goes.
+
+    Each is executed to a temporary file, checked, and only then put in place of what was there before.
+
+    Parameters
+    ----------
+    chapters
+        Names of notebooks without the ending; all of them, if empty.
+    parameters
+        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, results are used and extended
+        where ``kept.results_folder`` says. Into ``_build/results`` come first the tables that the
+        repository keeps for it. Executing all chapters moves stale tables aside there.
+    timeout
+        Seconds for each chapter.
+    fresh
+        Train everything anew, into an emptied folder beside the staging folder; results in the
+        repository stay as they are, and are not used.
+
+    Returns
+    -------
+    list of str
+        The chapters that failed. The others' results are kept.
+
+    Raises
+    ------
+    InputError
+        If a chapter, a parameter's name or its value is not accepted, or both ``fresh`` and ``results``
+        are given; nothing has been executed then.
+    """
+    known = book.chapters()
+    for name in chapters:
+        if name not in known and book.notebook(name).is_file():
+            raise InputError(f"{name} is not a chapter of the book: enter it in _toc.yml first.")
+        choice("a chapter", name, known)
+    chosen = [name for name in known if name in chapters] if chapters else known
+    if not chosen:
+        raise InputError(f"{book.root / '_toc.yml'} lists no notebook that is in {book.source}.")
+    given = dict(parameters or {})
+    settings = check_parameters(given)
+    folder = results_folder(book, settings, fresh=fresh)
+    if settings.results is not None:
+        if fresh:
+            raise InputError(
+                "fresh trains into a folder of its own, so it does not go with results: leave one out."
+            )
+        folder = settings.results.resolve()
+    elif fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.parent == book.build / "results":
+        sentences = [] if chapters else put_aside_stale(folder)
+        for sentence in [*sentences, *take_kept(book, folder)]:
+            print(sentence, flush=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"results cannot be saved in {folder} ({problem.strerror}): name another folder."
+        ) from problem
+    try:
+        data_folder()
+    except RuntimeError as problem:
+        raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
+    given["results"] = str(folder)
+    before = _runs_trained(folder)
+
+    failed = []
+    width = max(map(len, chosen))
+    for name in chosen:
+        start = time.monotonic()
+        trouble = _execute_chapter(book, name, given, timeout, _Shown(f"{name:{width}}"))
+        seconds = time.monotonic() - start
+        if trouble:
+            failed.append(name)
+            print(f"{name:{width}}  FAILED after {seconds:.0f} s", flush=True)
+            for sentence in trouble:
+                print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
+        else:
+            print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
+    trained = _runs_trained(folder) - before
+    if trained or failed:
+        print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
+    else:
+        print("Nothing was trained: all results were there.")
+    return failed
+
+
+def _runs_trained(folder: Path) -> int:
+    return sum(entry["runs"] for path in folder.glob("*.csv") for entry in read_record(path))
+
+
+class _Shown:
+    """What is shown while a chapter runs: in a terminal one line, in a log a line each minute."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._terminal = sys.stdout.isatty()
+        self._start = self._last = time.monotonic()
+        print(f"{name}  running …", end="" if self._terminal else "\n", flush=True)
+
+    def __call__(self, progress: Path) -> None:
+        """Show the library's line, which is in the file ``progress`` while something trains."""
+        now = time.monotonic()
+        try:
+            line = progress.read_text(encoding="utf-8")
+        except OSError:
+            line = f"running for {duration(now - self._start)}"
+        if self._terminal:
+            self._rewrite(f"{self._name}  {line}")
+        elif now - self._last >= LOG_INTERVAL:
+            self._last = now
+            print(f"{self._name}  {line}", flush=True)
+
+    def close(self) -> None:
+        """Leave room for the line that says how it went."""
+        if self._terminal:
+            self._rewrite("")
+
+    def _rewrite(self, line: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{line[:width]}\x1b[K", end="", flush=True)
+
+
+def _execute_chapter(
+    book: Book, name: str, parameters: dict[str, Any], timeout: float, shown: _Shown
+) -> list[str]:
+    """Execute one chapter; return what is wrong with it.
+
+    papermill runs in a process of its own, because only that bounds a run that hangs, be it after the
+    last cell. The kernel's folder is the chapter's, so a relative path would lead elsewhere there.
+    """
+    source = book.notebook(name)
+    try:
+        typed = typed_results(read_notebook(source))
+        checksum = _checksum(source)
+        if typed:  # said before hours of training, not after
+            return [f"{source.name}, {sentence}" for sentence in typed]
+        with book.workspace() as folder:
+            target = folder / source.name
+            trouble = _papermill(source, target, parameters, timeout, shown)
+            if not trouble:
+                notebook = read_notebook(target)
+                _prepare(notebook)
+                notebook.metadata["dfa_source"] = checksum
+                notebook.metadata["dfa_commit"] = commit()
+                nbformat.write(notebook, target)
+                book.executed(name).parent.mkdir(parents=True, exist_ok=True)
+                target.replace(book.executed(name))
+            return trouble
+    except InputError as problem:  # a notebook that cannot be read
+        return [str(problem)]
+    finally:
+        shown.close()
+
+
+def _papermill(
+    source: Path, target: Path, parameters: dict[str, Any], timeout: float, shown: _Shown
+) -> list[str]:
+    progress = target.with_name("progress")
+    command = [*python("papermill.cli:papermill"), str(source), str(target)]
+    command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
+    command += ["--parameters_yaml", json.dumps(parameters)]
+    given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
+    try:
+        done = run(
+            command,
+            timeout=timeout,
+            meanwhile=lambda: shown(progress),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | given,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"{source.name} did not finish within {timeout:.0f} s and was stopped."]
+    trouble = []
+    if target.exists():
+        trouble = [f"{source.name}, {sentence}" for sentence in problems(read_notebook(target))]
+    if done.returncode != 0 and not trouble:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        trouble = [f"{source.name}: papermill failed: {last}"]
+    return trouble
+
+
+def _prepare(notebook: nbformat.NotebookNode) -> None:
+    """Make a page of an executed chapter.
+
+    What ``show_figure`` left in the outputs becomes a numbered figure of MyST, and the values that
+    papermill was given, paths of this machine among them, do not show.
+    """
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("remove-cell")
+        outputs = cell.get("outputs", [])
+        for output in outputs:
+            figure = output.get("metadata", {}).get("dfa_figure")
+            if figure is not None:
+                cell.metadata["mystnb"] = {
+                    "figure": {"name": figure["name"], "caption": figure["caption"]}
+                }
+                output["data"] = {
+                    "text/html": output["data"][FOR_THE_SITE], "text/plain": figure["alt"]
+                }  # fmt: skip
+        if outputs:
+            cell["outputs"] = [o for o in outputs if not _stays_behind(o)]
+
+
+def _stays_behind(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is for Jupyter only: a figure's caption, or the place of a progress line."""
+    nothing = "data" in output and not any(output["data"].values())
+    return nothing or "dfa_caption" in output.get("metadata", {})
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def status(book: Book) -> list[dict[str, str]]:
+    """Return, for each chapter, its ``state``, and when, in how many seconds and how it was executed.
+
+    A state is ``fresh``, ``stale`` (the notebook has changed since), ``missing`` (not executed) or
+    ``damaged`` (the notebook cannot be read, or what was executed); then ``problem`` says why.
+    """
+    rows = []
+    for name in book.chapters():
+        row = {"chapter": name, "state": "missing", "executed": "", "seconds": "", "parameters": ""}
+        row["problem"] = ""
+        try:
+            read_notebook(book.notebook(name))
+            if book.executed(name).exists():
+                row |= _execution(book, name)
+        except InputError as problem:
+            row |= {"state": "damaged", "problem": str(problem)}
+        rows.append(row)
+    return rows
+
+
+def _execution(book: Book, name: str) -> dict[str, str]:
+    path = book.executed(name)
+    metadata = read_notebook(path).metadata
+    same = metadata.get("dfa_source") == _checksum(book.notebook(name))
+    try:
+        record = metadata["papermill"]
+        executed = datetime.fromisoformat(record["start_time"]).astimezone()
+        given = {k: v for k, v in record["parameters"].items() if k != "results"}
+        seconds = f"{record['duration']:.0f}"
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise InputError(f"{path} was not executed by papermill; execute {name} again.") from problem
+    return {
+        "state": "fresh" if same else "stale",
+        "executed": f"{executed:%Y-%m-%d %H:%M}",
+        "seconds": seconds,
+        "parameters": " ".join(f"{k}={v}" for k, v in given.items()),
+    }

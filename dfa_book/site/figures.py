@@ -1,0 +1,335 @@
+"""What stands below each figure of the site, and in the list of all figures: what it was made with."""
+
+import hashlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from dfa_lib.experiments.provenance import Entry, digests_of, record_path
+
+from ..chapter import PARAMETERS, check_parameters
+from .book import Book
+from .freshness import (
+    entries_of,
+    misfit,
+    runs_in,
+    staleness,
+)
+from .markdown import as_block, as_code, as_text
+from .notebooks import read_notebook
+from .verify import is_results
+
+LIST = "figures.md"
+PLACE = "% The list of figures stands here."
+# Copies of results files, in the staging folder.
+DOWNLOADS = "results"
+TUNING = "tuning"
+NOT_OF_THE_NUMBERS = ("jobs", "results")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of an executed chapter."""
+
+    chapter: str
+    notebook: nbformat.NotebookNode
+    place: int  # its cell
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its label."""
+        return str(self.about["name"])
+
+    @property
+    def title(self) -> str:
+        """The first sentence of its caption, up to a semicolon."""
+        return re.split(r"[.;] ", self.about["caption"].strip(), maxsplit=1)[0].rstrip(".")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that the chapter was given and that are not the defaults."""
+        given = self.notebook.metadata["papermill"]["parameters"]
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in NOT_OF_THE_NUMBERS and value != PARAMETERS[name]
+        }
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The results files that it is drawn from."""
+        folder = Path(self.notebook.metadata["papermill"]["parameters"].get("results", ""))
+        return [folder / f"{experiment}.csv" for experiment in self.about.get("results", [])]
+
+    @property
+    def drawn(self) -> str:
+        """The day on which it was drawn."""
+        return _day(self.notebook.metadata["papermill"]["start_time"])
+
+
+def figures(book: Book) -> list[Shown]:
+    """Return the figures of all executed chapters, in the order of the book."""
+    found = []
+    for chapter in book.chapters():
+        notebook = read_notebook(book.executed(chapter))
+        found += [
+            Shown(chapter, notebook, place, output.metadata["dfa_figure"])
+            for place, cell in enumerate(notebook.cells)
+            for output in cell.get("outputs", [])
+            if "dfa_figure" in output.get("metadata", {})
+        ]
+    return found
+
+
+def stale_results(shown: Sequence[Shown]) -> list[str]:
+    """Say which results that figures are drawn from are not fresh, and what to do: a sentence each."""
+    drawn: dict[Path, list[Shown]] = {}
+    for figure in shown:
+        for path in figure.files:
+            drawn.setdefault(path, []).append(figure)
+    sentences = []
+    for path, theirs in drawn.items():
+        reason = staleness(path)
+        if reason is not None:
+            names = " and ".join(figure.name for figure in theirs)
+            sentences.append(f"stale results: {path}, drawn in {names}, {reason}; {_remedy(path)}.")
+    return sentences
+
+
+def _remedy(path: Path) -> str:
+    if not path.exists():
+        return "execute the chapter again"
+    again = "delete it and build again to compute it anew"
+    if not is_results(path):
+        return again
+    return (
+        f"run dfa-book verify --results {path.parent}, which trains some of its runs again and vouches "
+        f"for it if they agree, or {again}"
+    )
+
+
+# ---- the fold below a figure ----
+
+
+def add_folds(book: Book, shown: Sequence[Shown]) -> None:
+    """Put a fold below each figure of the staged chapters, and copies of the results beside them."""
+    shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
+    for chapter in dict.fromkeys(figure.chapter for figure in shown):
+        theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
+        notebook = next(iter(theirs.values())).notebook
+        cells = []
+        for place, cell in enumerate(notebook.cells):
+            if "dfa_fold" in cell.metadata:  # of an earlier build
+                continue
+            cells.append(cell)
+            if place in theirs:
+                text = _fold(book, theirs[place])
+                fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
+                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{theirs[place].name}")[:64]
+                cells.append(fold)
+        notebook.cells = cells
+        nbformat.write(notebook, book.executed(chapter))
+
+
+def _fold(book: Book, figure: Shown) -> str:
+    """Return the fold below a figure, as MyST: all of it is read from the records and the notebook."""
+    rows: list[tuple[str, list[str]]] = [("Chapter", [_chapter(figure)])]
+    if figure.files:
+        rows += [
+            ("Results", [_results(path, _download(book, path)) for path in figure.files]),
+            ("Data", _data(figure.files)),
+            ("Trained with", _trained(figure.files)),
+            ("Freshness", [_freshness(figure)]),
+        ]
+    else:
+        rows.append(("Results", ["none: nothing was trained for this figure"]))
+    given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
+    line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
+    rows.append(("Make it again", [as_block(line, "bash").replace("\n", "\n  ")]))
+    terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
+    return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
+
+
+def _chapter(figure: Shown) -> str:
+    values: dict[str, Any] = {}
+    for cell in figure.notebook.cells:
+        if {"parameters", "injected-parameters"}.intersection(cell.metadata.get("tags", [])):
+            exec(cell.source, values)  # what the chapter itself was executed with
+    settings = check_parameters({name: values.get(name, PARAMETERS[name]) for name in PARAMETERS})
+    metadata = figure.notebook.metadata
+    return (
+        f"profile {settings.profile}, {_number(settings.seeds, 'seed')}, "
+        f"{_number(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
+        f"{_seconds(metadata['papermill']['duration'])}, at commit "
+        f"{as_code(metadata.get('dfa_commit', 'unknown'))}"
+    )
+
+
+def _results(path: Path, copy: str) -> str:
+    runs = runs_in(path).values()
+    seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "").isdecimal()})
+    record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
+    count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
+    spans = f"{', ' if count else ': '}{_spans(seeds)}" if seeds else ""
+    return f"{{download}}`{path.name} <{copy}.csv>`{record}{count}{spans}"
+
+
+def _download(book: Book, path: Path) -> str:
+    """Copy a results file and its record into the staging folder; return where, without the ending."""
+    folder = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    target = book.staging / DOWNLOADS / folder / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    if record_path(path).exists():
+        shutil.copyfile(record_path(path), record_path(target))
+    return f"/{DOWNLOADS}/{folder}/{path.stem}"
+
+
+def _data(files: Sequence[Path]) -> list[str]:
+    # The rates of all experiments are in one file, whatever their data.
+    own = [path for path in files if path.stem != TUNING] or files
+    used = {run.get("dataset", "") for path in own for run in runs_in(path).values()}
+    sums = [
+        f"{as_text(name)}, checksum {as_code(value)}"
+        for entry in chain.from_iterable(map(_speaking, own))
+        for name, value in entry["data"].items()
+        if name in used or "" in used  # a table of another kind does not say
+    ]
+    if "clusters" in used:
+        sums.append("clusters, which each run draws from its seed")
+    return list(dict.fromkeys(sums))
+
+
+def _trained(files: Sequence[Path]) -> list[str]:
+    """Say what runs were trained with, once for each machine and state of the code."""
+    groups: dict[str, dict[str, list[Entry]]] = {}
+    for path in files:
+        for entry in _speaking(path):
+            if "sample" not in entry:  # a verification has trained nothing
+                counted = (
+                    f"{path.name} from {as_text(entry['taken from'])}"
+                    if "taken from" in entry
+                    else path.name
+                )
+                groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
+    texts = []
+    for made_with, files_of in groups.items():
+        entries = list(chain.from_iterable(files_of.values()))
+        days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        counts = []
+        for name, theirs in files_of.items():
+            runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
+            spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
+            # None, where a table is made of networks that were trained for another.
+            counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
+        texts.append(f"{made_with}: {', '.join(counts)}, {when}")
+    return texts or ["no record says what"]
+
+
+def _made_with(entry: Entry) -> str:
+    machine, versions = (
+        {name: as_text(value) for name, value in entry[kind].items()} for kind in ("machine", "versions")
+    )
+    gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
+    return (
+        f"commit {as_code(entry['commit'])}, numerical code {_code(entry)}, torch {versions['torch']}, "
+        f"Python {versions['Python']}; {machine['processor']}, {machine['cores in use']} cores, "
+        f"{machine['instructions']}, {gpu}, {machine['system']}"
+    )
+
+
+def _freshness(figure: Shown) -> str:
+    verified = _verified(figure)
+    if not verified:
+        return "the numerical code, torch and the data are those of this build"
+    texts = [
+        f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical code "
+        f"{_code(entry)} on {as_text(entry['machine']['processor'])}, "
+        f"agreed {as_text(entry['agreement'])}"
+        for entry in verified
+    ]
+    return f"older than the code or the data of this build; {'; '.join(dict.fromkeys(texts))}"
+
+
+def _verified(figure: Shown) -> list[Entry]:
+    """Return the verifications that a figure owes its freshness to: none, if its training has it."""
+    entries = list(chain.from_iterable(map(_speaking, figure.files)))
+    trained = [entry for entry in entries if "sample" not in entry]
+    if trained and all(misfit(entry) is None for entry in trained):
+        return []
+    return [entry for entry in entries if "sample" in entry]
+
+
+def _speaking(path: Path) -> list[Entry]:
+    """Return the entries that speak of runs that are in a results file."""
+    present = runs_in(path).keys()
+    return [e for e in entries_of(path) if "digests" not in e or digests_of(e) & present]
+
+
+# ---- the list of all figures ----
+
+
+def write_list(book: Book, shown: Sequence[Shown]) -> None:
+    """Write the list of figures into its page, if the book has one."""
+    page = book.staging / LIST
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        entries = "\n\n".join(f"{{numref}}`{f.name}`\n: {f.title}\n: {_briefly(f)}" for f in shown)
+        listed = f":::{{container}} dfa-figures\n{entries}\n:::"
+        page.write_text(text.replace(PLACE, listed), encoding="utf-8")
+
+
+def _briefly(figure: Shown) -> str:
+    """Say what a figure is drawn from, when that was computed, by which code, and how fresh it is."""
+    if not figure.files:
+        return f"nothing trained; drawn on {figure.drawn}; fresh"
+    trained = [e for path in figure.files for e in _speaking(path) if "sample" not in e]
+    verified = max((_day(entry["date"]) for entry in _verified(figure)), default="")
+    computed = max((_day(entry["finished"]) for entry in trained), default="on an unknown day")
+    codes = ", ".join(dict.fromkeys(map(_code, trained))) or "unknown"
+    return (
+        f"from {', '.join(path.stem for path in figure.files)}; computed {computed}; numerical code "
+        f"{codes}; {f'verified {verified}' if verified else 'fresh'}"
+    )
+
+
+# ---- in words ----
+
+
+def _code(entry: Entry) -> str:
+    return as_code(entry["library"].split()[1])
+
+
+def _day(when: str) -> str:
+    return datetime.fromisoformat(when).date().isoformat()
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _spans(seeds: Iterable[int]) -> str:
+    """Say which seeds: ``seeds 0 to 4, 1000``."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
+        else:
+            spans.append([seed])
+    texts = [f"{s[0]}" if len(s) == 1 else f"{s[0]} to {s[-1]}" for s in spans]
+    return f"{'seed' if spans == [spans[0][:1]] else 'seeds'} {', '.join(texts)}"

@@ -1,0 +1,175 @@
+"""Where the book and its site are published, and what lets notebooks run there: buttons, Colab cells."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+from dfa_lib.validation import InputError
+
+from .book import Book
+from .notebooks import read_notebook
+
+COLAB_CELL = """\
+# On Colab, this installs the book's library, dfa_lib. Elsewhere it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+repository = {url}  # its address, such as https://github.com/OWNER/NAME
+if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None:
+    if not repository:
+        raise RuntimeError("Set repository, above, to the address of the book, and run this again.")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    # Colab's own torch is kept; only what Colab lacks is added.
+    subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
+    subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
+COLAB_TAG = "colab"
+# A host, perhaps a port, and a path, in characters that mean nothing in HTML, Python or a shell.
+ADDRESS = r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9_.~%+/-]*)?"
+
+
+class Repository(NamedTuple):
+    """An address that others can clone from, and a branch."""
+
+    url: str
+    branch: str
+
+
+def repository(root: Path) -> Repository | None:
+    """Return where this copy of the book is published, or None if that is not known.
+
+    ``DFA_REPOSITORY_URL`` says so, or GitHub Actions' own variables, or git's remote ``origin``.
+    """
+    given = os.environ.get("DFA_REPOSITORY_URL")
+    if not given and "GITHUB_REPOSITORY" in os.environ:
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        given = f"{server}/{os.environ['GITHUB_REPOSITORY']}"
+    url = _public(given or _git(root, "remote", "get-url", "origin"))
+    if given:
+        checked_address("the repository's address", url)
+    branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
+    return Repository(url, quote(branch)) if re.fullmatch(ADDRESS, url) else None
+
+
+def site_address(root: Path) -> str:
+    """Return where the built site is published, or nothing if that is not known.
+
+    ``DFA_SITE_URL`` says so; without it, a repository on GitHub has its pages.
+    """
+    given = os.environ.get("DFA_SITE_URL")
+    if given:
+        return checked_address("DFA_SITE_URL", given, "https?").rstrip("/") + "/"
+    published = repository(root)
+    found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
+    if not found:
+        return ""
+    host, name = f"{found[1].lower()}.github.io", found[2]
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
+def checked_address(name: str, address: str, scheme: str = "https") -> str:
+    """Return an address if it is one that a page may link to, with nothing in it that ends a link.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not re.fullmatch(ADDRESS.replace("https", scheme, 1), address):
+        raise InputError(
+            f"{name} must be an address such as https://example.org/book, without a user's name, spaces "
+            f"or quotes, not {address.rpartition('@')[2]!r}."
+        )
+    return address
+
+
+def _public(url: str) -> str:
+    """Return an address as anyone can use it: by https, without a user's name or token."""
+    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
+    url = re.sub(r"^(https?://)[^/]*@", r"\1", url)  # a password may have an @ in it
+    return url.removesuffix("/").removesuffix(".git")
+
+
+def _git(root: Path, *command: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *command], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git here
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def launch_config(book: Book) -> dict[str, Any]:
+    """Return what the book's configuration needs for launch buttons; nothing where it is not published.
+
+    The buttons open the chapters' sources. Colab has a button if those know where the library is, and a
+    JupyterHub if ``DFA_JUPYTERHUB_URL`` names one.
+    """
+    published = repository(book.root)
+    if published is None:
+        return {}
+    buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    cell = colab_cell(published.url)
+    paths = [book.notebook(name) for name in book.chapters()]
+    if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
+        buttons["colab_url"] = "https://colab.research.google.com"
+    if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
+        buttons["jupyterhub_url"] = checked_address("DFA_JUPYTERHUB_URL", hub, "https?")
+    return {
+        "repository": {
+            "url": published.url,
+            "branch": published.branch,
+            "path_to_book": book.source.relative_to(book.root).as_posix(),
+        },
+        "launch_buttons": buttons,
+    }
+
+
+def _first_code(path: Path) -> str:
+    cells = read_notebook(path).cells
+    return next((str(cell.source) for cell in cells if cell.cell_type == "code"), "")
+
+
+def colab_cell(url: str) -> str:
+    """Return the code of the cell for Colab, with the address as a literal of Python."""
+    # JSON's strings are Python's too, and in the quotes that ruff wants.
+    return COLAB_CELL.format(url=json.dumps(url))
+
+
+def write_colab_cells(book: Book, url: str) -> list[str]:
+    """Make the cell for Colab the first code cell of every chapter; return the chapters that changed.
+
+    Parameters
+    ----------
+    url
+        Where Colab installs ``dfa_lib`` from; without it, the cell asks for the address.
+
+    Raises
+    ------
+    InputError
+        If it is no address that pip and git can clone from by https. No chapter has changed then.
+    """
+    source = colab_cell(checked_address("the repository's address", _public(url)) if url else "")
+    # All are read before the first is written: one that cannot be read stops nothing halfway.
+    changed = {}
+    for name in book.chapters():
+        notebook = read_notebook(book.notebook(name))
+        cells = [c for c in notebook.cells if COLAB_TAG not in c.metadata.get("tags", [])]
+        first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
+        tags = {"tags": [COLAB_TAG, "remove-cell"]}
+        own = f"{name.replace('/', '-')}-{COLAB_TAG}"
+        cells.insert(first, new_code_cell(source, id=own, metadata=tags))
+        if cells != notebook.cells:
+            notebook.cells = cells
+            changed[name] = notebook
+    for name, notebook in changed.items():
+        nbformat.write(notebook, book.notebook(name))
+    return list(changed)

@@ -1,0 +1,473 @@
+"""The chapters' Markdown, MyST, as a notebook shows it that knows plain Markdown only."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pybtex.backends.markdown import Backend
+from pybtex.database import Entry, Person, parse_file
+from pybtex.richtext import Text
+from pybtex.style.formatting.unsrt import Style
+
+from dfa_lib.validation import InputError
+
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|:{3,}|~{3,})(?P<rest>.*)$")
+DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)$")
+OPTION = re.compile(r"^:(?P<name>[\w-]+):[ ]*(?P<value>.*)$")
+TARGET = re.compile(r"^\((?P<label>[\w:.-]+)\)=[ ]*$")
+HEADING = re.compile(r"^(?P<level>#{1,6})[ ]+(?P<title>.+?)[ ]*$")
+EQUATION_END = re.compile(r"^(?P<before>.*)\$\$[ ]*\((?P<label>[\w:.-]+)\)[ ]*$")
+# In a code cell a role stands in a string, whose braces are doubled where it is a formatted one.
+ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
+IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
+WITH_TITLE = re.compile(r"^(?P<title>.*?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
+LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
+IMAGE = re.compile(r"!\[[^\]]*\]\((?P<path>[^()\s]+)\)")
+FIGURE = re.compile(r"""\bname=["'](?P<name>fig-[\w-]+)["']""")
+
+STATEMENTS = (
+    "algorithm", "assumption", "axiom", "conjecture", "corollary", "criterion", "definition", "example",
+    "lemma", "notation", "observation", "property", "proposition", "remark", "theorem",
+)  # fmt: skip
+ADMONITIONS = (
+    "admonition", "attention", "caution", "danger", "dropdown", "error", "hint", "important", "margin",
+    "note", "seealso", "sidebar", "tip", "topic", "warning",
+)  # fmt: skip
+# Their content is shown as if it stood alone.
+TRANSPARENT = ("card", "div", "grid", "grid-item", "grid-item-card", "tab-item", "tab-set")
+# Of the site only.
+DROPPED = (
+    "bibliography",
+    "contents",
+    "exercise-end",
+    "index",
+    "solution-end",
+    "tableofcontents",
+    "toctree",
+)
+
+
+# ---- reading ----
+
+
+@dataclass
+class Directive:
+    """A directive, such as a note or a theorem."""
+
+    name: str
+    argument: str
+    options: dict[str, str]
+    body: str
+    source: str
+
+
+def blocks(text: str) -> Iterator[str | Directive]:
+    """Yield the directives of a text, and the text between them, in order."""
+    lines = text.splitlines()
+    plain: list[str] = []
+    place = 0
+    while place < len(lines):
+        opening = FENCE.match(lines[place])
+        if opening is None:
+            plain.append(lines[place])
+            place += 1
+            continue
+        end = _closing(lines, place, opening["fence"])
+        directive = DIRECTIVE.match(opening["rest"].strip())
+        if directive is None:  # a code block
+            plain += lines[place : end + 1]
+        else:
+            if plain:
+                yield "\n".join(plain)
+            plain = []
+            inside = [line.removeprefix(opening["indent"]) for line in lines[place + 1 : end]]
+            options, body = _options(inside)
+            source = "\n".join(lines[place : end + 1])
+            yield Directive(directive["name"], directive["argument"].strip(), options, body, source)
+        place = end + 1
+    if plain:
+        yield "\n".join(plain)
+
+
+def _closing(lines: Sequence[str], start: int, fence: str) -> int:
+    for place in range(start + 1, len(lines)):
+        if _closes(lines[place], fence):
+            return place
+    raise InputError(f"the block that begins with {lines[start].strip()!r} has no end.")
+
+
+def _closes(line: str, fence: str) -> bool:
+    mark = line.strip()
+    return set(mark) == {fence[0]} and len(mark) >= len(fence)
+
+
+def _options(lines: Sequence[str]) -> tuple[dict[str, str], str]:
+    options: dict[str, str] = {}
+    for place, line in enumerate(lines):
+        option = OPTION.match(line)
+        if option is None:
+            return options, "\n".join(lines[place:]).strip("\n")
+        options[option["name"]] = option["value"].strip()
+    return options, ""
+
+
+# ---- what is numbered ----
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the book: its name, its cells as (is code, text), and its number, if it is a chapter."""
+
+    name: str
+    cells: Sequence[tuple[bool, str]]
+    chapter: int | None = None
+
+    @property
+    def number(self) -> str | None:
+        """The chapter's number or the appendix's letter."""
+        appendix = re.match(r"Appendix ([A-Z])\b", self.title)
+        return str(self.chapter) if self.chapter else appendix[1] if appendix else None
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        for code, text in self.cells:
+            for line in [] if code else text.splitlines():
+                heading = HEADING.match(line)
+                if heading:
+                    return heading["title"]
+        return self.name
+
+    @property
+    def called(self) -> str:
+        """What another page calls it."""
+        return f"chapter {self.chapter}" if self.chapter else self.title.partition(". ")[0]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a label stands for: ``text`` is what a reference to it says, ``number`` its number."""
+
+    page: str
+    text: str
+    number: str = ""
+    title: str = ""
+
+
+def labels(pages: Iterable[Page]) -> dict[str, Label]:
+    """Return all labels, numbered as on the site: by kind, and by chapter if that has a number."""
+    counts: dict[tuple[str, str | None], int] = {}
+    found: dict[str, Label] = {}
+
+    def enter(page: Page, label: str, kind: str, says: str, title: str = "") -> None:
+        # Pages outside of chapters and appendices are counted through.
+        counts[kind, page.number] = counts.get((kind, page.number), 0) + 1
+        count = str(counts[kind, page.number])
+        number = f"{page.number}.{count}" if page.number else count
+        found[label] = Label(page.name, says.format(number), number, title)
+
+    def read(page: Page, text: str) -> None:
+        target = None
+        for block in blocks(text):
+            if isinstance(block, Directive):
+                read_directive(page, block)
+                continue
+            for line in block.splitlines():
+                equation, heading = EQUATION_END.match(line), HEADING.match(line)
+                if equation:
+                    enter(page, equation["label"], "equation", "({})")
+                elif heading and target:
+                    found[target] = Label(page.name, heading["title"], title=heading["title"])
+                if line.strip():
+                    mark = TARGET.match(line)
+                    target = mark["label"] if mark else None
+
+    def read_directive(page: Page, block: Directive) -> None:
+        kind = block.name.removeprefix("prf:")
+        label = block.options.get("label", block.options.get("name", ""))
+        if kind in STATEMENTS and block.name.startswith("prf:") and "nonumber" not in block.options:
+            enter(page, label, kind, f"{kind.capitalize()} {{}}", block.argument)
+        elif kind in ("exercise", "exercise-start"):
+            enter(page, label, "exercise", "Exercise {}", block.argument)
+        elif kind in ("figure", "table", "list-table", "csv-table") and label:
+            word = "Fig." if kind == "figure" else "Table"
+            enter(page, label, word, f"{word} {{}}")
+        elif kind == "math" and label:
+            enter(page, label, "equation", "({})")
+        read(page, block.body)
+
+    for page in pages:
+        for code, text in page.cells:
+            if code:
+                for figure in FIGURE.finditer(text):
+                    enter(page, figure["name"], "Fig.", "Fig. {}")
+            else:
+                read(page, text)
+    return found
+
+
+# ---- writing ----
+
+
+class Bibliography:
+    """The book's references."""
+
+    def __init__(self, path: Path) -> None:
+        self._entries: dict[str, Entry] = dict(parse_file(str(path)).entries.items())
+
+    def named(self, key: str, page: str) -> tuple[str, str]:
+        """Return the authors of an entry, shortened, and its year."""
+        if key not in self._entries:
+            raise InputError(f"{page} cites {key}, which is not in the bibliography.")
+        entry = self._entries[key]
+        authors: list[Person] = entry.persons.get("author", [])
+        names = [str(Text.from_latex(" ".join([*a.prelast_names, *a.last_names]))) for a in authors]
+        several = len(names) > 2 or names[-1] == "others"
+        short = f"{names[0]} et al." if several else " and ".join(names)
+        return short, entry.fields["year"]
+
+    def listed(self, keys: Iterable[str]) -> str:
+        """Return the references with these keys as a list in Markdown, by author and year."""
+        style, backend = Style(), Backend()
+        entries = sorted((self.named(key, ""), key) for key in set(keys))
+        lines = []
+        for formatted in style.format_entries([self._entries[key] for _, key in entries]):
+            text = formatted.text.render(backend)
+            # URLs are links already; the backend escapes what Markdown would not take for markup.
+            lines.append("- " + re.sub(r"\\([-.()+!#])", r"\1", text).replace("\n", " "))
+        return "\n".join(lines)
+
+
+@dataclass
+class Writer:
+    """Turns the text of one page into plain Markdown.
+
+    ``results`` are other pages' glued values, by page and key, as far as they are known; ``names`` are
+    those of all pages, where links to others are to be refused; ``cited``,
+    ``images`` and ``quoted`` (pages whose results were put in) are what it met.
+    """
+
+    page: Page
+    pages: dict[str, Page]
+    labels: dict[str, Label]
+    bibliography: Bibliography
+    results: dict[tuple[str, str], Any] = field(default_factory=dict)
+    names: Collection[str] = ()
+    cited: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    quoted: list[str] = field(default_factory=list)
+
+    def markdown(self, text: str) -> str:
+        """Return the text of a Markdown cell, in plain Markdown.
+
+        Raises
+        ------
+        InputError
+            If it has a directive, a role or a label that is not known here.
+        """
+        parts = (
+            self._directive(b) if isinstance(b, Directive) else self._plain(b) for b in blocks(text)
+        )
+        return re.sub(r"\n{3,}", "\n\n", "\n\n".join(p.strip("\n") for p in parts if p.strip())).strip()
+
+    def code(self, source: str) -> str:
+        """Return the source of a code cell, with the roles in its strings turned into plain Markdown."""
+        # What else is in braces before a backtick is a variable of a formatted string.
+        return ROLE.sub(lambda r: self._role(r) if IN_CODE.match(r["name"]) else r[0], source)
+
+    def _directive(self, block: Directive) -> str:
+        name, kind = block.name, block.name.removeprefix("prf:")
+        title = self._inline(block.argument)
+        body = self.markdown(block.body)
+        if name in DROPPED:
+            return ""
+        if name == "prf:proof":
+            return f"*Proof{f' ({title})' if title else ''}.* {body} $\\square$"
+        if name.startswith("prf:") and kind in STATEMENTS:
+            label = self.labels.get(block.options.get("label", ""))
+            head = label.text if label and "nonumber" not in block.options else kind.capitalize()
+            return _box(f"{head} ({title})" if title else head, body)
+        if name in ("exercise", "exercise-start"):
+            return f"### {self.exercise(block.options['label'])}\n\n{body}"
+        if name in ("solution", "solution-start"):
+            return f"#### Solution to {self._label(block.argument).text.lower()}\n\n{body}"
+        if name in ADMONITIONS:
+            head = title if name in ("admonition", "dropdown", "sidebar", "topic") else ""
+            if title and not head:  # a note whose text begins on the opening line
+                body = f"{title}\n{body}".strip()
+            return _box(head or ("See also" if name == "seealso" else name.capitalize()), body)
+        if name in TRANSPARENT:
+            return f"**{title}**\n\n{body}" if title and name != "div" else body
+        if name == "math":
+            return self._equation(block.body, block.options.get("label"))
+        if name in ("code", "code-block", "sourcecode"):
+            return f"```{block.argument}\n{block.body}\n```"
+        if name in ("figure", "image"):
+            return self._picture(block, body)
+        if name.startswith("glue"):
+            return self._glued(block.argument)
+        if name in ("table",):
+            return f"{body}\n\n*{title}*" if title else body
+        raise InputError(
+            f"{self.page.name} has the directive {{{name}}}, which Jupyter does not show, and which "
+            f"dfa_book.site.myst cannot put into plain Markdown."
+        )
+
+    def exercise(self, label: str) -> str:
+        """Return an exercise's number and title."""
+        found = self._label(label)
+        return f"{found.text} ({self._inline(found.title)})" if found.title else found.text
+
+    def _picture(self, block: Directive, caption: str) -> str:
+        self.images.append(block.argument)
+        picture = f"![{block.options.get('alt', '')}]({block.argument})"
+        number = self.labels.get(block.options.get("name", ""))
+        caption = f"**{number.text}.** {caption}" if number else caption
+        return f"{picture}\n\n{caption}"
+
+    def _equation(self, formula: str, label: str | None) -> str:
+        tag = f"\n\\tag{{{self._label(label).number}}}" if label else ""
+        return f"$$\n{formula.strip()}{tag}\n$$"
+
+    def _plain(self, text: str) -> str:
+        """Convert text without directives, and leave code blocks in it alone."""
+        done: list[str] = []
+        prose: list[str] = []
+        fence = ""
+        for line in text.splitlines():
+            mark = FENCE.match(line)
+            if fence or mark:
+                done += [self._prose(prose)] * bool(prose)
+                prose = []
+                done.append(line)
+                if not fence and mark:
+                    fence = mark["fence"]
+                elif _closes(line, fence):
+                    fence = ""
+            else:
+                prose.append(line)
+        done += [self._prose(prose)] * bool(prose)
+        return "\n".join(done)
+
+    def _prose(self, lines: Sequence[str]) -> str:
+        kept: list[str] = []
+        for line in lines:
+            if TARGET.match(line) or line.startswith(("% ", "+++")) or line == "%":
+                continue
+            equation = EQUATION_END.match(line)
+            if equation:
+                tag = f"\\tag{{{self._label(equation['label']).number}}}"
+                kept += [*[equation["before"]] * bool(equation["before"].strip()), tag, "$$"]
+            elif line.startswith(": ") and kept and kept[-1].strip():  # a definition under its term
+                kept[-1] = f"**{kept[-1].strip()}:** {line[2:]}"
+            else:
+                kept.append(line)
+        return self._inline("\n".join(kept))
+
+    def _inline(self, text: str) -> str:
+        for image in IMAGE.finditer(text):
+            self.images += [image["path"]] * ("://" not in image["path"])
+        return LINK.sub(self._link, ROLE.sub(self._role, text))
+
+    def _label(self, label: str | None) -> Label:
+        if label not in self.labels:
+            raise InputError(f"{self.page.name} refers to {label}, which is not a label of the book.")
+        return self.labels[label]
+
+    def _reference(self, label: str, title: str = "") -> str:
+        """Return what a reference says, as a link if it leads to a section or to another chapter."""
+        found = self._label(label)
+        text = self._inline(title) or found.text
+        if found.page != self.page.name:
+            return self._to_page(found.page, text)
+        return f"[{text}](#{found.title.replace(' ', '-')})" if not found.number else text
+
+    def _to_page(self, name: str, text: str) -> str:
+        # Other pages, such as the glossary, are on the site only.
+        return f"[{text}]({name}.ipynb)" if name in self.pages else text
+
+    def _link(self, link: re.Match[str]) -> str:
+        text, target = link["text"], link["target"]
+        path, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            return link[0]
+        if not path and anchor not in self.labels:
+            return link[0]  # made from a reference
+        if anchor in self.labels:
+            return self._reference(anchor, text)
+        name = path.removesuffix(".ipynb").removesuffix(".md")
+        if name != path and self.names and name not in self.names:
+            raise InputError(f"{self.page.name} links to {path}, which is not a page of the book.")
+        page = self.pages.get(name)
+        return self._to_page(name, text or (page.title if page else name))
+
+    def _role(self, role: re.Match[str]) -> str:
+        name, text = role["name"], " ".join(role["text"].split())
+        titled = WITH_TITLE.match(text)
+        title, target = (titled["title"], titled["target"]) if titled else ("", text)
+        if name.startswith("cite"):
+            return self._cite(name, text)
+        if name.startswith("glue"):
+            return self._glued(text)
+        if name.startswith("py:") or name in ("class", "func", "meth", "mod", "attr", "data"):
+            short = target.removeprefix("~").rpartition(".")[2] if target.startswith("~") else target
+            return f"`{title or short}`"
+        if name == "numref" and titled:
+            number = self._label(target).number
+            return self._reference(target, title.replace("%s", number).replace("{number}", number))
+        if name in ("eq", "math:numref", "numref", "prf:ref", "ref"):
+            return self._reference(target, title)
+        if name in ("term", "abbr"):
+            return title or target
+        if name == "doc":
+            page = self.pages.get(target.removeprefix("/"))
+            return self._to_page(target.removeprefix("/"), title or (page.title if page else target))
+        if name == "download":
+            return title or target
+        if name in ("code", "kbd", "literal"):
+            return f"`{text}`"
+        if name == "math":
+            return f"${text}$"
+        raise InputError(
+            f"{self.page.name} has the role {{{name}}}, which Jupyter does not show, and which "
+            f"dfa_book.site.myst cannot put into plain Markdown."
+        )
+
+    def _cite(self, role: str, text: str) -> str:
+        keys = [key.strip() for key in text.split(",")]
+        self.cited += keys
+        named = [self.bibliography.named(key, self.page.name) for key in keys]
+        if role.startswith("cite:t"):
+            return ", ".join(f"{authors} ({year})" for authors, year in named)
+        return "(" + "; ".join(f"{authors}, {year}" for authors, year in named) + ")"
+
+    def _glued(self, text: str) -> str:
+        """Return another page's result, or say where it is computed."""
+        path, _, key = text.rpartition("::")
+        name = path.removesuffix(".ipynb")
+        if name in ("", self.page.name):
+            return "(*computed above*)"
+        key, _, form = key.partition(":")
+        if (name, key) in self.results:
+            result = self.results[name, key]
+            try:
+                text = format(result, form)
+            except (ValueError, TypeError) as problem:
+                raise InputError(
+                    f"{self.page.name} shows {key} of {name}, {result!r}, as {form!r}: {problem}."
+                ) from problem
+            self.quoted.append(name)
+            return self._inline(text)
+        called = self.pages[name].called if name in self.pages else name
+        return f"(*computed in {self._to_page(name, called)}*)"
+
+
+def _box(title: str, body: str) -> str:
+    space = (
+        " "
+        if re.match(r"[\w*\[($\"'`‘“]", body) and not body.startswith(("$$", "```", "* "))
+        else "\n\n"
+    )
+    return f'<div class="alert alert-info">\n\n**{title}.**{space}{body}\n\n</div>'

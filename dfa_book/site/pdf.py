@@ -1,0 +1,333 @@
+"""The whole book as one PDF: the pages of the built site on paper, printed by Chromium.
+
+On paper nothing unfolds. So code that pages hide stays hidden; solutions stand together at the end, as
+printed textbooks have them, and after them how each figure was made.
+"""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import yaml
+from bs4 import BeautifulSoup, Tag
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import Fit
+
+from dfa_lib.experiments.provenance import commit
+from dfa_lib.validation import InputError
+
+from .book import Book, put_in_place
+from .children import run
+from .launch import site_address
+from .pictures import LOGO
+from .web import STYLESHEET
+
+logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SECONDS = 600.0
+# What has no place on paper: code that the page hides, links to headings and to listings of the source.
+LEFT_OUT = "details.hide, a.headerlink, .viewcode-link, script"
+# What moves to the end of the book: its title there, and what is said where it was.
+TO_THE_END = {
+    "div.solution": ("Solutions to the exercises", "Solution: page"),
+    "details.dfa-provenance": ("How the figures were made", "How it was made: page"),
+}
+
+
+class Heading(NamedTuple):
+    """A line of the contents: how deep it stands, what it says, and what it leads to."""
+
+    level: int
+    title: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the site: the caption of the part that begins with it, its name, and what it says."""
+
+    part: str
+    name: str
+    article: Tag
+
+    @property
+    def id(self) -> str:
+        """What links lead to."""
+        return self.name.replace("/", "-")
+
+    @property
+    def title(self) -> str:
+        """Its first heading."""
+        heading = self.article.h1
+        return " ".join(heading.get_text().split()) if heading is not None else self.name
+
+
+def print_book(book: Book) -> Path:
+    """Print the built site into ``_build/book.pdf``, and return that.
+
+    Raises
+    ------
+    InputError
+        If there is no site, no Chromium to print it, or that does not print. An earlier PDF is still
+        there then.
+    """
+    program = browser()
+    if not (book.html / "index.html").is_file():
+        raise InputError("there is no site to print: run dfa-book build first.")
+    place = book.build / "book.pdf"
+    sheet = book.build / "book.html"  # beside the site, whose pictures it shows
+    text, headings = on_paper(book)
+    numbers: dict[str, int] = {}
+    with book.workspace() as folder:
+        pdf = folder / place.name
+        try:
+            for _ in range(2):  # the first time to learn on which page things stand
+                sheet.write_text(_numbered(text, numbers), encoding="utf-8")
+                _print(program, sheet, pdf)
+                numbers = _page_numbers(pdf)
+            _add_bookmarks(pdf, headings)
+        finally:
+            sheet.unlink(missing_ok=True)
+        put_in_place(pdf, place)
+    return place
+
+
+def browser() -> str:
+    """Return the program that prints.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    given = os.environ.get("DFA_CHROMIUM")
+    found = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
+    if not found:
+        missing = f"{given}, which DFA_CHROMIUM names, is not" if given else "none is"
+        raise InputError(
+            f"the PDF is printed by Chromium, and {missing} here: install it (on Debian, apt install "
+            "chromium), or let DFA_CHROMIUM name a Chromium or a Chrome."
+        )
+    return found[0]
+
+
+def _print(program: str, sheet: Path, pdf: Path) -> None:
+    with TemporaryDirectory() as profile:
+        command = [program, "--headless", "--disable-gpu", "--no-first-run"]
+        command += [
+            f"--user-data-dir={profile}",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--no-sandbox")  # as root, Chromium does not start with one
+        command += ["--no-pdf-header-footer", f"--print-to-pdf={pdf}", sheet.as_uri()]
+        pipe = subprocess.PIPE
+        try:
+            done = run(command, timeout=SECONDS, stdout=pipe, stderr=pipe)
+        except subprocess.TimeoutExpired as problem:
+            raise InputError(
+                f"{program} did not print the book within {SECONDS:g} s; an earlier PDF is still there."
+            ) from problem
+    if done.returncode != 0 or not pdf.is_file():
+        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise InputError(
+            f"{program} did not print the book (exit status {done.returncode}: {said}); an earlier PDF "
+            f"is still there."
+        )
+
+
+def _page_numbers(pdf: Path) -> dict[str, int]:
+    """Return on which page of a PDF each thing stands that a link leads to."""
+    reader = PdfReader(pdf)
+    found = {}
+    for name, place in reader.named_destinations.items():
+        page = reader.get_destination_page_number(place)
+        if page is not None:
+            found[name.removeprefix("/")] = page + 1
+    return found
+
+
+def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
+    """Let a reader unfold the contents beside the pages. (Chromium's own say some headings twice.)."""
+    places = PdfReader(pdf).named_destinations
+    writer = PdfWriter(clone_from=pdf)
+    above: list[Any] = []
+    for level, title, target in headings:
+        place = places[f"/{target}"]
+        number = writer.get_destination_page_number(place)
+        del above[level:]
+        parent = above[-1] if above else None
+        line = writer.add_outline_item(
+            title=title, page_number=number, parent=parent, fit=Fit.xyz(top=place.top)
+        )
+        above.append(line)
+    writer.write(pdf)
+
+
+# ---- all pages as one ----
+
+
+def on_paper(book: Book) -> tuple[str, list[Heading]]:
+    """Return the pages of the built site as one, for a file beside its folder, and the headings."""
+    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))
+    pages = list(_pages(book))
+    names = {page.name: page.id for page in pages}
+    for page in pages:
+        _prepare(page, names, book.html.name, site_address(book.root))
+    if pages[0].article.h1 is not None:  # its title is the book's, which the cover has
+        pages[0].article.h1.string = "At a glance"
+    articles = [page.article for page in pages]
+    articles += [_gathered(pages, selector, *said) for selector, said in TO_THE_END.items()]
+    headings = _headings(articles, {page.id: page.part for page in pages})
+    style = (book.source / "paper.css").read_text(encoding="utf-8")
+    text = (
+        '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"/>'
+        f"<title>{escape(config['title'])}</title>"
+        f'<link rel="stylesheet" href="{book.html.name}/_static/{STYLESHEET}"/>'
+        f"<style>{style}</style></head><body>{_cover(book, config)}{_contents(headings)}"
+        f"{''.join(map(str, articles))}</body></html>"
+    )
+    return text, headings
+
+
+def _pages(book: Book) -> Iterator[Page]:
+    for listed in book.pages():
+        soup = BeautifulSoup((book.html / f"{listed.name}.html").read_bytes(), "html.parser")
+        article = soup.select_one("article.bd-article")
+        assert article is not None
+        yield Page(listed.part, listed.name, article)
+
+
+def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> None:
+    """Make a page part of a larger one, where names of what is in it begin with the page's."""
+    article = page.article
+    for element in article.select(LEFT_OUT):
+        element.decompose()
+    for image in article.find_all("img"):
+        del image["loading"]  # nobody comes near it
+        image["src"] = f"{folder}/{_beside(page, str(image['src']))}"
+    for link in article.find_all("a", href=True):
+        path, _, anchor = str(link["href"]).partition("#")
+        target = _beside(page, path) if path else f"{page.name}.html"
+        if urlsplit(path).scheme:
+            continue
+        if (name := target.removesuffix(".html")) in names:
+            link["href"] = f"#{names[name]}" + (f"--{anchor}" if anchor else "")
+        elif address:
+            link["href"] = urljoin(address, target)
+        else:
+            link.unwrap()
+    for element in article.find_all(id=True):
+        if element.find_parent("svg") is not None:  # drawings know their own parts, and no others
+            continue
+        element["id"] = f"{page.id}--{element['id']}"
+    for element in article.find_all("details"):
+        element["open"] = ""
+    article["id"] = page.id
+
+
+def _beside(page: Page, path: str) -> str:
+    return normpath(join(dirname(page.name), path))
+
+
+def _gathered(pages: list[Page], selector: str, title: str, there: str) -> Tag:
+    """Take what is selected out of all pages. Return it as an article, and say on which page it is."""
+    soup = BeautifulSoup("", "html.parser")
+    name = re.sub(r"\W+", "-", title.lower())
+    end = soup.new_tag("article", attrs={"class": "bd-article", "id": name})
+    end.append(_heading(soup, "h1", title))
+    for page in pages:
+        found = page.article.select(selector)
+        if not found:
+            continue
+        section = soup.new_tag("section", attrs={"id": f"{name}--{page.id}"})
+        section.append(_heading(soup, "h2", page.title, page.id))
+        end.append(section)
+        for number, element in enumerate(found):
+            target = f"{name}--{page.id}-{number}"
+            element["id"] = target
+            if element.summary is not None:  # of a fold below a figure
+                element.name = "div"
+                element.summary.replace_with(_caption(soup, element))
+            note = f'<p class="see">{there} {_page_of(target)}</p>'
+            element.replace_with(BeautifulSoup(note, "html.parser"))
+            section.append(element)
+    return end
+
+
+def _caption(soup: BeautifulSoup, fold: Tag) -> Tag:
+    """Return the number of the figure above a fold, as a heading that leads there."""
+    figure = fold.find_previous("figure")
+    assert figure is not None
+    number = figure.select_one(".caption-number")
+    assert number is not None
+    return _heading(soup, "h3", number.get_text(), str(figure["id"]))
+
+
+def _heading(soup: BeautifulSoup, level: str, text: str, target: str | None = None) -> Tag:
+    heading = soup.new_tag(level)
+    inner = heading if target is None else soup.new_tag("a", attrs={"href": f"#{target}"})
+    inner.append(text.strip())
+    if inner is not heading:
+        heading.append(inner)
+    return heading
+
+
+def _cover(book: Book, config: dict[str, Any]) -> str:
+    made = f"Printed on {datetime.now():%Y-%m-%d} from the site built at commit {commit()}."
+    lines = [f"<p>{escape(line)}</p>" for line in (config["author"], f"© {config['copyright']}", made)]
+    return (
+        f'<section class="cover"><img alt="" src="{book.html.name}/_static/{LOGO}"/>'
+        f"<h1>{escape(config['title'])}</h1>{''.join(lines)}</section>"
+    )
+
+
+def _headings(articles: list[Tag], parts: dict[str, str]) -> list[Heading]:
+    """Return parts, chapters and sections."""
+    found = []
+    deeper = 0
+    for article in articles:
+        target = str(article["id"])
+        if parts.get(target, ""):
+            found.append(Heading(0, parts[target], target))
+            deeper = 1
+        elif target not in parts:  # at the book's end
+            deeper = 0
+        for heading in article.find_all(["h1", "h2"]):
+            section = heading.parent.get("id") if heading.parent is not None else None
+            level = int(heading.name[1]) - 1
+            text = " ".join(heading.get_text().split())
+            found.append(Heading(deeper + level, text, str(section) if level else target))
+    return found
+
+
+def _contents(headings: list[Heading]) -> str:
+    lines = [
+        f'<p class="level-{level}"><a href="#{target}">{escape(title)}</a>{_page_of(target)}</p>'
+        for level, title, target in headings
+    ]
+    return f'<nav class="book-contents"><h1>Contents</h1>{"".join(lines)}</nav>'
+
+
+def _page_of(target: str) -> str:
+    """Return a place for the number of the page on which something stands."""
+    return f'<a class="page" href="#{target}"></a>'
+
+
+def _numbered(text: str, numbers: dict[str, int]) -> str:
+    def number(place: re.Match[str]) -> str:
+        return f"{place[0]}{numbers.get(place['target'], '')}"
+
+    return re.sub(r'<a class="page" href="#(?P<target>[^"]*)">', number, text)

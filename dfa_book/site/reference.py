@@ -1,0 +1,129 @@
+"""The reference: a Sphinx extension that links docstrings to each other, and to the chapters.
+
+A docstring writes the names of other things as code; those that the reference has become links. Each
+entry ends with the chapters that import it or refer to it.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+from sphinx.application import Sphinx
+
+_ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
+_DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
+# Words of one part may be arguments as well: ``label``, ``step``.
+_NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect to Sphinx."""
+    used: dict[str, list[str]] = {}
+    links: dict[str, str] = {}
+
+    def look(app: Sphinx) -> None:
+        used.update(chapters_by_name(Path(app.srcdir)))
+        links.update({name.rpartition(".")[2]: name for name in documented(Path(app.srcdir))})
+
+    def process(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+        lines[:] = [_linked(line, links, name) for line in lines]
+        if name in used:
+            pages = ", ".join(f":doc:`/{page}`" for page in used[name])
+            lines += ["", f"*Used in* {pages}.", ""]
+
+    app.connect("builder-inited", look)
+    app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", lambda *given: (_tidied(given[5]), given[6]))
+    app.connect("autodoc-skip-member", _skip)
+    return {"parallel_read_safe": True}
+
+
+def chapters_by_name(book: Path) -> dict[str, list[str]]:
+    """Return, for each thing of the library, the chapters that import it or refer to it."""
+    found = defaultdict(list)
+    for path in sorted(book.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        for name in {_defined_as(name) for name in _named(notebook)}:
+            if name is not None:
+                found[name].append(path.stem)
+    return dict(found)
+
+
+def documented(book: Path) -> list[str]:
+    """Return the full names of the functions and classes that the reference has."""
+    names: list[str] = []
+    for path in sorted((book / "reference").glob("*.md")):
+        for kind, name in _DIRECTIVE.findall(path.read_text(encoding="utf-8")):
+            names += public_names(importlib.import_module(name)) if kind == "module" else [name]
+    return sorted(set(names))
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return the full names of the functions and classes that a module defines for others."""
+    return [
+        f"{module.__name__}.{name}"
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or (callable(value) and inspect.isfunction(inspect.unwrap(value))))
+        and value.__module__ == module.__name__
+    ]
+
+
+def _named(notebook: Any) -> Iterator[str]:
+    """Yield what a chapter imports from the library, takes from a module of it, or refers to."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    modules: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("dfa_lib", "dfa_book")):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name
+                modules[alias.asname or alias.name] = name
+    for node in nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id=name)) if name in modules:
+                yield f"{modules[name]}.{node.attr}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            yield from _ROLE.findall(cell.source)
+
+
+def _defined_as(name: str) -> str | None:
+    """Return the name under which the library defines what may be imported from several places."""
+    module, _, own = name.rpartition(".")
+    try:
+        value = getattr(importlib.import_module(module), own)
+    except (ImportError, AttributeError):  # a module that nothing has imported, or of something else
+        return None
+    if inspect.ismodule(value):
+        return None
+    return f"{getattr(value, '__module__', module)}.{getattr(value, '__qualname__', own)}"
+
+
+def _linked(line: str, links: dict[str, str], here: str) -> str:
+    def link(found: re.Match[str]) -> str:
+        name = links.get(found[1])
+        return found[0] if name is None or name == here else f":py:obj:`{found[1]} <{name}>`"
+
+    return _NAME_AS_CODE.sub(link, line)
+
+
+def _tidied(signature: str | None) -> str | None:
+    """Write defaults as code that Sphinx can read, and lay out: what it cannot, it prints as it is."""
+    return signature and re.sub(r"<function (\w+)>", r"\1", signature.replace("<factory>", "[]"))
+
+
+def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what a named tuple says of its fields by itself, and what other libraries add."""
+    of_others = inspect.isfunction(value) and not value.__module__.startswith(("dfa_lib", "dfa_book"))
+    return (
+        True if of_others or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
+    )

@@ -1,0 +1,301 @@
+"""The teaching edition: each chapter as a notebook for students and as one for instructors.
+
+Both are plain Jupyter notebooks, without what only the site can show, and set to the profile ``class``.
+The student's lacks the solutions; in the place of each is a gap that says whose it is.
+"""
+
+import ast
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from dfa_lib.experiments.provenance import commit
+from dfa_lib.validation import InputError
+
+from .book import Book, put_in_place
+from .execute import status
+from .launch import repository
+from .myst import (
+    FIGURE,
+    Bibliography,
+    Directive,
+    Page,
+    Writer,
+    blocks,
+    labels,
+)
+from .notebooks import read_notebook
+
+EDITIONS = ("student", "instructor")
+PROFILE = "class"
+# Below _build.
+EDITIONS_FOLDER = "teach"
+TEXT = "text/plain"
+# The home page of the site is no chapter.
+LEFT_OUT = ("index",)
+# Code that the site folds or does not show is folded in Jupyter.
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+GAP = "gap"
+
+
+@dataclass
+class Piece:
+    """A cell, or as much of one as belongs to the same solution or to none."""
+
+    cell: NotebookNode
+    text: str
+    solution: str | None  # label of the exercise that it solves
+
+    @property
+    def tags(self) -> set[str]:
+        """The cell's tags."""
+        return set(self.cell.metadata.get("tags", []))
+
+
+def teach(book: Book) -> dict[str, dict[str, int]]:
+    """Write both editions of every chapter into ``_build/teach``.
+
+    Returns
+    -------
+    dict
+        For each chapter, how many ``exercises`` and how many ``gaps`` (cells to be filled in) it has.
+
+    Raises
+    ------
+    InputError
+        If a chapter cannot be read, has something that plain Markdown cannot show, a picture that is not
+        in the book, or a solution without its exercise. What was written before is still there then.
+    """
+    pages = read_pages(book)
+    known, names = labels(pages), [page.name for page in pages]
+    chapters = {page.name: page for page in pages if page.name in book.chapters()}
+    for name in LEFT_OUT:
+        chapters.pop(name, None)
+    bibliography = Bibliography(book.source / "references.bib")
+    results = glued_results(book)
+    counts = {}
+    with book.workspace() as folder:
+        for name, page in chapters.items():
+            notebook = read_notebook(book.notebook(name))
+            pieces = list(_pieces(name, notebook))
+            for edition in EDITIONS:
+                writer = Writer(page, chapters, known, bibliography, results, names)
+                cells = list(_cells(pieces, writer, edition))
+                first = _about(book, page, edition, quotes=bool(writer.quoted))
+                made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
+                nbformat.validate(made)
+                target = folder / EDITIONS_FOLDER / edition / f"{name}.ipynb"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                nbformat.write(made, target)
+                for image in writer.images:
+                    _copy_image(book, name, image, target.parent)
+                if edition == "student":
+                    counts[name] = {
+                        "exercises": len({p.solution for p in pieces} - {None}),
+                        "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
+                    }
+        put_in_place(folder / EDITIONS_FOLDER, book.build / EDITIONS_FOLDER)
+    return counts
+
+
+def _copy_image(book: Book, chapter: str, image: str, folder: Path) -> None:
+    """Copy a picture of a chapter to the same place beside a notebook."""
+    source, target = book.notebook(chapter).parent / image, folder / image
+    within = source.resolve().is_relative_to(book.source.resolve())
+    if not (within and source.is_file() and target.resolve().is_relative_to(folder.resolve())):
+        raise InputError(f"{chapter} shows {image}, which is not a file beside or below it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+# ---- reading ----
+
+
+def read_pages(book: Book) -> list[Page]:
+    """Return the pages of the book in the order of its table of contents, with their numbers."""
+    return [_page(book, listed.name, listed.chapter) for listed in book.pages()]
+
+
+def _page(book: Book, name: str, number: int | None = None) -> Page:
+    path = book.notebook(name)
+    if path.exists():
+        return Page(name, [(c.cell_type == "code", c.source) for c in read_notebook(path).cells], number)
+    path = path.with_suffix(".md")
+    return Page(name, [(False, path.read_text(encoding="utf-8"))] if path.exists() else [], number)
+
+
+def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
+    """Yield the cells of a chapter, cut where a solution begins or ends.
+
+    A solution lies between solution-start and solution-end, or is a ``{solution}``, or carries the tag
+    ``solution`` and then belongs to the last exercise before it.
+    """
+    exercise: str | None = None
+    solution: str | None = None
+    for cell in notebook.cells:
+        tagged = "solution" in cell.metadata.get("tags", [])
+        if tagged and exercise is None and solution is None and "{solution" not in cell.source:
+            raise InputError(f"{name}, cell {cell.id} is tagged solution, but follows no exercise.")
+        if cell.cell_type == "code":
+            yield Piece(cell, cell.source, solution or (exercise if tagged else None))
+            continue
+        parts: list[Piece] = []
+        for block in blocks(cell.source):
+            text, kind = (block, "") if isinstance(block, str) else (block.source, block.name)
+            if isinstance(block, Directive) and kind in ("exercise", "exercise-start"):
+                exercise = block.options.get("label", "")
+            if isinstance(block, Directive) and kind in ("solution", "solution-start"):
+                solution = block.argument
+            of = solution or (exercise if tagged and not kind.startswith("exercise") else None)
+            if parts and parts[-1].solution == of:
+                parts[-1].text += f"\n{text}"
+            else:
+                parts.append(Piece(cell, text, of))
+            if kind in ("solution", "solution-end"):
+                solution = None
+        yield from parts
+    if solution is not None:
+        raise InputError(f"{name}: the solution of {solution} has no solution-end.")
+
+
+def glued_results(book: Book) -> dict[tuple[str, str], Any]:
+    """Return the values that executed chapters have glued, by chapter and key.
+
+    A chapter that has changed since counts as not executed, and so does one in the profile ``smoke``.
+    """
+    results = {}
+    for row in status(book):
+        if row["state"] == "fresh" and "profile=smoke" not in row["parameters"].split():
+            notebook = read_notebook(book.executed(row["chapter"]))
+            for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+                glued = output.get("metadata", {}).get("scrapbook")
+                if glued:
+                    prefix = glued.get("mime_prefix", "")
+                    kinds = {kind.removeprefix(prefix): data for kind, data in output["data"].items()}
+                    if kinds.keys() == {TEXT}:  # pictures, HTML and the like have no place in a line
+                        results[row["chapter"], glued["name"]] = _value(kinds[TEXT])
+    return results
+
+
+def _value(text: str) -> Any:
+    """Read a number or a string as Python writes it; of anything else, the text itself."""
+    try:
+        return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+# ---- writing ----
+
+
+def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[NotebookNode]:
+    """Yield an edition's cells."""
+    for place, piece in enumerate(pieces):
+        if piece.solution is not None and edition == "student":
+            if piece.solution not in (before.solution for before in pieces[:place]):
+                own = [other for other in pieces if other.solution == piece.solution]
+                yield from _gap(piece.solution, own, writer)
+        elif piece.cell.cell_type == "code":
+            if FIGURE.search(piece.text):
+                names = (figure["name"] for figure in FIGURE.finditer(piece.text))
+                numbers = ", ".join(writer.labels[name].text for name in names)
+                yield new_markdown_cell(f"**{numbers}**", id=f"{piece.cell.id}-number")
+            yield _code(piece, writer)
+        else:
+            text = writer.markdown(piece.text)
+            if writer.page.chapter and text.startswith("# "):
+                text = f"# {writer.page.chapter}. {text.removeprefix('# ')}"
+            if text:
+                before = sum(other.cell.id == piece.cell.id for other in pieces[:place])
+                yield new_markdown_cell(
+                    text,
+                    id=f"{piece.cell.id}-{before}" if before else piece.cell.id,
+                    metadata={"tags": ["solution"]} if piece.solution else {},
+                )
+    if writer.cited:
+        references = writer.bibliography.listed(writer.cited)
+        yield new_markdown_cell(f"## References\n\n{references}", id="references")
+
+
+def _code(piece: Piece, writer: Writer) -> NotebookNode:
+    source = writer.code(piece.text)
+    tags = ["solution"] if piece.solution else []
+    metadata: dict[str, Any] = {}
+    if "parameters" in piece.tags:
+        tags.append("parameters")
+        given, set_here = (
+            'profile = "digits"  #',
+            f'profile = "{PROFILE}"  # {PROFILE} (within a minute)',
+        )
+        if given not in source:
+            raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
+        source = re.sub(f"{given}.*", f"{set_here}, digits (minutes) or mnist (hours)", source)
+    elif piece.tags & FOLDED and not piece.solution:
+        metadata["jupyter"] = {"source_hidden": True}
+    if tags:
+        metadata["tags"] = tags
+    return _cell(new_code_cell(source, id=piece.cell.id, metadata=metadata))
+
+
+def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[NotebookNode]:
+    """Yield what stands in a solution's place: room for text, and for code if the solution shows any."""
+    whose = writer.exercise(label)
+    yield new_markdown_cell(
+        f"**{whose}:** *your answer goes here.*", id=f"{label}-answer", metadata={"tags": [GAP]}
+    )
+    shown = [p for p in solution if p.cell.cell_type == "code" and not p.tags & {"remove-input"}]
+    if shown:
+        reminder = f"{whose}: your code goes here."
+        # The tag lets "Run all" go on to what comes after the gap.
+        yield new_code_cell(
+            f"raise NotImplementedError({json.dumps(reminder, ensure_ascii=False)})",
+            id=f"{label}-code",
+            metadata={"tags": [GAP, "raises-exception"]},
+        )
+
+
+def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:
+    """Return the first cell: what the notebook is, where it is from, and what it needs."""
+    title = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    version, _, changed = commit().partition("-")
+    published = repository(book.root)
+    if published is None:
+        address, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
+    else:
+        address, where = f" of <{published.url}>", ""
+        library = f"dfa_lib[book] @ git+{published.url}@{version}"
+    follows = "a gap for your answer" if edition == "student" else "its solution"
+    edited = ", edited" if changed else ""
+    about = (
+        f"Each exercise is followed by {follows}. Made by `make teach` from commit "
+        f"`{version}`{address}{edited}."
+    )
+    if quotes:
+        about += " Results that it quotes from other chapters are those of the book itself."
+    text = f"""\
+**{page.title}**, {edition} edition. From *{title}: an executable companion*. {about}
+
+To run it, install the book's library, once{where}:
+
+```
+pip install "{library}"
+```
+
+Nothing is downloaded while it runs, and two cores need less than a minute. The cell of parameters
+decides how much is trained. Text and figures are under CC BY 4.0, code under the MIT licence."""
+    return _cell(new_markdown_cell(text, id="about"))
+
+
+def _cell(made: Any) -> NotebookNode:
+    """Give a cell its type, which nbformat does not."""
+    assert isinstance(made, NotebookNode)
+    return made

@@ -1,0 +1,129 @@
+"""The book's parity experiments as data: what each compares, tuned and trained by one function."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import pandas as pd
+
+from dfa_lib.experiments import repeats, run_all
+from dfa_lib.experiments.tuning import tune
+from dfa_lib.feedback import FEEDBACK
+from dfa_lib.optimizers import OPTIMIZERS
+from dfa_lib.training import Run
+
+from .chapter import Settings
+
+# The long runs of figure 3.2 have 50 epochs where the others have 20.
+LONG = 2.5
+
+REPRODUCED = (
+    ("bp", "sgd"),
+    ("bp", "adadelta"),
+    ("ntk", "sgd"),
+    ("glu", "sgd"),
+    ("gaussian_features", "sgd"),
+    ("relu_features", "sgd"),
+    ("linear_features", "sgd"),
+)
+"""The methods of figure 2.1, with their optimizers."""
+
+
+def _reproduction(settings: Settings) -> list[Run]:
+    return [settings.run(method=m, optimizer=o, k=k) for k in (1, 3) for m, o in REPRODUCED]
+
+
+def _sgd(settings: Settings) -> list[Run]:
+    return [settings.run(method=method, k=k) for k in (1, 3) for method in ("bp", "dfa")]
+
+
+def _alignment(settings: Settings) -> list[Run]:
+    compared = (("dfa", "sgd"), ("dfa", "rmsprop"), ("bp", "sgd"))
+    short = [settings.run(method=m, optimizer=o, k=3) for m, o in compared]
+    return [replace(run, epochs=round(LONG * settings.epochs)) for run in short]
+
+
+def _random_matrices(settings: Settings) -> list[Run]:
+    return [settings.run(method="dfa", feedback=kind, k=3) for kind in FEEDBACK]
+
+
+def _adaptive_methods(settings: Settings) -> list[Run]:
+    return [settings.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")]
+
+
+# Thesis scale takes about 25 hours of a core and is trained part by part. These runs on MNIST, by
+# method, feedback, optimizer and epochs, have had the fine pass of tuning so far; the others only the
+# coarse one.
+FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
+    {
+        ("dfa", "gaussian", "sgd", 20),
+        ("dfa", "standard_gaussian", "sgd", 20),
+    }
+)
+
+
+def _not_on_mnist_yet(run: Run) -> bool:
+    """Return whether a run is left out of the edition of MNIST until it has been trained there."""
+    return run.method == "glu" or run.feedback == "sign" or (run.method == "bp" and run.epochs == 50)
+
+
+def _memorising(settings: Settings) -> list[Run]:
+    return [settings.run(method=method, k=3) for method in ("bp", "dfa")]
+
+
+STUDIES: dict[str, Callable[[Settings], list[Run]]] = {
+    "sgd": _sgd,
+    "random_matrices": _random_matrices,
+    "adaptive_methods": _adaptive_methods,
+    "alignment": _alignment,
+    "reproduction": _reproduction,
+    "memorising": _memorising,
+}
+"""By the name of its results file, what an experiment compares, before its rates are tuned."""
+
+
+class Study(NamedTuple):
+    """An experiment that was run: its tuned runs, the table of all repeats, and the rates' scores."""
+
+    tuned: list[Run]
+    table: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]:
+    """Return the runs of an experiment of ``STUDIES`` at tuned rates, and the rates' scores.
+
+    Tuning runs that the settings' results folder or the book's kept results hold are not trained again.
+    """
+    runs, coarse = STUDIES[experiment](settings), set[Run]()
+    if settings.profile == "mnist":
+        runs = [run for run in runs if not _not_on_mnist_yet(run)]
+        coarse = {r for r in runs if (r.method, r.feedback, r.optimizer, r.epochs) not in FINE_ON_MNIST}
+    found: dict[Run, Run] = {}
+    tables = []
+    for seeds, part in (
+        (settings.tuning_seeds, [run for run in runs if run not in coarse]),
+        (0, [run for run in runs if run in coarse]),
+    ):
+        chosen, scores = tune(
+            part,
+            seeds=seeds,
+            results=settings.csv("tuning"),
+            reuse=settings.kept("tuning"),
+            jobs=settings.jobs,
+        )
+        found |= dict(zip(part, chosen, strict=True))
+        tables.append(scores)
+    return [found[run] for run in runs], pd.concat([t for t in tables if len(t)], ignore_index=True)
+
+
+def study(experiment: str, settings: Settings) -> Study:
+    """Tune the learning rates of an experiment of ``STUDIES``, and train its repeats."""
+    runs, scores = tuned(experiment, settings)
+    table = run_all(
+        repeats(runs, settings.seeds),
+        results=settings.csv(experiment),
+        reuse=settings.finished(),
+        jobs=settings.jobs,
+    )
+    return Study(runs, table, scores)

@@ -1,0 +1,163 @@
+"""Runs on a Dask cluster: a ``Run`` goes out to a worker, its ``History`` comes back.
+
+What a reader has registered for a run goes with it, nothing else does.
+"""
+
+import importlib
+from collections.abc import Callable, Generator, Sequence
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+
+from ..training import History, Run
+from ..validation import InputError
+from .extension import ship, train_shipped
+from .provenance import fingerprint
+
+# Seconds until a cluster that does not answer, or that has no workers, is given up.
+CONNECT_TIMEOUT = 10.0
+WORKERS_TIMEOUT = 30.0
+
+_KEPT = "what had finished is kept where results are saved, and running again trains the rest"
+
+
+def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, None, None]:
+    """Train runs on the workers of a Dask scheduler, begun in this order, and give each as it finishes.
+
+    Dask does the scheduling: a run whose worker dies begins again on another, until as many workers
+    have died of it as the cluster's ``distributed.scheduler.allowed-failures`` permits (3). When the
+    generator is closed, the runs not begun are dropped.
+
+    Raises
+    ------
+    InputError
+        If there is no such cluster, it has no workers, or workers with another library; if the cluster
+        is lost on the way, or a run was given up.
+    """
+    distributed = _import_distributed()
+    _check_address(address)
+    try:
+        client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except OSError as problem:
+        raise InputError(
+            f"there is no Dask scheduler at {address} (no answer in {CONNECT_TIMEOUT:g} s); nothing was "
+            f"trained: start one with `dask scheduler`, or correct the address."
+        ) from problem
+    # Leaving it drops what the client still waits for.
+    with client:
+        work, library = _worker_code(), fingerprint()
+        _check_workers(client, work, library, address)
+        pending = {
+            client.submit(work, library, ship(run), pure=False, priority=-place): run
+            for place, run in enumerate(runs)
+        }
+        while pending:
+            finished = _finished(distributed, client, list(pending), address)
+            # Of those that come at once, one that failed stops the others: last, so that they are kept.
+            for future in sorted(finished, key=lambda future: future.status != "finished"):
+                yield _history(distributed, future, pending.pop(future))
+
+
+def _finished(distributed: ModuleType, client: Any, pending: list[Any], address: str) -> list[Any]:
+    while True:
+        try:
+            with client.as_current():
+                waited = distributed.wait(pending, WORKERS_TIMEOUT, return_when="FIRST_COMPLETED")
+            return list(waited.done)
+        except TimeoutError:
+            if not client.nthreads():
+                raise InputError(
+                    f"the cluster at {address} has lost all its workers; {_KEPT}."
+                ) from None
+        except (OSError, distributed.CancelledError) as problem:
+            raise InputError(f"the cluster at {address} was lost; {_KEPT}.") from problem
+
+
+def _history(distributed: ModuleType, future: Any, run: Run) -> History:
+    problem = future.exception()
+    if isinstance(problem, distributed.KilledWorker):
+        raise InputError(
+            f"{run.describe()}, was given up, because {problem.allowed_failures + 1} workers died while "
+            f"they had it, of too little memory perhaps; {_KEPT}."
+        ) from problem
+    if problem is not None and not isinstance(problem, ImportError):
+        raise problem
+    outcome = problem or future.result()
+    if not isinstance(outcome, History):
+        raise _other_library("a worker that has come later", outcome)
+    return outcome
+
+
+# ---- what the workers have ----
+
+
+def train_here(library: str, shipped: bytes | None = None) -> History | str:
+    """Train a run on this worker, if it has the library that the client has; return what it has if not.
+
+    Without a run, return what it has.
+    """
+    here = fingerprint()
+    if shipped is None or here != library:
+        return here
+    # For good: set back by one run, it would change under another that trains beside it.
+    torch.set_num_threads(1)
+    return train_shipped(shipped)
+
+
+def _worker_code() -> Callable[..., Any]:
+    """Return the function that workers call.
+
+    A lambda is sent whole, where other functions are sent by name: it reaches a worker without the
+    library, and says so there, and it passes through a scheduler, which needs none.
+    """
+    return lambda *given: importlib.import_module("dfa_lib.experiments.cluster").train_here(*given)
+
+
+def _check_workers(client: Any, work: Callable[..., Any], library: str, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT)
+    except TimeoutError as problem:
+        raise InputError(
+            f"the cluster at {address} has no workers, and none came in {WORKERS_TIMEOUT:g} s; nothing "
+            f"was trained: start some with `dask worker {address}`."
+        ) from problem
+    for worker, found in client.run(work, library, on_error="return").items():
+        # One that dies at this moment, or comes later, is asked again with its first run.
+        if found != library and not isinstance(found, OSError):
+            raise _other_library(f"the worker {worker}", found)
+
+
+def _other_library(worker: str, found: object) -> InputError:
+    if isinstance(found, Exception):
+        found = f"none that could be used ({found})"
+    return InputError(
+        f"{worker} has another library, {found}, and this machine has {fingerprint()}: numbers could "
+        f"differ; install the same dfa_lib and torch on all of them, and restart the workers."
+    )
+
+
+# ---- before there is a cluster ----
+
+
+def _import_distributed() -> ModuleType:
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as problem:
+        raise InputError(
+            "cluster needs Dask, which is not installed here: pip install dfa_lib[cluster]."
+        ) from problem
+
+
+def _check_address(address: Any) -> None:
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("tcp", "tls") and bool(parts.hostname) and parts.port is not None
+    except (AttributeError, TypeError, ValueError):
+        right = False
+    if not right:
+        raise InputError(
+            f"cluster must be the address of a Dask scheduler, such as tcp://localhost:8786, "
+            f"not {address!r}."
+        )

@@ -1,0 +1,283 @@
+"""Tables of lazy methods that are solved to convergence on a fixed sample, by ``convex``.
+
+The sample is the training data of a run's first epoch, and the models start from the run's own initial
+parameters: a row can be paired with the run of the same seed that was trained by gradient descent.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from numpy import ndarray
+
+from ..methods import METHODS
+from ..networks import Parameters, forward
+from ..training import (
+    Run,
+    initial_parameters,
+    load_problem,
+    using_threads,
+)
+from ..validation import InputError, choice, whole_number
+from .convex import (
+    Fit,
+    gates_kernel,
+    kernel_ridge,
+    logistic_regression,
+    ntk_kernel,
+    relu_kernel,
+)
+from .provenance import Session
+from .results import digests
+from .tables import (
+    as_csv,
+    damaged,
+    read_table,
+    write_table,
+)
+
+FEATURES = ("relu_features", "gaussian_features", "linear_features")
+"""Models with one feature per hidden unit."""
+KERNELS: dict[str, Callable[[Parameters, ndarray, ndarray], ndarray]] = {
+    "ntk": ntk_kernel,
+    "relu_kernel": lambda parameters, A, B: relu_kernel(A, B),
+    "gates_kernel": lambda parameters, A, B: gates_kernel(A, B),
+}
+"""Models that are solved by their kernel: the NTK of the run's width, and two of infinite width."""
+SOLVED = (*FEATURES, *KERNELS)
+
+# Per example, for features whose mean variance is 1.
+LOGISTIC_PENALTIES = (1.0, 1e-2, 1e-4, 1e-6, 1e-8)
+# In all, for a kernel whose mean diagonal is 1.
+RIDGE_PENALTIES = (1.0, 1e-2, 1e-4)
+
+Results = str | os.PathLike[str] | None
+Case = tuple[Run, str]
+"""What to solve: a run that has the data, the width and the seed, and a model of ``SOLVED``."""
+
+KEYS = {"dataset": str, "k": str, "dimensions": str, "samples": int, "hidden": str, "seed": int}
+COLUMNS: dict[str, Any] = {
+    "experiment": str,
+    **KEYS,
+    "method": str,
+    "penalty": float,
+    "gradient_norm": float,
+    "train_accuracy": float,
+    "validation_accuracy": float,
+    "test_accuracy": float,
+}
+
+
+def solve(run: Run, method: str) -> dict[str, float]:
+    """Solve a model at each penalty, and return the one that is best on validation examples.
+
+    Ties go to the larger penalty. Validation and test examples are those that the run's first epoch is
+    judged on, ``run.test_samples`` of each.
+
+    Parameters
+    ----------
+    run
+        Has the data, the hidden width and the seed; its method, optimizer and rate do not matter.
+    method
+        One of ``SOLVED``.
+
+    Returns
+    -------
+    dict
+        ``penalty``, ``gradient_norm`` (see ``Fit``), ``train_accuracy``, ``validation_accuracy``,
+        ``test_accuracy``.
+    """
+    choice("method", method, SOLVED)
+    lazy = method if method in METHODS else "ntk"
+    run = replace(run, method=lazy, precision="float64", device="cpu")
+    with using_threads(1):
+        X, y = zip(*_examples(run), strict=True)
+        parameters = initial_parameters(run, X[0].shape[1])
+        fits = _fits(run, method, parameters, X, y[0])
+        best: dict[str, float] = {}
+        for penalty, fit, logits in fits:
+            row = {"penalty": penalty, "gradient_norm": fit.gradient_norm}
+            for name, z, labels in zip(("train", "validation", "test"), logits, y, strict=True):
+                row[f"{name}_accuracy"] = float(((z > 0) == (labels > 0.5)).mean())
+            if not best or row["validation_accuracy"] > best["validation_accuracy"]:
+                best = row
+    return best
+
+
+def _examples(run: Run) -> Iterator[tuple[ndarray, ndarray]]:
+    """Return inputs and labels of the training, validation and test examples."""
+    validation, test = (load_problem(replace(run, evaluate_on=on)) for on in ("validation", "test"))
+    for draw in (test.training, validation.held_out, test.held_out):
+        examples = draw()
+        X, y = examples.batch(0, len(examples))
+        yield X.numpy(), y[:, 0].numpy()
+
+
+def _fits(
+    run: Run, method: str, parameters: Parameters, X: Sequence[ndarray], y: ndarray
+) -> Iterator[tuple[float, Fit, list[ndarray]]]:
+    """Yield each penalty, its solution, and the solution's logits on the three sets of examples."""
+    if method in FEATURES:
+        features = [_hidden(run, parameters, each) for each in X]
+        mean, variance = features[0].mean(0), features[0].var(0).mean()
+        features = [(each - mean) / np.sqrt(variance) for each in features]
+        fit = None
+        for penalty in LOGISTIC_PENALTIES:
+            fit = logistic_regression(features[0], y, penalty, start=fit)
+            yield penalty, fit, [each @ fit.weights + fit.intercept for each in features]
+        return
+    kernels = [KERNELS[method](parameters, each, X[0]) for each in X]
+    scale = kernels[0].diagonal().mean()
+    for K in kernels:
+        K /= scale
+    for penalty in RIDGE_PENALTIES:
+        fit = kernel_ridge(kernels[0], 2 * y - 1, penalty)
+        yield penalty, fit, [K @ fit.weights + fit.intercept for K in kernels]
+
+
+def _hidden(run: Run, parameters: Parameters, X: ndarray) -> ndarray:
+    return np.asarray(forward(parameters, torch.from_numpy(X), run.activation).hidden[1].numpy())
+
+
+# ---- the table ----
+
+
+def converged_table(
+    cases: Sequence[Case], seeds: int, *, results: Results = None, jobs: int = 1
+) -> pd.DataFrame:
+    """Solve each case with the seeds 0, 1, …, ``seeds - 1``.
+
+    Parameters
+    ----------
+    cases
+        Each a run, whose own seed does not matter, and one of ``SOLVED``.
+    results
+        A CSV to read from and to save to, one solution after the other. More seeds may be in it.
+    jobs
+        Processes. The numbers depend on it by rounding at most.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each case and seed, in this order, with the columns ``COLUMNS``: ``experiment`` names
+        the cases; ``method`` is one of ``SOLVED``; ``k`` and ``dimensions`` are text, empty where they
+        do not apply; ``hidden`` is ``inf`` for infinite width; the others are as from ``solve``.
+
+    Raises
+    ------
+    InputError
+        If the data are not to be had, or the CSV is damaged or another experiment's.
+    """
+    path = None if results is None else Path(results)
+    wanted = [
+        (replace(run, seed=seed), method)
+        for run, method in cases
+        for seed in range(whole_number("seeds", seeds))
+    ]
+    experiment = _experiment(cases)
+    table = read_table(path, COLUMNS)
+    if not table.empty and set(table["experiment"]) != {experiment}:
+        raise InputError(
+            f"{path} belongs to another experiment: its models, data or sizes are not those that were "
+            f"asked for; name another file, or move this one away."
+        )
+    rows = {tuple(row[name] for name in (*KEYS, "method")): row for row in table.to_dict("records")}
+    if len(rows) < len(table) or not table["test_accuracy"].between(0, 1).all():
+        raise damaged(path)
+    missing = [case for case in wanted if _key(*case) not in rows]
+    if missing:
+        session = None
+        if path is not None:
+            session = Session(path, {run.dataset for run, _ in missing}, f"jobs={jobs}")
+        # The largest first: one that starts last would keep everybody waiting.
+        missing.sort(key=lambda case: -_cost(*case))
+        solved = Parallel(
+            n_jobs=whole_number("jobs", jobs), return_as="generator_unordered", batch_size=1
+        )(delayed(_solve)(*case) for case in missing)
+        for key, solution in solved:
+            row = {"experiment": experiment} | dict(zip((*KEYS, "method"), key, strict=True)) | solution
+            rows[key] = row
+            if path is not None and session is not None:
+                new = pd.DataFrame([row], columns=[*COLUMNS])
+                session.count(digests(as_csv(new)))
+                write_table(path, pd.DataFrame([rows[key] for key in sorted(rows)], columns=[*COLUMNS]))
+    return pd.DataFrame([rows[_key(*case)] for case in wanted], columns=[*COLUMNS]).astype(COLUMNS)
+
+
+def solved_errors(
+    table: pd.DataFrame, method: str, *, samples: int | None = None, dimensions: int | None = None
+) -> pd.Series:
+    """Return the test error of a model on the clusters, by seed.
+
+    Parameters
+    ----------
+    table
+        As from ``converged_table``.
+    samples, dimensions
+        The number of training points, and of inputs. None: the mean over all in the table.
+    """
+    return _errors(table[table["method"] == method], samples, dimensions)
+
+
+def trained_errors(
+    table: pd.DataFrame,
+    method: str,
+    optimizer: str = "sgd",
+    *,
+    samples: int | None = None,
+    dimensions: int | None = None,
+) -> pd.Series:
+    """Return the test error of runs on the clusters after their last epoch, by seed.
+
+    It is nan for a seed with a run that diverged. The others' arguments are those of ``solved_errors``,
+    with which it shares seeds, labellings, points and initial weights.
+
+    Parameters
+    ----------
+    table
+        A results table.
+    """
+    last = table[table["epoch"] == table["epochs"]]
+    chosen = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
+    return _errors(chosen, samples, dimensions)
+
+
+def _errors(chosen: pd.DataFrame, samples: int | None, dimensions: int | None) -> pd.Series:
+    for name, value in (("samples", samples), ("dimensions", dimensions)):
+        if value is not None:
+            chosen = chosen[chosen[name].astype(str) == str(value)]
+    return 1 - chosen.groupby("seed")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
+
+
+def _solve(run: Run, method: str) -> tuple[tuple[Any, ...], dict[str, float]]:
+    return _key(run, method), solve(run, method)
+
+
+def _key(run: Run, method: str) -> tuple[Any, ...]:
+    """Return what tells a row from the others: the values of ``KEYS``, and the method."""
+    hidden = "inf" if method in KERNELS and method not in METHODS else str(run.hidden)
+    k, dimensions = ("" if value is None else str(value) for value in (run.k, run.dimensions))
+    return (run.dataset, k, dimensions, run.samples, hidden, run.seed, method)
+
+
+def _cost(run: Run, method: str) -> int:
+    """Return about how long a case takes, in a unit of no meaning."""
+    assert run.samples is not None
+    return run.samples**3 if method in KERNELS else run.samples * run.hidden_widths[0] ** 2 * 10
+
+
+def _experiment(cases: Sequence[Case]) -> str:
+    """Name the cases, whatever their seeds: SHA-256, first 16 hexadecimal digits."""
+    each = sorted(
+        str((*_key(replace(run, seed=0), method), run.test_samples, run.density))
+        for run, method in cases
+    )
+    spec = repr((each, LOGISTIC_PENALTIES, RIDGE_PENALTIES))
+    return hashlib.sha256(spec.encode()).hexdigest()[:16]

@@ -1,0 +1,168 @@
+"""One line that says how far a list of runs is: done, left, for how long, and what is training."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from tqdm import tqdm
+
+from ..methods import METHODS
+from ..training import Run
+
+# Seconds between two lines of a log.
+LOG_INTERVAL = 10.0
+# Names the file in which ``dfa-book`` looks for the line of a chapter, whose outputs it does not see.
+PROGRESS_FILE = "DFA_PROGRESS_FILE"
+
+_PIXELS = {"digits": 64, "mnist": 784}
+
+
+def cost(run: Run) -> int:
+    """Return about how long a run takes, in a unit of no meaning: multiplications in all its epochs."""
+    assert run.samples is not None
+    inputs = run.dimensions if run.dimensions is not None else _PIXELS[run.dataset] * (run.k or 1)
+    widths = (inputs, *run.hidden_widths, 1)
+    # An update of any optimizer but SGD takes about as long as one more product.
+    products = METHODS[run.method].products + (run.optimizer != "sgd")
+    return run.epochs * run.passes * run.samples * products * sum(map(prod, pairwise(widths)))
+
+
+class Progress:
+    """Show the line while ``runs`` are trained, in the order given or at the same time.
+
+    In a terminal it is rewritten in place. In Jupyter too, and is gone at the end. Where stderr is a
+    file, it is a line of its own every ten seconds, or less often. The environment variable
+    ``DFA_PROGRESS_FILE`` names a file that holds the line while there is one.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds.
+    """
+
+    def __init__(self, runs: Sequence[Run], clock: Callable[[], float] = time.monotonic) -> None:
+        self._left = dict.fromkeys(runs)
+        self._total = len(self._left)
+        self._done_cost = 0
+        self._clock = clock
+        self._start = clock()
+        self._display: _Display
+
+    def __enter__(self) -> "Progress":
+        kind = _Notebook if _in_jupyter() else _Terminal if sys.stderr.isatty() else _Log
+        self._display = kind(self.line(), self._total)
+        _tell(self.line())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._display.close()
+        _tell(None)
+
+    def finished(self, run: Run) -> None:
+        """Count a run as done."""
+        del self._left[run]
+        self._done_cost += cost(run)
+        self._display.show(self.line(), self._elapsed(), last=not self._left)
+        _tell(self.line())
+
+    def line(self) -> str:
+        """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
+        done = f"{self._total - len(self._left)} of {self._total} runs"
+        if not self._left:
+            return f"{done} in {duration(self._elapsed())}"
+        if self._done_cost:
+            left = self._elapsed() * sum(map(cost, self._left)) / self._done_cost
+            done += f", {duration(left)} left"
+        # Of several that train at the same time, the one that began first.
+        return f"{done} · {next(iter(self._left)).describe()}"
+
+    def _elapsed(self) -> float:
+        return self._clock() - self._start
+
+
+def _tell(line: str | None) -> None:
+    """Write the line into the file that is named for it, if one is; remove that at the end."""
+    name = os.environ.get(PROGRESS_FILE)
+    if name:
+        file = Path(name)
+        with suppress(OSError):  # a full disk stops nobody from training
+            if line is None:
+                file.unlink(missing_ok=True)
+            else:  # in one step, for whoever reads it at this moment
+                new = file.with_suffix(".new")
+                new.write_text(line, encoding="utf-8")
+                new.replace(file)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``40 s``, ``3 min``, ``1 h 5 min``."""
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+class _Display(Protocol):
+    def show(self, line: str, elapsed: float, *, last: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Terminal:
+    def __init__(self, line: str, total: int) -> None:
+        # With a bar in it, tqdm cuts the line to the terminal's width.
+        self._bar = tqdm(total=total, desc=line, bar_format="{bar:12} {desc}", dynamic_ncols=True)
+        self._bar.set_description_str(line)
+
+    def show(self, line: str, elapsed: float, *, last: bool) -> None:
+        self._bar.n += 1
+        self._bar.set_description_str(line)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class _Log:
+    def __init__(self, line: str, total: int) -> None:
+        self._written = 0.0
+
+    def show(self, line: str, elapsed: float, *, last: bool) -> None:
+        if elapsed - self._written >= LOG_INTERVAL or (last and self._written):
+            self._written = elapsed
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class _Notebook:
+    # All lines of one execution of a cell have one place: tuning alone has a dozen.
+    _place: ClassVar[tuple[int | None, Any]] = (None, None)
+
+    def __init__(self, line: str, total: int) -> None:
+        from IPython import get_ipython
+        from IPython.display import display
+
+        execution = get_ipython().execution_count
+        if self._place[0] != execution:
+            type(self)._place = (execution, display({"text/plain": ""}, raw=True, display_id=True))
+        self._handle = self._place[1]
+        self._handle.update({"text/plain": line}, raw=True)
+
+    def show(self, line: str, elapsed: float, *, last: bool) -> None:
+        self._handle.update({"text/plain": line}, raw=True)
+
+    def close(self) -> None:
+        # Of the two the page shows the HTML, and that is nothing; empty text would be an empty box.
+        self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+
+def _in_jupyter() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,445 @@
+"""What the first layer makes of one digit of a stack, and how much of the digit can be read from it.
+
+This is the question of the thesis's appendix B: does a network that learns the parity of k digits tell
+the single digits apart? ``digit_representation`` cuts one digit's features out of the network, probes
+measure what can be read from them, and ``embed`` draws them in two dimensions.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from joblib import Parallel, delayed
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from ..data.images import take
+from ..networks import ACTIVATIONS, Parameters
+from ..training import (
+    DIGIT_SETS,
+    Run,
+    initial_parameters,
+    train,
+)
+from ..validation import InputError, choice, whole_number
+from .orphans import tied
+from .provenance import Session
+from .results import digests
+from .tables import (
+    as_csv,
+    damaged,
+    read_table,
+    write_table,
+)
+
+NEIGHBOURS = 10
+PERPLEXITY = 30  # scikit-learn's own
+# At most so many digits: the first of their set, whose order is random. The bundled digits are fewer.
+PROBE_DIGITS = 10_000
+EMBEDDED_DIGITS = 2_000
+
+Features = Float[Tensor, "n features"]
+Labels = Int[Tensor, "n"]
+TestFeatures = Float[Tensor, "test_n features"]
+TestLabels = Int[Tensor, "test_n"]
+
+
+def digit_representation(
+    parameters: Parameters,
+    images: Float[Tensor, "n pixels"],
+    position: int,
+    k: int,
+    activation: str = "relu",
+) -> Float[Tensor, "n hidden"]:
+    """Return what the first hidden layer makes of single digits (thesis, appendix B).
+
+    The rows of ``W1`` are k blocks, one for each digit of a stack. The representation of a digit x at a
+    position is ``f(x W1[block] + b1)``: the network's own first layer when every other picture of the
+    stack is blank. Blank is a pixel value of 0, that is a plain grey of the training digits' mean
+    brightness, since pixels are normalised.
+
+    Parameters
+    ----------
+    parameters
+        With ``W1`` of shape ``(k · pixels, hidden)``; where there is no ``b1``, nothing is added.
+    images
+        Normalised single digits, one a row.
+    position
+        Where in the stack the digits stand, from 0 to k - 1.
+    k
+        Digits in a stack.
+    activation
+        The network's hidden units: one of ``ACTIVATIONS``.
+
+    Raises
+    ------
+    InputError
+        If there is no such position, or ``W1`` is not made for k pictures of this size.
+    """
+    W1, pixels = parameters["W1"], images.shape[1]
+    k = whole_number("k", k)
+    if whole_number("position", position, minimum=0) >= k:
+        raise InputError(f"position must be below k = {k}, not {position}.")
+    if len(W1) != k * pixels:
+        raise InputError(
+            f"W1 must have a row for each of {k} · {pixels} pixels, {k * pixels} in all, not {len(W1)}."
+        )
+    a = images.to(W1) @ W1[position * pixels : (position + 1) * pixels]
+    if "b1" in parameters:
+        a = a + parameters["b1"]
+    return ACTIVATIONS[choice("activation", activation, ACTIVATIONS)].function(a)
+
+
+# ---- probes and maps ----
+
+
+def nearest_neighbour_accuracy(
+    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
+) -> float:
+    """Return how often the majority of the 10 nearest training digits is right about a test digit.
+
+    Distances are Euclidean, between features as they are: the probe asks whether the layer puts like
+    next to like. Where features are not finite, as a diverged run's, the accuracy is nan.
+
+    Parameters
+    ----------
+    features, labels
+        Of training digits, at least 10.
+    test_features, test_labels
+        Of the digits to be judged.
+
+    Returns
+    -------
+    accuracy
+        In [0, 1].
+    """
+    probe = KNeighborsClassifier(NEIGHBOURS)
+    return _accuracy(probe, features, labels, test_features, test_labels)
+
+
+def linear_probe_accuracy(
+    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
+) -> float:
+    """Return how often a logistic regression on the features is right about a test digit.
+
+    Each feature is first standardised by its mean and standard deviation over the training digits. The
+    probe asks whether a layer above could read the label off. Parameters and value are those of
+    ``nearest_neighbour_accuracy``.
+    """
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000))
+    return _accuracy(probe, features, labels, test_features, test_labels)
+
+
+def _accuracy(
+    probe: Any, features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
+) -> float:
+    if not (features.isfinite().all() and test_features.isfinite().all()):
+        return float("nan")
+    probe.fit(features.double().numpy(), labels.numpy())
+    return float(probe.score(test_features.double().numpy(), test_labels.numpy()))
+
+
+def embed(features: Features) -> Float[np.ndarray, "n 2"]:
+    """Return a t-SNE map of the features (thesis, figure B.2): the same one each time.
+
+    It starts from the first two principal components. Near points of the map are near in the features;
+    distances between groups, and the groups' sizes, mean nothing. Points with equal features lie in one
+    place: all of them, if the layer is dead. Of ``PERPLEXITY`` distinct points or fewer, t-SNE has too
+    few neighbours; their map is the two principal components. Of features that are not finite the map is
+    nan.
+    """
+    if not features.isfinite().all():
+        return np.full((len(features), 2), np.nan)
+    distinct, place = _distinct(features.double().numpy())
+    centred = distinct - (distinct / len(distinct)).sum(0)
+    size = np.abs(centred).max()
+    # scikit-learn squares distances in float32; where they vanish, or are not finite, it crashes.
+    x = distinct if 1e-6 < size < 1e6 else centred / (size or 1.0)
+    x = np.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1]))))  # it wants two features at least
+    if len(x) > PERPLEXITY:
+        points = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0).fit_transform(x)
+    else:
+        u, s, _ = np.linalg.svd(np.pad(x - x.mean(0), ((0, 1), (0, 0))), full_matrices=False)
+        points = (u * s)[:-1, :2]
+    return np.asarray(points[place], dtype=float)
+
+
+def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct rows in the order in which they first come, and where each row is in them."""
+    _, first, place = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return x[first[order]], np.argsort(order)[place.reshape(-1)]
+
+
+def is_one_place(points: Float[np.ndarray, "n 2"]) -> bool:
+    """Return whether all points of a map coincide: those of a dead layer, which tells nothing apart."""
+    return bool(np.isfinite(points).all() and (points == points[0]).all())
+
+
+def nearest_alike(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"]) -> float:
+    """Return the share of points on a map whose nearest other point has the same label, in [0, 1].
+
+    Of a map that is not finite, or whose points all coincide, it is nan: no point is nearest.
+    """
+    if not np.isfinite(points).all() or is_one_place(points):
+        return float("nan")
+    nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
+    return float(np.mean(labels[nearest] == labels))
+
+
+PROBES: dict[str, Callable[[Features, Labels, TestFeatures, TestLabels], float]] = {
+    "nearest neighbours": nearest_neighbour_accuracy,
+    "linear": linear_probe_accuracy,
+}
+TARGETS: dict[str, Callable[[Labels], Labels]] = {
+    "digit": lambda labels: labels,
+    "parity": lambda labels: labels % 2,
+}
+
+
+# ---- tables ----
+
+PROBE_COLUMNS = {
+    "experiment": str,
+    "seed": int,
+    "weights": str,
+    "probe": str,
+    "target": str,
+    "fitted_on": int,
+    "judged_on": int,
+    "accuracy": float,
+}
+EMBEDDING_COLUMNS = {"experiment": str, "weights": str, "digit": int, "x": float, "y": float}
+
+_first_layers: dict[Run, Parameters] = {}  # of the runs that this process has trained
+
+
+def weights_names(runs: Sequence[Run]) -> list[str]:
+    """Name what is compared: ``pixels``, ``untrained``, then each run, as ``bp-sgd``."""
+    return ["pixels", "untrained", *(f"{run.method}-{run.optimizer}" for run in runs)]
+
+
+def probe_table(
+    runs: Sequence[Run], seeds: int, *, results: str | os.PathLike[str] | None = None, jobs: int = 1
+) -> pd.DataFrame:
+    """Judge raw pixels, untrained weights and each run's trained weights by every probe.
+
+    Probes are fitted on training digits and judged on test digits, at most 10,000 of each, all of which
+    stand at the first position of the stack.
+
+    Parameters
+    ----------
+    runs
+        Runs of BP, FA or DFA on digits that differ in method, feedback, optimizer and rate only, so
+        that the runs of one seed start from the same first layer. Their own seeds do not matter.
+    seeds
+        Each run is trained with the seeds 0, 1, …, ``seeds - 1``.
+    results
+        A CSV to read from and to save to. Seeds that it lacks are trained; more seeds may be in it.
+    jobs
+        Processes. The numbers depend on it by rounding at most.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each seed, weights (see ``weights_names``), probe (of ``PROBES``) and target (of
+        ``TARGETS``), with the ``accuracy`` in [0, 1], or nan if the run diverged; how many digits the
+        probe was ``fitted_on`` and ``judged_on``; and ``experiment``, which names the runs.
+
+    Raises
+    ------
+    InputError
+        If runs cannot be compared, the data are not to be had, or the CSV is damaged or another
+        experiment's.
+    """
+    experiment, path = _experiment(runs), Path(results) if results is not None else None
+    wanted = range(whole_number("seeds", seeds))
+    keys = ["seed", "weights", "probe", "target"]
+    table = _read(path, PROBE_COLUMNS, experiment)
+    # Any seed, as long as each that is there has all its rows.
+    found = sorted(table["seed"].unique())
+    accepted = pd.MultiIndex.from_product([found, weights_names(runs), PROBES, TARGETS])
+    present = pd.MultiIndex.from_frame(table[keys])
+    proper = table["accuracy"].between(0, 1) | table["accuracy"].isna()
+    if not (len(present) == len(accepted) and set(present) == set(accepted) and proper.all()):
+        raise damaged(path)
+    missing = [seed for seed in wanted if seed not in found]
+    if missing:
+        session, before = _session(path, runs, jobs), len(_first_layers)
+        rows = _probe(runs, missing, jobs)
+        new = pd.DataFrame([{"experiment": experiment} | row for row in rows], columns=[*PROBE_COLUMNS])
+        table = pd.concat([table, new]) if len(table) else new
+        table = table.sort_values("seed", kind="stable", ignore_index=True)
+        _write(path, table, new, session, trained=len(_first_layers) - before)
+    return table[table["seed"].isin(wanted)].reset_index(drop=True)
+
+
+def embedding_table(
+    runs: Sequence[Run], *, results: str | os.PathLike[str] | None = None, jobs: int = 1
+) -> pd.DataFrame:
+    """Return t-SNE maps of raw pixels, untrained weights and each run's trained weights, for seed 0.
+
+    The points are test digits, at most 2,000, the same in every map, as seen at the first position.
+    Parameters and errors are those of ``probe_table``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each of the ``weights`` and each test digit, with ``x`` and ``y``, and the ``digit``
+        that it is; ``experiment`` names the runs.
+    """
+    experiment, path = _experiment(runs), Path(results) if results is not None else None
+    names = weights_names(runs)
+    table = _read(path, EMBEDDING_COLUMNS, experiment)
+    if table.empty:
+        session, before = _session(path, runs, jobs), len(_first_layers)
+        test = take(DIGIT_SETS[runs[0].dataset]().test, 0, EMBEDDED_DIGITS)
+        features = _representations(runs, 0, [test.images], jobs)
+        maps = Parallel(n_jobs=whole_number("jobs", jobs))(
+            delayed(tied(embed))(features[name][0]) for name in names
+        )
+        table = pd.concat(
+            [
+                pd.DataFrame(
+                    {"experiment": experiment, "weights": name, "digit": test.labels.numpy()}
+                    | {"x": points[:, 0], "y": points[:, 1]}
+                )
+                for name, points in zip(names, maps, strict=True)
+            ],
+            ignore_index=True,
+        )
+        _write(path, table, table, session, trained=len(_first_layers) - before)
+    digits = [table["digit"][table["weights"] == name].tolist() for name in names]
+    same = all(each == digits[0] for each in digits) and len(table) == len(names) * len(digits[0])
+    if not (same and table["digit"].between(0, 9).all()):
+        raise damaged(path)
+    return table
+
+
+def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[dict[str, Any]]:
+    sets = DIGIT_SETS[runs[0].dataset]()
+    fitted, judged = (take(digits, 0, PROBE_DIGITS) for digits in (sets.train, sets.test))
+    _train_first_layers([replace(run, seed=seed) for seed in seeds for run in runs], jobs)
+    scores: list[list[dict[str, Any]]] = Parallel(n_jobs=jobs)(
+        delayed(tied(_scores))({"seed": seed, "weights": name}, *features, fitted.labels, judged.labels)
+        for seed in seeds
+        for name, features in _representations(runs, seed, [fitted.images, judged.images], jobs).items()
+    )
+    return [row for rows in scores for row in rows]
+
+
+def _scores(
+    row: dict[str, Any], features: Tensor, test_features: Tensor, labels: Tensor, test_labels: Tensor
+) -> list[dict[str, Any]]:
+    """Return the row, completed, for each probe and target."""
+    counts = {"fitted_on": len(features), "judged_on": len(test_features)}
+    return [
+        row
+        | {"probe": probe, "target": target, **counts}
+        | {"accuracy": accuracy(features, labelled(labels), test_features, labelled(test_labels))}
+        for target, labelled in TARGETS.items()
+        for probe, accuracy in PROBES.items()
+    ]
+
+
+def _representations(
+    runs: Sequence[Run], seed: int, images: Sequence[Tensor], jobs: int
+) -> dict[str, list[Tensor]]:
+    """Return each set of images as pixels, and as each of the weights represents it."""
+    run, seeded = runs[0], [replace(run, seed=seed) for run in runs]
+    assert run.k is not None
+    layers = [
+        initial_parameters(replace(seeded[0], device="cpu"), run.k * images[0].shape[1]),
+        *_train_first_layers(seeded, jobs),
+    ]
+    represented = [
+        [digit_representation(layer, each, 0, run.k, run.activation) for each in images]
+        for layer in layers
+    ]
+    return dict(zip(weights_names(runs), [list(images), *represented], strict=True))
+
+
+def _train_first_layers(runs: Sequence[Run], jobs: int) -> list[Parameters]:
+    """Return the trained first layers. A run is trained once: probes and maps share it."""
+    missing = [run for run in runs if run not in _first_layers]
+    if missing:
+        trained = Parallel(n_jobs=min(whole_number("jobs", jobs), len(missing)), batch_size=1)(
+            delayed(tied(_first_layer))(run) for run in missing
+        )
+        _first_layers.update(zip(missing, trained, strict=True))
+    return [_first_layers[run] for run in runs]
+
+
+def _first_layer(run: Run) -> Parameters:
+    last: Parameters = {}
+    history = train(run, observe=lambda epoch, parameters: last.update(parameters))
+    if history.diverged:  # then the last weights that were seen are not the trained ones
+        sets = DIGIT_SETS[run.dataset]()
+        assert run.k is not None
+        last = {
+            name: torch.full_like(value, float("nan"))
+            for name, value in initial_parameters(run, run.k * sets.pixels).items()
+        }
+    return {name: last[name].cpu() for name in ("W1", "b1") if name in last}
+
+
+def _experiment(runs: Sequence[Run]) -> str:
+    """Name the runs, whatever their seeds: SHA-256 over their fields, first 16 hexadecimal digits."""
+    if not runs:
+        raise InputError("runs must hold at least one run, not none.")
+    shared: dict[str, Any] = {
+        "seed": 0,
+        "method": "bp",
+        "feedback": None,
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+    }
+    for run in runs:
+        choice("dataset", run.dataset, DIGIT_SETS)
+        choice("method", run.method, ("bp", "fa", "dfa"))
+        if replace(run, **shared) != replace(runs[0], **shared):
+            raise InputError(
+                f"runs may differ in method, feedback, optimizer and rate only: {run.describe()} does "
+                f"not go with {runs[0].describe()}."
+            )
+    names = weights_names(runs)
+    if len(set(names)) < len(names):
+        raise InputError(f"runs must differ in method or optimizer, not be {', '.join(names[2:])}.")
+    spec = repr([replace(run, seed=0) for run in runs])
+    return hashlib.sha256(spec.encode()).hexdigest()[:16]
+
+
+def _read(path: Path | None, columns: dict[str, Any], experiment: str) -> pd.DataFrame:
+    """Return the table of a CSV that is this experiment's, or an empty one if there is no file."""
+    table = read_table(path, columns)
+    if not table.empty and set(table["experiment"]) != {experiment}:
+        raise InputError(
+            f"{path} belongs to another experiment: its runs are not those that were asked for; "
+            f"name another file, or move this one away."
+        )
+    return table
+
+
+def _session(path: Path | None, runs: Sequence[Run], jobs: int) -> Session | None:
+    return None if path is None else Session(path, [run.dataset for run in runs], f"jobs={jobs}")
+
+
+def _write(
+    path: Path | None, table: pd.DataFrame, new: pd.DataFrame, session: Session | None, trained: int
+) -> None:
+    """Save a table, and record its new rows and how many runs were trained for them."""
+    if path is not None and session is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        session.count(digests(as_csv(new)), trained)
+        write_table(path, table)

@@ -1,0 +1,193 @@
+import ast
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dfa_book import answers
+from dfa_book.chapter import check_parameters
+from dfa_book.claims import ledger
+from dfa_book.claims.judge import (
+    NOT_TESTED,
+    VERDICTS,
+    Evidence,
+    judge,
+)
+from dfa_book.claims.queries import Sample
+from dfa_lib import InputError
+from dfa_lib.experiments.results import read_results
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+
+
+def seeds(*values, unstable=()):
+    return Sample(pd.Series(values, dtype=float), frozenset(unstable))
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return Evidence("mnist", ROOT / "results" / "mnist")
+
+
+def code(path):
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+def shown_on(path):
+    """The claims whose verdicts a page shows."""
+    named = {"verdicts_on", "verdict_on", "verdicts"}
+    calls = [
+        node
+        for node in ast.walk(ast.parse(code(path)))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in named
+    ]
+    constants = (n for call in calls for n in ast.walk(call) if isinstance(n, ast.Constant))
+    ids = {
+        n.value for n in constants if isinstance(n.value, str) and re.fullmatch(r"\d+[a-z]?", n.value)
+    }
+    return ids
+
+
+def test_chapters_show_verdicts_and_these_are_claims_of_the_ledger():
+    shown = {path.stem: shown_on(path) for path in CHAPTERS}
+    assert len(shown["experiments"]) > 30
+    assert shown["learning-problems"] >= {"1a", "2b", "11c"}
+    assert shown["appendix-representations"] == {"10a", "10b", "10c"}
+    known = {claim.id for claim in ledger.CLAIMS}
+    assert set().union(*shown.values()) <= known
+
+
+def test_no_page_contradicts_the_ledger(mnist):
+    # The entry of the ledger and the sentence of a page have the same verdict and the same number.
+    none = Evidence("digits", None)
+    for id in sorted(set().union(*(shown_on(path) for path in CHAPTERS))):
+        claim = next(c for c in ledger.CLAIMS if c.id == id)
+        here = judge(claim, mnist)
+        page = answers.verdicts([id], mnist)
+        if here.verdict == NOT_TESTED:
+            assert here.reason in page
+            assert "not tested" in page or "not computed" in page
+            continue
+        entry = ledger.entry(claim, {"mnist": here, "digits": judge(claim, none)})
+        verdict = re.search(r"\*\*On MNIST: (.*?)\*\*", entry)[1]
+        assert f"**{verdict}" in page
+        assert verdict in answers.verdict_on(id, mnist)
+        if len(here.numbers) == 1:
+            number = claim.parts[0].in_words(here.numbers[0])
+            assert number in page
+            assert number in entry
+            assert number in answers.verdict_on(id, mnist)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_page_has_a_judge_of_its_own(path):
+    own = ("found here too", "not decided here", "not found here", "the other way round")
+    assert not [words for words in own if words in code(path)]
+    assert not re.findall(r"^def (?:found|compared|agreement)\(", code(path), re.MULTILINE)
+
+
+def test_a_page_that_contradicts_the_ledger_is_found(mnist):
+    ids = ["2a", "3b", "6a", "9b", "12b", "4b"]
+    none = Evidence("digits", None)
+    claims = [c for c in ledger.CLAIMS if c.id in ids]
+    entries = "\n\n".join(
+        ledger.entry(c, {"mnist": judge(c, mnist), "digits": judge(c, none)}) for c in claims
+    )
+    page = answers.verdicts(ids, mnist)
+    assert answers.contradictions({"a page": page}, entries) == []
+    for said in ("3b", "6a"):
+        line = next(line for line in page.split("\n") if f"<claim-{said}>" in line)
+        instead = "**does not hold**" if "**holds**" in line else "**holds**"
+        changed = page.replace(line, re.sub(r"\*\*.*?\*\*", instead, line))
+        (wrong,) = answers.contradictions({"a page": changed}, entries)
+        assert wrong.startswith(f"a page says of claim {said} what the ledger does not")
+    other_number = page.replace("+0.079", "+0.080")
+    assert other_number != page
+    assert len(answers.contradictions({"a page": other_number}, entries)) == 1
+    assert len(answers.contradictions({"a page": page}, "")) == len(ids)
+
+
+def test_tables_that_a_chapter_does_not_keep_are_judged_as_files_are(mnist):
+    settings = check_parameters({"profile": "mnist"})
+    table = read_results(ROOT / "results" / "mnist" / "sgd.csv")
+    from_memory = answers.chapter_evidence(settings, {"sgd": table})
+    assert from_memory.folder is None
+    assert answers.verdict_on("3b", from_memory) == answers.verdict_on("3b", mnist)
+    assert "not computed in this build" in answers.verdict_on("9c", from_memory)
+
+
+def test_a_verdict_says_what_would_decide_it(mnist):
+    assert re.search(r"undecided \(\d of 5 seeds unstable\)", answers.verdict_on("9b", mnist))
+
+
+def test_a_claim_that_is_not_there_is_refused(mnist):
+    with pytest.raises(InputError, match="99z"):
+        answers.verdict_on("99z", mnist)
+
+
+def test_a_number_is_the_only_verdict_that_stands_alone(mnist):
+    for claim in ledger.CLAIMS:
+        if claim.parts and claim.id in ("3b", "8a", "12b"):
+            assert any(verdict in answers.verdict_on(claim.id, mnist) for verdict in VERDICTS)
+
+
+# ---- comparisons ----
+
+
+def test_a_comparison_says_who_is_ahead_by_how_many_points():
+    bp, dfa = seeds(0.80, 0.81, 0.79), seeds(0.70, 0.72, 0.68)
+    assert answers.compared("BP", "DFA", bp, dfa) == (
+        "BP gets 80.0 % right, 10.0 points more than DFA (7.5 to 12.5)."
+    )
+    assert answers.compared("DFA", "BP", dfa, bp) == (
+        "DFA gets 70.0 % right, 10.0 points less than BP (7.5 to 12.5)."
+    )
+
+
+def test_a_comparison_that_does_not_decide_says_so():
+    assert answers.compared("A", "B", seeds(0.7, 0.6, 0.8), seeds(0.7, 0.7, 0.7)) == (
+        "A gets 70.0 % right and B 70.0 %; the two cannot be told apart (-24.8 to +24.8 points)."
+    )
+    assert answers.compared("A", "B", seeds(0.7), seeds(0.6)) == (
+        "A gets 70.0 % right and B 60.0 %, in the one seed that was run."
+    )
+    assert "not finite" in answers.compared("A", "B", seeds(float("nan"), 0.1), seeds(0.1, 0.1))
+
+
+def test_a_comparison_says_how_many_seeds_are_unstable():
+    text = answers.compared("A", "B", seeds(0.8, 0.8, 0.5, unstable=[2]), seeds(0.7, 0.71, 0.7))
+    assert "1 of 3 seeds are unstable, and without them the difference is +9.5 points" in text
+
+
+def test_cosines_are_not_given_in_percent():
+    text = answers.compared("A", "B", seeds(0.2, 0.2), seeds(0.1, 0.1), "a cosine of", share=False)
+    assert text == "A has a cosine of 0.20, 0.10 more than B (0.10 to 0.10)."
+
+
+def test_gaps_are_told_apart_by_their_intervals():
+    gaps = {
+        "SGD": seeds(0.1, 0.11, 0.09),
+        "Adam": seeds(0.01, -0.01, 0.0),
+        "momentum": seeds(0.1, 0.11, -0.2, unstable=[2]),
+    }
+    assert answers.told_apart("DFA", "BP", gaps) == (
+        "DFA lags behind BP with SGD. "
+        "DFA and BP cannot be told apart with Adam and momentum (1 of 3 seeds unstable)."
+    )
+
+
+def test_stability_has_the_exact_interval_of_a_share():
+    assert answers.stability(seeds(0.7, 0.7)) == "No run of 2 is unstable."
+    text = answers.stability(seeds(0.7, 0.5, 0.7, unstable=[1]))
+    assert text.startswith("1 of 3 seeds are unstable (exact 95 % interval of the share: 1% to 91%)")
+    assert text.endswith("The mean of all is 0.633, that of the others 0.700.")
+
+
+def test_the_outcome_follows_from_the_verdicts(mnist):
+    assert answers.which_outcome(mnist) == "Here it is the second: DFA learns, and lags behind."
+    assert "cannot say" in answers.which_outcome(Evidence("digits", None))

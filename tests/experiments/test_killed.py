@@ -1,0 +1,102 @@
+"""Twenty kills at random moments, and the results of a call that nobody disturbed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KILLS = 20
+
+# Imports once, and forks a process for each attempt. Runs again and again until the file is complete,
+# from an empty folder again if that took too few kills.
+ATTEMPTS = """if True:
+    import json, os, random, signal, sys, time
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from dfa_lib import Run, read_results
+    from dfa_lib.experiments import runner as experiments
+    from dfa_lib.data.digits import load_digits
+
+    folder, kills_wanted = Path(sys.argv[1]), int(sys.argv[2])
+    small = dict(samples=2_000, test_samples=256, hidden=64, epochs=2, learning_rate=0.01)
+    runs = experiments.repeats([Run(method="dfa", **small), Run(optimizer="adam", **small)], 12)
+    load_digits()  # for all attempts, which inherit it
+    train = experiments.train
+
+    def attempt(file, log, delay=None):
+        '''Train what is missing. Return whether a kill came first.'''
+        pid = os.fork()
+        if pid == 0:
+            def logged(run):
+                with log.open("a") as lines:
+                    lines.write(f"{runs.index(run)}\\n")
+                return train(run)
+            experiments.train = logged
+            experiments.run_all(runs, file)
+            os._exit(0)
+        if delay is not None:
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        assert status in (0, signal.SIGKILL), status
+        return status != 0
+
+    def numbers(file):
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    start = time.perf_counter()
+    attempt(folder / "undisturbed.csv", folder / "undisturbed.log")
+    each = (time.perf_counter() - start) / len(runs)
+    expected = (folder / "undisturbed.csv").read_bytes()
+
+    chance = random.Random(0)
+    in_training, again, strangers, endings = 0, [], set(), []
+    while in_training < kills_wanted:
+        place = folder / f"round-{len(endings)}"
+        place.mkdir()
+        file, saved, killed = place / "results.csv", set(), True
+        while killed:
+            log, before = folder / "attempt.log", len(saved)
+            log.unlink(missing_ok=True)
+            killed = attempt(file, log, chance.uniform(0, 3) * each)
+            begun = numbers(log)
+            in_training += killed and bool(begun)
+            again += [number for number in begun if number in saved]
+            if file.exists():
+                done = read_results(file)
+                saved = {
+                    i for i, run in enumerate(runs)
+                    if ((done["method"] == run.method) & (done["seed"] == run.seed)).any()
+                }
+            if killed:  # neither always before the first run is saved, nor hardly ever
+                each *= 1.2 if len(saved) == before else 0.9
+            left = {path.name for path in place.iterdir()}
+            strangers |= left - {"results.csv", ".results.csv.tmp", ".results.csv.lock"}
+            strangers -= {"results.json", ".results.json.tmp"}
+        endings.append([file.read_bytes() == expected, sorted(path.name for path in place.iterdir())])
+    print(json.dumps({
+        "runs": numbers(folder / "undisturbed.log"), "in_training": in_training, "again": again,
+        "strangers": sorted(strangers), "endings": endings,
+    }))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="attempts are forked, which this system cannot")
+def test_twenty_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(tmp_path):
+    command = [sys.executable, "-c", ATTEMPTS, str(tmp_path), str(KILLS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert sorted(report["runs"]) == list(range(24))
+    # Kills that came before a run had begun are not counted.
+    assert report["in_training"] >= KILLS
+    assert report["again"] == []
+    assert report["strangers"] == []
+    for same_bytes, files in report["endings"]:
+        assert same_bytes
+        assert files == ["results.csv", "results.json"]

@@ -1,0 +1,241 @@
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dfa_book.site.freshness import staleness
+from dfa_lib import InputError, run_all
+from dfa_lib.experiments import provenance
+from dfa_lib.experiments import runner as experiments
+from dfa_lib.experiments.provenance import (
+    checksums,
+    commit,
+    fingerprint,
+    machine,
+    numerical_code,
+    read_record,
+    source_digest,
+    versions,
+)
+from dfa_lib.experiments.results import digest, digests, read_histories
+
+LIBRARY = Path(provenance.__file__).parents[1]
+
+
+def test_a_results_file_has_beside_it_what_it_was_made_with(small_run, tmp_path):
+    runs = [small_run(seed=seed) for seed in range(3)]
+    run_all(runs, results=tmp_path / "some.csv")
+    (session,) = json.loads((tmp_path / "some.json").read_text(encoding="utf-8"))["sessions"]
+    assert session["runs"] == 3
+    assert session["seconds"] > 0
+    assert session["started"] <= session["finished"]
+    assert session["commit"] == commit()
+    assert session["library"] == fingerprint()
+    assert session["versions"] == versions()
+    assert session["machine"] == machine()
+    assert session["data"] == checksums(["digits"])
+    assert session["trained by"] == "jobs=1"
+
+
+def test_more_runs_on_the_same_machine_extend_the_entry(small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    run_all([small_run()], results=path)
+    (first,) = read_record(path)
+    run_all([small_run(seed=seed) for seed in range(3)], results=path)
+    (second,) = read_record(path)
+    assert (first["runs"], second["runs"]) == (1, 3)
+    assert second["started"] == first["started"]
+    assert second["seconds"] >= first["seconds"]
+
+
+def test_other_code_has_an_entry_of_its_own(small_run, tmp_path, monkeypatch):
+    path = tmp_path / "some.csv"
+    run_all([small_run()], results=path)
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")
+    run_all([small_run(), small_run(seed=1)], results=path)
+    assert [session["runs"] for session in read_record(path)] == [1, 1]
+    assert read_record(path)[1]["commit"] == "0123456789ab"
+
+
+def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    run_all([small_run(seed=seed) for seed in range(3)], results=path)
+    (session,) = read_record(path)
+    found = digests(path.read_text())
+    assert set(session["digests"].split()) == set(found)
+    assert sorted(fields["seed"] for fields in found.values()) == ["0", "1", "2"]
+    assert {digest(history) for history in read_histories(path).values()} == set(found)
+    other = path.read_text().replace(",0.1,", ",0.10,")
+    assert not set(digests(other)) & set(found)
+
+
+def test_a_kill_between_record_and_results_leaves_no_run_that_no_record_knows(
+    small_run, tmp_path, monkeypatch
+):
+    path, real, saved = tmp_path / "some.csv", experiments.save, []
+
+    def killed_before_the_second(path, results):
+        saved.append(len(results))
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        real(path, results)
+
+    monkeypatch.setattr(experiments, "save", killed_before_the_second)
+    runs = [small_run(seed=seed) for seed in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs, results=path)
+    assert len(digests(path.read_text())) == 1
+    assert staleness(path) is None
+    run_all(runs, results=path)
+    assert len(digests(path.read_text())) == 2
+    assert staleness(path) is None
+
+
+def test_a_record_that_cannot_be_written_does_not_lose_the_results(small_run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(provenance, "replace_text", full)
+    run_all([small_run()], results=tmp_path / "some.csv")
+    assert len(digests((tmp_path / "some.csv").read_text())) == 1
+
+
+def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    run_all([small_run()], results=path)
+    before = (tmp_path / "some.json").read_bytes()
+    run_all([small_run()], results=path)
+    assert (tmp_path / "some.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"sessions": 3}', "\x00", '{"sessions": [3]}', '{"sessions": [{}]}'),
+        *('{"sessions": []}', '{"session": [{}]}', "[" * 100_000),
+    ],
+)
+def test_a_damaged_record_is_named_before_anything_is_trained(text, small_run, tmp_path):
+    (tmp_path / "some.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"some\.json is damaged.*move it away"):
+        run_all([small_run()], results=tmp_path / "some.csv")
+    assert not (tmp_path / "some.csv").exists()
+
+
+def test_a_file_without_a_record_has_no_entries(tmp_path):
+    assert read_record(tmp_path / "some.csv") == []
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    def no_git(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert commit() == "unknown"
+
+
+def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(tmp_path, monkeypatch):
+    def git(*words):
+        author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    source, results = tmp_path / "dfa_lib/experiments/provenance.py", tmp_path / "results/sgd.csv"
+    for file in (source, results):
+        file.parent.mkdir(parents=True)
+        file.write_text("before\n", encoding="utf-8")
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "A state of the library")
+    monkeypatch.setattr(provenance, "__file__", str(source))
+
+    results.write_text("after\n", encoding="utf-8")
+    assert re.fullmatch("[0-9a-f]{12}", commit())
+    source.write_text("after\n", encoding="utf-8")
+    assert re.fullmatch("[0-9a-f]{12}-dirty", commit())
+
+
+def test_digits_have_a_checksum_and_clusters_none():
+    assert list(checksums(["clusters", "digits"])) == ["digits"]
+
+
+# ---- the digest of the code ----
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Return a function that writes a file of a small library and digests the whole."""
+    files = {
+        "training.py": "from .engine import step\n",
+        "engine.py": "def step(x):\n    return x + 1\n",
+        "data/parity.py": "x = 1\n",
+        "plots.py": "colour = 1\n",
+    }
+
+    def digest(**changes):
+        for name, text in (files | changes).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        return source_digest(tmp_path)
+
+    return digest
+
+
+def test_the_digest_follows_what_training_imports(library):
+    before = library()
+    assert library(**{"engine.py": "def step(x):\n    return x + 2\n"}) != before
+    assert library(**{"plots.py": "colour = 2\n"}) == before
+    assert library(**{"data/parity.py": "x = 2\n"}) == before
+    imported = {"engine.py": "from .data.parity import x\ndef step(x):\n    return x + 1\n"}
+    assert library(**imported) != library(**imported, **{"data/parity.py": "x = 2\n"})
+
+
+def test_the_digest_leaves_out_comments_docstrings_layout_and_messages(library):
+    step = "def step(x):\n    if not x:\n        raise ValueError(f'{x} a')\n    return x + 1\n"
+    before = library(**{"engine.py": step})
+    said = (
+        "# why\ndef step(x):\n    'What it does.'\n    if not x:\n"
+        "        raise ValueError('b')\n\n    return (x + 1)  # so\n"
+    )
+    assert library(**{"engine.py": said}) == before
+
+
+def test_the_digest_knows_what_is_imported_and_not_where(library):
+    above = "from torch import add\ndef step(x):\n    return add(x, 1)\n"
+    within = "def step(x):\n    from torch import add\n    return add(x, 1)\n"
+    before = library(**{"engine.py": above})
+    assert library(**{"engine.py": within}) == before
+    assert library(**{"engine.py": within.replace("torch", "numpy")}) != before
+
+
+def test_a_statement_may_move_to_another_module_and_not_change(library):
+    """What moves is the set of statements; the numbers that they compute stay."""
+    one = "from torch import add\ndef step(x):\n    return add(x, scale)\n"
+    before = library(**{"engine.py": "from .data.parity import x\nscale = 2\n" + one})
+    moved = library(
+        **{
+            "engine.py": one + "from .scales import scale\n",
+            "scales.py": "from .data import parity\nscale = 2\n",
+        }
+    )
+    assert moved == before
+    assert library(**{"scales.py": "from .data import parity\nscale = 3\n"}) != before
+
+
+def test_the_label_of_a_method_is_not_a_number(library):
+    before = library(**{"engine.py": "method = Method(rule, label='NTK')\n"})
+    assert library(**{"engine.py": "method = Method(rule, label='NTK (W1)')\n"}) == before
+    assert library(**{"engine.py": "method = Method(other, label='NTK')\n"}) != before
+
+
+def test_the_digest_knows_one_name_of_a_tensor_from_another(library):
+    before = library(**{"engine.py": "def step(x, layer):\n    return x[f'W{layer}']\n"})
+    assert library(**{"engine.py": "def step(x, layer):\n    return x[f'B{layer}']\n"}) != before
+
+
+def test_the_digest_of_this_library_covers_all_that_a_run_is_computed_with():
+    sources = set(numerical_code(LIBRARY))
+    assert {"engine.py", "networks.py", "optimizers.py", "lazy.py", "data/parity.py"} <= sources
+    assert not {"plots.py", "cli.py", "experiments.py", "provenance.py"} & sources
+    assert source_digest(LIBRARY) in fingerprint()

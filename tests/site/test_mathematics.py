@@ -1,0 +1,43 @@
+"""Equations, typeset while the site is built."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from fontTools.ttLib import TTFont
+from math_core import LatexError
+
+from dfa_book.site.mathematics import font, mathml
+
+
+def test_an_equation_is_mathml_that_a_browser_draws_without_a_program():
+    assert mathml("a^2", display=False) == "<math><msup><mi>a</mi><mn>2</mn></msup></math>"
+
+
+def test_an_equation_of_its_own_stands_in_a_block():
+    assert ET.fromstring(mathml(r"\sum_{i=1}^n x_i", display=True)).get("display") == "block"
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [r"a &= b \\ c &= d", r"\begin{aligned}a &= b \\ c &= d\end{aligned}"],
+    ids=["bare", "aligned"],
+)
+def test_lines_are_aligned_once_with_and_without_their_environment(tex):
+    assert len(re.findall("<mtable", mathml(tex, display=True))) == 1
+    assert len(re.findall("<mtr>", mathml(tex, display=True))) == 2
+
+
+def test_a_matrix_is_not_taken_for_several_lines():
+    assert (
+        len(re.findall("<mtable", mathml(r"A = \begin{pmatrix}a \\ b\end{pmatrix}", display=True))) == 1
+    )
+
+
+def test_tex_that_is_not_known_is_an_error_and_not_left_out():
+    with pytest.raises(LatexError, match="nosuchcommand"):
+        mathml(r"\nosuchcommand x", display=False)
+
+
+def test_the_font_knows_how_to_set_mathematics():
+    assert "MATH" in TTFont(font())

@@ -1,0 +1,296 @@
+"""The whole book, in the smoke profile: executed, built, and looked at."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from dfa_book.site.book import Book
+from dfa_book.site.myst import labels
+from dfa_book.site.teach import read_pages
+from dfa_book.site.verify import verify
+from dfa_book.studies import REPRODUCED
+from dfa_lib.experiments.provenance import fingerprint
+
+ROOT = Path(__file__).parents[2]
+FIGURES = {
+    "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
+    "learning-problems.html": [f"Fig. 2.{number}" for number in range(1, 4)],
+    "experiments.html": [f"Fig. 3.{number}" for number in range(1, 8)],
+    "extension.html": [f"Fig. 5.{number}" for number in range(1, 4)],
+    "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
+    "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 6)],
+    "ledger.html": ["Fig. 6.1"],
+    "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
+}
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The whole book in the smoke profile: its build's exit status, what that said, and its folder."""
+    output = tmp_path_factory.mktemp("site")
+    earlier = output / "_build" / "html" / "_modules" / "gone.html"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("a page of an earlier build", encoding="utf-8")
+    command = [sys.executable, "-c", "from dfa_book.site.cli import main; raise SystemExit(main())"]
+    # In one process: starting others takes longer than what they would train.
+    command += ["build", "--profile", "smoke", "-p", "jobs", "1", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    return done.returncode, done.stdout + done.stderr, output / "_build"
+
+
+@pytest.fixture(scope="session")
+def html(built):
+    return built[2] / "html"
+
+
+class Page(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids = [], set()
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        if "id" in attributes:
+            self.ids.add(attributes["id"])
+
+
+def test_the_book_builds_without_a_warning(built):
+    status, said, _ = built
+    assert status == 0, said
+    assert "WARNING" not in said
+
+
+def test_every_chapter_is_a_page(html):
+    for notebook in (ROOT / "book").glob("*.ipynb"):
+        assert (html / f"{notebook.stem}.html").is_file()
+
+
+def test_pages_of_an_earlier_build_are_gone(html):
+    pages = [path.relative_to(html).as_posix() for path in html.rglob("*.html")]
+    assert "_modules/dfa_lib/engine.html" in pages
+    assert "_modules/gone.html" not in pages
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_numbered_and_say_what_is_seen(html, name):
+    page = Page(html / name)
+    assert re.findall(r'class="caption-number">(Fig\. [\w.]*\w)', page.text) == FIGURES[name]
+    said = re.findall(r'<svg role="img" aria-label="([^"]*)"', page.text)
+    assert [len(alt) >= 40 for alt in said] == [True] * len(FIGURES[name])
+    assert page.text.count('<div class="dfa-figure"') == len(FIGURES[name])
+
+
+def test_networks_train_in_the_page_by_one_script_whose_classes_keep_their_rules(html):
+    for name, views in (("live", ["turn", "race", "clusters"]), ("foundations", ["turn", "race"])):
+        text = (html / f"{name}.html").read_text(encoding="utf-8")
+        assert re.findall(r'class="dfa-live" data-view="(\w+)"', text) == views
+        assert text.count('src="_static/live.mjs"') == 1
+    static = html / "_static"
+    assert not (static / "live").exists()
+    assert (static / "live-digits.mjs").is_file()
+    assert (static / "live-turn.svg").is_file()
+    css = (static / "book.css").read_text(encoding="utf-8")
+    assert ".live-needle-thin" in css
+
+
+def test_references_use_the_letters_of_appendices(html):
+    text = (html / "appendix-derivation.html").read_text(encoding="utf-8")
+    assert re.findall(r'class="eqno">\((.*?)\)<', text)[:2] == ["A.1", "A.2"]
+    assert re.search(r'href="#equation-eq-derivation-loss">\(A\.2\)</a>', text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_below_each_figure_stands_how_it_was_made(html, name):
+    page = Page(html / name)
+    folds = re.findall(r"<details[^>]*dfa-provenance.*?</details>", page.text, flags=re.DOTALL)
+    assert len(folds) == len(FIGURES[name])
+    for fold in folds:
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", fold))
+        assert "profile smoke, 2 seeds, 2 epochs, device cpu; executed on" in text
+        line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb -p profile smoke"
+        assert line in text
+        if "nothing was trained" not in text:
+            assert re.search(r"digits, checksum \w{16}|clusters, which each run draws", text)
+            assert f"{fingerprint().split()[1]}, torch" in text
+            assert "the numerical code, torch and the data are those of this build" in text
+
+
+def test_the_results_of_a_figure_can_be_downloaded(built, html):
+    page = Page(html / "experiments.html")
+    found = [link for link in page.links if link.endswith("/sgd.csv")]
+    assert len(found) == 1
+    kept = built[2] / "results" / "smoke"
+    assert (html / found[0]).read_bytes() == (kept / "sgd.csv").read_bytes()
+    (record,) = [link for link in page.links if link.endswith("/sgd.json")]
+    assert json.loads((html / record).read_text()) == json.loads((kept / "sgd.json").read_text())
+
+
+def test_the_list_of_figures_leads_to_each_and_says_that_it_is_fresh(html):
+    text = (html / "figures.html").read_text(encoding="utf-8")
+    listed = re.findall(r"<dt><a [^>]*href=\"([^\"#]+)#[^>]*>.*?>(Fig\. [\w.]+)<", text)
+    assert listed == [(name, number) for name, numbers in FIGURES.items() for number in numbers]
+    assert len(re.findall(r"; fresh</p>", text)) == len(listed)
+
+
+def test_figures_are_drawn_from_runs_of_this_build(built):
+    results = built[2] / "results" / "smoke"
+    rows = {path.name: len(path.read_text().splitlines()) - 1 for path in results.glob("*.csv")}
+    # methods · k · seeds · epochs
+    assert rows["reproduction.csv"] == len(REPRODUCED) * 2 * 2 * 2
+    assert rows["sgd.csv"] == 2 * 2 * 2 * 2
+    assert rows["tuning.csv"] > rows["reproduction.csv"]
+
+
+def test_runs_picked_at_random_are_trained_again_to_the_same_bits(built):
+    rows = verify(built[2] / "results" / "smoke", sample=2)
+    assert {row.file for row in rows} >= {
+        "sgd.csv",
+        "tuning.csv",
+        "alignment.csv",
+        "adaptive_methods.csv",
+    }
+    assert [row for row in rows if not row.same_bits] == []
+
+
+def test_no_page_shows_an_error_or_a_path_of_the_machine(html):
+    for path in html.glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "Traceback (most recent call last)" not in text
+        assert str(html.parents[1]) not in text
+
+
+def test_every_internal_link_leads_somewhere(html):
+    pages = {path.name: Page(path) for path in html.glob("*.html")}
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            target, _, anchor = link.partition("#")
+            if "://" in link or target.startswith("mailto:"):
+                continue
+            target = target.partition("?")[0]
+            there = pages.get(target or name)
+            exists = (html / target).exists() and (not anchor or not there or anchor in there.ids)
+            if not exists:
+                broken.append((name, link))
+    assert broken == []
+
+
+def test_home_page_tells_the_result_of_this_edition(html):
+    text = (html / "index.html").read_text(encoding="utf-8")
+    assert "With three digits and SGD, DFA lags behind BP: " in text
+    assert "2 epochs of 512 stacks through 16 hidden units, with 2 seeds a method" in text
+
+
+# ---- what pages load ----
+
+
+def loaded(html, page):
+    """Addresses of all that a page loads at once, and of its figures, which come when they are near."""
+    text = (html / page).read_text(encoding="utf-8")
+    tags = re.findall(r'<(?:script|img|source|iframe|link)\b[^>]*\b(?:src|href)="[^>]*>', text)
+    tags = [tag for tag in tags if not re.search(r'rel="(?:index|search|next|prev|canonical)"', tag)]
+    addresses = {tag: re.search(r'\b(?:src|href)="([^"?]*)', tag)[1] for tag in tags}
+    later = {address: None for tag, address in addresses.items() if 'loading="lazy"' in tag}
+    at_once = set(addresses.values()) - later.keys()
+    for style in [address for address in at_once if address.endswith(".css")]:
+        css = ((html / page).parent / style).read_text(encoding="utf-8")
+        fonts = re.findall(r'url\("([^"]*\.woff)"\)', css)
+        at_once |= {f"{style.rpartition('/')[0]}/{font}" for font in fonts}
+    return sorted(at_once), list(later)
+
+
+def test_no_page_loads_anything_from_elsewhere(html):
+    for path in html.rglob("*.html"):
+        at_once, later = loaded(html, path.relative_to(html))
+        assert [address for address in at_once + later if re.match(r"(?:\w+:)?//", address)] == []
+    style = (html / "_static" / "book.css").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""", style)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_first_view_of_a_chapter_is_within_a_megabyte_and_25_requests(html, name):
+    at_once, later = loaded(html, name)
+    sizes = {a: ((html / name).parent / a).stat().st_size for a in [name, *at_once, *later]}
+    assert len(sizes) <= 25
+    assert sum(sizes[address] for address in [name, *at_once, *later[:1]]) <= 1_000_000
+    assert sum(sizes.values()) <= 3_000_000
+
+
+def test_every_equation_is_typeset(html):
+    for path in html.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count('class="math ') == text.count("<math")
+        assert not re.search(
+            r"\\[(\[]|\$\$|<merror", re.sub(r"<(pre|script).*?</\1>", "", text, flags=re.DOTALL)
+        )
+
+
+def test_every_page_is_in_its_language_and_says_what_it_is_about(html):
+    for notebook in (ROOT / "book").glob("*.ipynb"):
+        text = (html / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        assert '<html lang="en"' in text
+        assert len(re.search(r'<meta name="description" content="([^"]*)"', text)[1]) > 40
+        assert '<meta property="og:description"' in text
+
+
+def test_the_card_for_links_is_drawn_from_this_build(html):
+    assert (html / "_static" / "card.png").stat().st_size > 10_000
+
+
+# ---- the reference ----
+
+
+def test_everything_in_the_reference_can_be_linked_to(html):
+    from sphinx.util.inventory import InventoryFile
+
+    from dfa_book.site.reference import documented
+
+    with (html / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda folder, page: page)
+    known = {name for kind in ("py:function", "py:class", "py:exception") for name in inventory[kind]}
+    assert set(documented(ROOT / "book")) <= known
+
+
+def test_an_entry_has_its_signature_its_source_and_the_chapters_that_use_it(html):
+    page = Page(html / "reference" / "runs.html")
+    assert "dfa_lib.experiments.runner.run_all" in page.ids
+    assert "../_modules/dfa_lib/experiments/runner.html#run_all" in page.links
+    entry = page.text.partition('id="dfa_lib.experiments.runner.run_all"')[2].partition(
+        '<dt class="sig'
+    )[0]
+    for part in ("cluster", "Parameters", "Returns", "Raises", "Used in", "../experiments.html"):
+        assert part in entry
+    assert "def run_all(" in re.sub(
+        r"<[^>]*>", "", (html / "_modules" / "dfa_lib" / "experiments.html").read_text(encoding="utf-8")
+    )
+
+
+# ---- the teaching edition ----
+
+
+def test_teaching_notebooks_number_everything_as_the_site_does(html):
+    numbered = {k: v for k, v in labels(read_pages(Book(ROOT, ROOT))).items() if v.number}
+    assert len(numbered) > 50
+    assert {name: on_the_site(html, name, label.page) for name, label in numbered.items()} == {
+        name: label.text for name, label in numbered.items()
+    }
+
+
+def on_the_site(html, name, page):
+    """The number of a figure, an equation, a statement or an exercise on its page."""
+    text = (html / f"{page}.html").read_text(encoding="utf-8")
+    found = re.search(
+        rf'id="(?:equation-)?{name}".*?(?:class="eqno">|class="caption-number">)([^<]*)<',
+        text,
+        re.DOTALL,
+    )
+    return found and found[1].strip()

@@ -1,0 +1,289 @@
+"""What pages of the site load, and what they tell of themselves."""
+
+import re
+from types import SimpleNamespace
+
+import imagesize
+import pytest
+from docutils import nodes
+from fontTools.ttLib import TTFont
+from nbformat.v4 import new_notebook
+from sphinx.application import Sphinx
+from sphinx.util.docutils import new_document
+
+from dfa_book.site.figures import Shown
+from dfa_book.site.launch import site_address
+from dfa_book.site.mathematics import font
+from dfa_book.site.pictures import (
+    CARD_PIXELS,
+    ICON,
+    LOGO,
+    card,
+    draw_pictures,
+)
+from dfa_book.site.web import (
+    STYLESHEET,
+    escape_launch_buttons,
+    introduce,
+    lighten,
+    write_sitemap,
+)
+from dfa_lib import run_all
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt" viewBox="0 0 72 36"></svg>'
+PAGE = """\
+<html><head>
+<script data-cfasync="false">document.documentElement.dataset.theme = "dark";</script>
+<link href="{root}_static/styles/theme.css?digest=1" rel="stylesheet" />
+<link rel="stylesheet" type="text/css" href="{root}_static/own.css?v=2" />
+<script defer src="{root}_static/scripts/fontawesome.js?digest=3"></script>
+<script async="async" src="{root}_static/sphinx-thebe.js?v=4"></script>
+<script>const THEBE_JS_URL = "https://unpkg.com/thebe"; const thebe_selector = ".cell"</script>
+<script src="{root}_static/searchtools.js"></script>
+<script src="{root}searchindex.js"></script>
+<script src="{root}_static/theme.js"></script>
+</head><body class="page">
+<img alt="two curves" class="dfa-figure" src="{root}_images/curves.svg" />
+<math><mi>a</mi></math>
+<pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
+<p>A 95 % interval.</p>
+<p><span class="math x"><math>b</math></span>, and <span class="math x"><math>c</math></span></p>
+<pre>5 % 3</pre>
+<style>p {{ width: 5 % }}</style>
+</body></html>
+"""
+THEME = """\
+@charset "UTF-8";/*! Licence */@import "../basic.css";
+.page,.never{color:red}.never{color:blue}p:not(.never){color:green}
+@media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}
+@media screen{.never{color:red}}
+@font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
+.page:before{content:"\\221e"}
+.page{background:url("../paper.png")}
+.page:after{content:url("data:image/png;base64,AA==")}
+"""
+
+
+@pytest.fixture
+def html(tmp_path):
+    """A site of three pages, with all that it loads."""
+    files = {
+        "one.html": PAGE.format(root=""),
+        "search.html": PAGE.format(root=""),
+        "folder/two.html": PAGE.format(root="../"),
+        "_images/curves.svg": SVG,
+        "_static/styles/theme.css": THEME,
+        "_static/basic.css": "body{margin:0}\n",
+        "_static/own.css": "/* words */ .page > p { color: black; }\n",
+        "_static/theme.js": 'document.body.classList.add("set-by-script");',
+        "_static/live.mjs": 'document.body.classList.add("set-by-module");',
+        "_static/scripts/fontawesome.js": 'const icons = ["never"];',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "_static" / "icons.ttf").write_bytes(font().read_bytes())
+    return tmp_path
+
+
+def css(html):
+    return (html / "_static" / STYLESHEET).read_text(encoding="utf-8")
+
+
+# ---- what a page loads ----
+
+
+def test_a_page_loads_one_stylesheet_and_the_scripts_that_it_uses(html):
+    lighten(html)
+    for name, root in (("one.html", ""), ("folder/two.html", "../")):
+        page = (html / name).read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:link|script)[^>]*(?:href|src)="([^"?]*)', page)
+        assert loaded == [f"{root}_static/{STYLESHEET}", f"{root}_static/theme.js"]
+        assert "https://" not in page
+
+
+def test_a_page_is_shown_before_its_scripts_run_in_their_order(html):
+    lighten(html)
+    head, body = (html / "search.html").read_text(encoding="utf-8").split("</head>")
+    assert re.findall("<script[^>]*>", head) == ['<script data-cfasync="false">']
+    assert re.findall('<script src="([^"]*)">', body) == [
+        "_static/searchtools.js", "searchindex.js", "_static/theme.js"
+    ]  # fmt: skip
+    assert body.endswith("</script></body></html>\n")
+
+
+def test_the_search_page_keeps_the_search(html):
+    lighten(html)
+    page = (html / "search.html").read_text(encoding="utf-8")
+    assert "_static/searchtools.js" in page
+    assert '"searchindex.js"' in page
+
+
+def test_the_stylesheet_has_what_the_others_had_in_their_order(html):
+    lighten(html)
+    assert re.findall(r"body|\.page\{color:red|\.page > p", css(html)) == [
+        "body",
+        ".page{color:red",
+        ".page > p",
+    ]
+    assert not (html / "_static" / "styles" / "theme.css").exists()
+
+
+def test_rules_for_classes_that_nothing_has_are_left_out_and_licences_are_not(html):
+    lighten(html)
+    assert re.findall(r"\.never[^)]", css(html)) == []
+    for kept in ("/*! Licence */", "p:not(.never)", "@media print{.set-by-script"):
+        assert kept in css(html)
+
+
+def test_a_class_that_a_script_may_set_keeps_its_rules(html):
+    lighten(html)
+    assert "set-by-script" in css(html)
+    assert "set-by-module" in css(html)
+
+
+def test_addresses_in_the_stylesheet_lead_where_they_led(html):
+    lighten(html)
+    assert 'url("paper.png")' in css(html)
+    assert 'url("data:image/png;base64,AA==")' in css(html)
+
+
+def test_a_font_keeps_the_characters_that_the_site_shows(html):
+    lighten(html)
+    assert 'src:url("icons.woff") format("woff")' in css(html)
+    known = TTFont(html / "_static" / "icons.woff").getBestCmap()
+    assert {ord("a"), 0x1D44E, 0x221E} <= set(known)  # a, a in italics, ∞ from the stylesheet
+    assert ord("Ω") not in known
+    assert not (html / "_static" / "icons.ttf").exists()
+
+
+def test_figures_have_their_size_and_come_when_they_are_near(html):
+    lighten(html)
+    (tag,) = re.findall("<img[^>]*>", (html / "folder" / "two.html").read_text(encoding="utf-8"))
+    assert tag.startswith('<img width="96" height="48" loading="lazy" alt="two curves"')
+
+
+def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
+    lighten(html)
+    page = (html / "one.html").read_text(encoding="utf-8")
+    assert '<pre><span class="k">def</span> f():</pre>' in page
+
+
+def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
+    lighten(html)
+    page = (html / "one.html").read_text(encoding="utf-8")
+    assert "<p>A 95\N{NO-BREAK SPACE}% interval.</p>" in page
+    assert '<p><span class="dfa-held"><span class="math x"><math>b</math></span>,</span> and ' in page
+    assert ' and <span class="math x"><math>c</math></span></p>' in page
+    assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
+    assert "<style>p { width: 5 % }</style>" in page
+
+
+# ---- what it tells of itself ----
+
+
+def introduced(tmp_path, address, paragraphs):
+    document = new_document("page")
+    document.extend(nodes.paragraph(text=text) for text in paragraphs)
+    config = SimpleNamespace(html_baseurl=address, html_title="The book")
+    context = {"title": "1. A <em>page</em>", "metatags": ""}
+    introduce(SimpleNamespace(config=config, srcdir=tmp_path), "one", "page.html", context, document)
+    return dict(re.findall(r'(?:property|name)="(.*?)" content="(.*?)"', context["metatags"]))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_page_says_what_the_reader_will_know(tmp_path):
+    told = introduced(
+        tmp_path, "", ["What you need: little.", 'What you will know: a "much"\nlonger story.']
+    )
+    assert told["description"] == "A &quot;much&quot; longer story."
+    assert told["og:title"] == "1. A page"
+    assert "og:url" not in told
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_published_page_shows_its_address_and_the_card(tmp_path):
+    assert "og:image" not in introduced(tmp_path, "https://example.org/book/", ["Text."])
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "card.png").touch()
+    told = introduced(tmp_path, "https://example.org/book/", ["Text."])
+    assert told["og:url"] == "https://example.org/book/one.html"
+    assert told["og:image"] == "https://example.org/book/_static/card.png"
+    assert told["twitter:card"] == "summary_large_image"
+    assert told["description"] == "Text."
+
+
+def test_the_sitemap_lists_every_page_with_its_address(html):
+    write_sitemap(html, "https://example.org/book/")
+    found = re.findall("<loc>(.*?)</loc>", (html / "sitemap.xml").read_text(encoding="utf-8"))
+    assert found == [
+        f"https://example.org/book/{name}" for name in ("folder/two.html", "one.html", "search.html")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("repository", "address"),
+    [
+        ("https://github.com/Someone/companion.git", "https://someone.github.io/companion/"),
+        ("https://github.com/someone/someone.github.io", "https://someone.github.io/"),
+        ("https://example.org/someone/companion", ""),
+        ("", ""),
+    ],
+)
+def test_the_site_is_where_the_repository_has_its_pages(tmp_path, monkeypatch, repository, address):
+    for name in ("DFA_SITE_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DFA_REPOSITORY_URL", repository)
+    assert site_address(tmp_path) == address
+    monkeypatch.setenv("DFA_SITE_URL", "https://example.org/digits")
+    assert site_address(tmp_path) == "https://example.org/digits/"
+
+
+# ---- pictures ----
+
+
+def test_logo_and_icon_are_drawn_the_same_each_time(tmp_path):
+    for name in ("a", "b"):
+        draw_pictures(tmp_path / name, [], "The book")
+    for name in (LOGO, ICON):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted([LOGO, ICON])
+
+
+def test_the_card_is_figure_3_1_from_the_results_that_it_is_drawn_from(small_run, tmp_path):
+    runs = [small_run(dataset="digits", k=k, method="dfa") for k in (1, 3)]
+    run_all(runs, results=tmp_path / "sgd.csv")
+    notebook = new_notebook(metadata={"papermill": {"parameters": {"results": str(tmp_path)}}})
+    shown = Shown("experiments", notebook, 0, {"name": "fig-sgd", "results": ["sgd"]})
+    assert [panel.get_title() for panel in card(shown, "The book").axes] == ["k = 1", "k = 3"]
+    draw_pictures(tmp_path, [shown], "Of $x_ and {$")
+    assert imagesize.get(tmp_path / "card.png") == CARD_PIXELS
+
+
+def test_references_to_figures_read_the_page_once_and_are_numbered_as_by_sphinx(tmp_path, monkeypatch):
+    (tmp_path / "index.rst").write_text("Book\n====\n\n.. toctree::\n   :numbered:\n\n   one\n")
+    figure = ".. figure:: x.svg\n   :name: here\n\n   A figure.\n\n"
+    (tmp_path / "one.rst").write_text("One\n===\n\n" + figure + 5 * ":numref:`here`\n\n")
+    (tmp_path / "x.svg").write_text(SVG)
+    settings = {"numfig": True, "extensions": ["dfa_book.site.web"]}
+    folders = tmp_path, None, tmp_path / "out", tmp_path / "trees"
+    app = Sphinx(*folders, "xml", settings, status=None, warningiserror=True)
+    read, get_doctree = [], type(app.env).get_doctree
+
+    def watched(env, name):
+        read.append(name)
+        return get_doctree(env, name)
+
+    monkeypatch.setattr(type(app.env), "get_doctree", watched)
+    app.build()
+    written = (tmp_path / "out" / "one.xml").read_text()
+    assert written.count('title="Fig. %s"') == written.count("Fig. 1.1") == 5
+    # To write the page, and for all references together.
+    assert read.count("one") == 2
+
+
+def test_addresses_of_launch_buttons_are_escaped():
+    button = {"type": "link", "url": 'https://example.org/"><script>?a=1&b=2'}
+    context = {"header_buttons": [{"type": "group", "buttons": [button]}, {"type": "javascript"}]}
+    escape_launch_buttons(None, "one", "page.html", context, None)
+    assert button["url"] == "https://example.org/&quot;&gt;&lt;script&gt;?a=1&amp;b=2"
