@@ -12,6 +12,7 @@ from ..answers import contradictions
 from .book import TOC, Book, put_in_place
 from .checks import text_problems
 from .children import python, run
+from .crate import write_data
 from .execute import status
 from .figures import (
     add_folds,
@@ -127,5 +128,6 @@ def _jupyter_book(book: Book) -> int:
             print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
             status = 1
         if status == 0:
+            write_data(book, built)
             put_in_place(built, book.html)
     return status
