@@ -20,6 +20,7 @@ from .book import Book, find_book, sole_builder
 from .build import build_site
 from .children import Stopped, stoppable
 from .confirmations import check_place, write_report
+from .diff import moved
 from .execute import TIMEOUT, execute, status
 from .kept import results_folder
 from .launch import repository, write_colab_cells
@@ -120,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("teach", help="write notebooks for students and for instructors")
     _add_output(command)
     command.set_defaults(run=_teach)
+    text = "list every verdict, number and figure that is not the same in two built sites"
+    command = commands.add_parser("diff", help=text, description=f"{text}; exit status 1 if any is not")
+    command.add_argument("old", type=Path, metavar="OLD", help="folder of a built site")
+    command.add_argument("new", type=Path, metavar="NEW", help="folder of another")
+    command.set_defaults(run=_diff)
     text = "let Colab install dfa_lib from this repository, in the first code cell of every chapter"
     command = commands.add_parser("colab", help=text, description=text)
     command.add_argument("url", nargs="?", metavar="URL", help="default: that of git's remote origin")
@@ -249,6 +255,12 @@ def _teach(options: argparse.Namespace) -> int:
         print(f"{chapter}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
     print(f"The notebooks are ready, for students and for instructors: {book.build / 'teach'}")
     return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    lines = moved(options.old, options.new)
+    print("\n".join(lines) or "Nothing has moved.")
+    return bool(lines)
 
 
 def _colab(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What programs find in the built site: the claims, a script that judges them again, and an RO-Crate.
+"""What programs find in the built site: claims, a script that judges them again, numbers, an RO-Crate.
 
 An RO-Crate (https://w3id.org/ro/crate/1.1) says in JSON-LD which files are data and where they are from.
 """
@@ -15,6 +15,7 @@ import yaml
 
 from dfa_lib.experiments.provenance import commit, fingerprint
 
+from ..chapter import FOR_THE_SITE
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
 from .book import Book
 from .launch import repository
@@ -22,21 +23,33 @@ from .notebooks import read_notebook
 
 CRATE = "ro-crate-metadata.json"
 SCRIPT = "recompute_verdicts.py"
+SHOWN = "shown.json"
 ABOUT = {
     NAME: "Each claim of the thesis with its rule, its numbers and its verdict on each dataset",
     SCHEMA_NAME: "JSON schema of claims.json",
     SCRIPT: "Recomputes the verdicts of claims.json from the results tables",
+    SHOWN: "The numbers that stand in the text, and a digest of what each figure shows",
 }
 TYPES = {".csv": "text/csv", ".json": "application/json", ".py": "text/x-python"}
 
 
 def write_data(book: Book, html: Path) -> None:
     """Write the claims, as the ledger's page has judged them, and the RO-Crate into a built site."""
-    if "ledger" in book.chapters():
-        for cell in read_notebook(book.executed("ledger")).cells:
+    shown: dict[str, dict[str, str]] = {"numbers": {}, "figures": {}}
+    for chapter in book.chapters():
+        for cell in read_notebook(book.executed(chapter)).cells:
             for output in cell.get("outputs", []):
-                if METADATA in output.get("metadata", {}):
-                    write_claims(output.metadata[METADATA], html)
+                metadata, data = output.get("metadata", {}), output.get("data", {})
+                if METADATA in metadata:
+                    write_claims(metadata[METADATA], html)
+                if "dfa_figure" in metadata:
+                    drawn = hashlib.sha256(str(data.get(FOR_THE_SITE)).encode()).hexdigest()
+                    shown["figures"][metadata["dfa_figure"]["name"]] = drawn
+                if "scrapbook" in metadata:  # what is glued; a picture has no text
+                    name = f"{chapter}::{metadata['scrapbook']['name']}"
+                    texts = [t for kind, t in data.items() if kind.endswith("text/plain")]
+                    shown["numbers"][name] = "".join(texts)
+    (html / SHOWN).write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     script = book.root / "results" / SCRIPT
     if script.is_file():
         shutil.copyfile(script, html / SCRIPT)
