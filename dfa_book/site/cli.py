@@ -20,6 +20,7 @@ from .book import Book, find_book, sole_builder
 from .build import build_site
 from .children import Stopped, stoppable
 from .confirmations import check_place, write_report
+from .crate import cite_repository
 from .diff import moved
 from .execute import TIMEOUT, execute, status
 from .kept import results_folder
@@ -268,6 +269,7 @@ def _colab(options: argparse.Namespace) -> int:
     published = repository(book.root)
     url = options.url or (published.url if published else "")
     changed = write_colab_cells(book, url)
+    cite_repository(book, url)
     print(f"Colab installs dfa_lib from {url or 'the address that is filled in there'}.")
     print(f"Chapters that were changed: {', '.join(changed) or 'none'}.")
     return 0

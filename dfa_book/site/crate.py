@@ -5,6 +5,7 @@ An RO-Crate (https://w3id.org/ro/crate/1.1) says in JSON-LD which files are data
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from dfa_lib.experiments.provenance import commit, fingerprint
 from ..chapter import FOR_THE_SITE
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
 from .book import Book
-from .launch import repository
+from .launch import public_address, repository
 from .notebooks import read_notebook
 
+CITED = "CITATION.cff"
 CRATE = "ro-crate-metadata.json"
 SCRIPT = "recompute_verdicts.py"
 SHOWN = "shown.json"
@@ -31,6 +33,15 @@ ABOUT = {
     SHOWN: "The numbers that stand in the text, and a digest of what each figure shows",
 }
 TYPES = {".csv": "text/csv", ".json": "application/json", ".py": "text/x-python"}
+
+
+def cite_repository(book: Book, url: str) -> None:
+    """Let ``CITATION.cff`` say where the code is, or nothing if that is not known."""
+    path = book.root / CITED
+    if path.is_file():
+        text = re.sub(r"(?m)^repository-code:.*\n", "", path.read_text(encoding="utf-8"))
+        line = f"repository-code: {json.dumps(public_address(url))}\n" if url else ""
+        path.write_text(text.rstrip("\n") + "\n" + line, encoding="utf-8")
 
 
 def write_data(book: Book, html: Path) -> None:
@@ -61,7 +72,7 @@ def write_data(book: Book, html: Path) -> None:
 
 
 def _graph(book: Book, html: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
-    cited = book.root / "CITATION.cff"
+    cited = book.root / CITED
     citation = yaml.safe_load(cited.read_text(encoding="utf-8")) if cited.is_file() else {}
     published = repository(book.root)
     code: dict[str, Any] = {
