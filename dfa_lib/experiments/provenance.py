@@ -193,8 +193,17 @@ def fingerprint() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the library's source, with ``-dirty`` if it has been edited since."""
+    """Return the commit of the library's source, with ``-dirty`` if it has been edited since.
+
+    Unknown where git does not keep the source: installed into somebody's environment, the library may
+    well lie inside another project's repository, whose commits say nothing of it.
+    """
+    source = Path(__file__).resolve()
     try:
+        top = _git("rev-parse", "--show-toplevel")
+        _git("ls-files", "--error-unmatch", str(source))
+        if Path(top).resolve() != source.parents[2]:
+            return "unknown"
         head = _git("rev-parse", "--short=12", "HEAD")
         # Of this folder alone: training itself changes files of results, which are no source.
         edited = _git("diff", "--name-only", "HEAD", "--", ".")
@@ -204,9 +213,8 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    said = subprocess.run(
-        ["git", *words], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
-    )
+    folder = Path(__file__).parents[1]
+    said = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
     return said.stdout.strip()
 
 

@@ -158,24 +158,49 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
     assert commit() == "unknown"
 
 
-def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(tmp_path, monkeypatch):
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A function that commits files of ``tmp_path``, and one that says where the library lies there."""
+
     def git(*words):
         author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
         subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
 
-    source, results = tmp_path / "dfa_lib/experiments/provenance.py", tmp_path / "results/sgd.csv"
-    for file in (source, results):
-        file.parent.mkdir(parents=True)
-        file.write_text("before\n", encoding="utf-8")
-    git("init")
-    git("add", ".")
-    git("commit", "--message", "A state of the library")
-    monkeypatch.setattr(provenance, "__file__", str(source))
+    def commit_files(*names):
+        git("init")
+        git("add", *names)
+        git("commit", "--message", "A state of the files")
 
+    def library_at(folder):
+        source = tmp_path / folder / "dfa_lib/experiments/provenance.py"
+        source.parent.mkdir(parents=True)
+        source.write_text("before\n", encoding="utf-8")
+        monkeypatch.setattr(provenance, "__file__", str(source))
+        return source
+
+    return commit_files, library_at
+
+
+def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(repository, tmp_path):
+    commit_files, library_at = repository
+    source, results = library_at("."), tmp_path / "results/sgd.csv"
+    results.parent.mkdir()
+    results.write_text("before\n", encoding="utf-8")
+    commit_files(".")
     results.write_text("after\n", encoding="utf-8")
     assert re.fullmatch("[0-9a-f]{12}", commit())
     source.write_text("after\n", encoding="utf-8")
     assert re.fullmatch("[0-9a-f]{12}-dirty", commit())
+
+
+@pytest.mark.parametrize("committed", ["thesis.tex", "."])
+def test_the_commit_of_another_projects_repository_is_not_named(committed, repository, tmp_path):
+    """Neither beside the library, in an environment that git ignores, nor with it, in a copy."""
+    commit_files, library_at = repository
+    library_at("venv/lib/site-packages")
+    (tmp_path / "thesis.tex").write_text("text\n", encoding="utf-8")
+    commit_files(committed)
+    assert commit() == "unknown"
 
 
 def test_digits_have_a_checksum_and_clusters_none():
