@@ -989,7 +989,7 @@ def test_nothing_from_elsewhere_becomes_a_script_of_the_built_site(hostile, open
             tab.evaluate(CLICK)
             assert tab.evaluate(OURS) == said, address
     if program := find_firefox():
-        _, said = in_firefox(program, addresses[1], CLICK, f"{OURS}.then(String)", strict=False)
+        _, said = in_firefox(program, (addresses[1], CLICK, f"{OURS}.then(String)"), strict=False)
         assert said == "false,true,true"
 
 
