@@ -8,7 +8,7 @@ import yaml
 
 from dfa_lib.validation import InputError
 
-from ..answers import contradictions
+from ..answers import contradictions, differences
 from .book import TOC, Book, put_in_place
 from .checks import text_problems
 from .children import python, run
@@ -28,8 +28,8 @@ from .pictures import draw_pictures
 def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
-    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, or a
-    page contradicts the ledger.
+    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, a
+    page contradicts the ledger, or two pages have different values of one result.
     The site takes the place of the earlier one once it is complete and without an error.
 
     Returns
@@ -79,6 +79,7 @@ def build_site(book: Book) -> int:
     wrong += stale_results(shown)
     displayed = {name: _displayed(book, name) for name in chapters}
     wrong += contradictions(displayed, displayed.pop("ledger", None))
+    wrong += differences({name: _glued(book, name) for name in chapters})
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
@@ -87,6 +88,19 @@ def build_site(book: Book) -> int:
     add_folds(book, shown)
     write_list(book, shown)
     return _jupyter_book(book)
+
+
+def _glued(book: Book, chapter: str) -> dict[str, str]:
+    """Return what an executed chapter has glued, as text, by key."""
+    cells = read_notebook(book.executed(chapter))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
+    return {
+        output["metadata"]["scrapbook"]["name"]: "".join(
+            text for kind, text in output["data"].items() if kind.endswith("text/plain")
+        )
+        for output in glued
+    }
 
 
 def _displayed(book: Book, chapter: str) -> str:
