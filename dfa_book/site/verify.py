@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfa_lib.experiments import run_histories
+from dfa_lib.experiments.kept_table import sole_writer
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import (
-    COLUMNS,
-    digest,
-    has_registered,
-    read_histories,
-    sole_writer,
-)
+from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
 from dfa_lib.training import History, Run
 from dfa_lib.validation import InputError, choice, whole_number
 
@@ -70,7 +65,8 @@ def verify(
     for name in only:
         choice("experiment", name, files)
     for path in [files[name] for name in only or files]:
-        stored, unknown = list(read_histories(path).values()), unaccounted(path)
+        stored = list(histories_in(runs_table(path), unknown=True).values())
+        unknown = unaccounted(path)
         chance.shuffle(stored)
         stored.sort(key=lambda history: digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
@@ -128,7 +124,7 @@ def results_files(folder: Path) -> Sequence[Path]:
     Other tables are left out, and runs of what a chapter has registered, which is known there only.
     """
     found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
-    return [path for path in found if not has_registered(path)]
+    return [path for path in found if "@" not in path.read_text(encoding="utf-8", errors="replace")]
 
 
 def is_results(path: Path) -> bool:
