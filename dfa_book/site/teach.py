@@ -241,7 +241,9 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
     metadata: dict[str, Any] = {}
     if "parameters" in piece.tags:
         tags.append("parameters")
-        set_here = f'profile = "{PROFILE}"  # {PROFILE} (within a minute), digits (minutes) or mnist (hours)'
+        set_here = (
+            f'profile = "{PROFILE}"  # {PROFILE} (within a minute), digits (minutes) or mnist (hours)'
+        )
         source, count = re.subn(r'(?m)^profile = "digits".*', set_here, source)
         if not count:
             raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
