@@ -1,8 +1,8 @@
 """Exercises that check themselves: what a solution asserts is asked of a student's answer.
 
-The assertions at the top level of a solution's code are its check. A comment at the end of one says to
-students which names it reads. In a student's notebook the check stands packed, so that it does not show
-the answer; it is part of the notebook, which needs no other file.
+The assertions at the top level of a solution's code are its check. A comment on the line above one says
+to students which names it reads. In a student's notebook the check stands packed, so that it does not
+show the answer; it is part of the notebook, which needs no other file.
 """
 
 import ast
@@ -34,19 +34,19 @@ def check_of(solution: Sequence[str]) -> Check | None:
         lines = source.splitlines()
         for node in ast.parse(source).body:
             if isinstance(node, ast.Assert):
-                comment = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
-                assertions.append((ast.unparse(node), comment.strip()))
+                above = lines[node.lineno - 2] if node.lineno > 1 else ""
+                comment = above.removeprefix("# ") if above.startswith("# ") else ""
+                assertions.append((ast.unparse(node), comment))
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 imports.append(ast.unparse(node))
                 imported |= {alias.asname or alias.name for alias in node.names}
             else:
                 bound |= names_set(node)
-    read = [
-        name.id
-        for assertion, _ in assertions
-        for name in ast.walk(ast.parse(assertion))
-        if isinstance(name, ast.Name)
-    ]
+    read: list[str] = []
+    for assertion, _ in assertions:
+        found = [name for name in ast.walk(ast.parse(assertion)) if isinstance(name, ast.Name)]
+        own = {name.id for name in found if isinstance(name.ctx, ast.Store)}  # of comprehensions
+        read += [name.id for name in found if name.id not in own]
     names = [name for name in dict.fromkeys(read) if name in bound - imported]
     return Check(imports, assertions, names) if assertions else None
 

@@ -28,6 +28,14 @@ def slips(node):
         yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
     if isinstance(node, ast.Attribute) and node.attr == "mT":
         yield node.value
+    if isinstance(node, ast.Call) and node.args:
+        yield node.args[0]  # the function forgotten
+    if isinstance(node, ast.Call) and len(node.args) > 1:
+        yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        yield node.value  # nothing picked
+    if isinstance(node, ast.Call) and node.keywords:
+        yield ast.Call(node.func, node.args, [])
     if isinstance(node, ast.Name) and node.id in NAMES:
         yield ast.Name(NAMES[node.id], node.ctx)
     if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:

@@ -20,7 +20,8 @@ def helper(x):
     return inner
 
 areas = {radius: area(radius) for radius in (1, 2)}
-assert area(1) == math.pi  # area, a function of the radius
+# area, a function of the radius
+assert area(1) == math.pi
 assert areas[2] == 4 * areas[1]"""
 
 
@@ -38,6 +39,7 @@ def test_the_check_of_a_solution_is_what_it_asserts_and_imports_at_its_top_level
         "assert areas[2] == 4 * areas[1]",
     ]
     assert found.names == ["area", "areas"]
+    assert check_of(["a = b = [1]\nassert all(b == 1 for b in a)"]).names == ["a"]
     assert check_of(["print(1)", "def f():\n    assert False"]) is None
 
 
