@@ -56,10 +56,9 @@ def write_data(book: Book, html: Path) -> None:
                 if "dfa_figure" in metadata:
                     drawn = hashlib.sha256(str(data.get(FOR_THE_SITE)).encode()).hexdigest()
                     shown["figures"][metadata["dfa_figure"]["name"]] = drawn
-                if "scrapbook" in metadata:  # what is glued; a picture has no text
+                if "scrapbook" in metadata and all(kind.endswith("text/plain") for kind in data):
                     name = f"{chapter}::{metadata['scrapbook']['name']}"
-                    texts = [t for kind, t in data.items() if kind.endswith("text/plain")]
-                    shown["numbers"][name] = "".join(texts)
+                    shown["numbers"][name] = "".join(data.values())
     (html / SHOWN).write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     script = book.root / "results" / SCRIPT
     if script.is_file():
