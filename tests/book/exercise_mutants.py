@@ -9,6 +9,11 @@ SWAPPED = {
 }  # fmt: skip
 NAMES = {"max": "min", "min": "max", "mean": "sum", "sum": "mean", "sigmoid": "tanh", "argmax": "argmin"}
 
+# For solutions of which few slips run to the end: what stands there, and what does in a wrong answer.
+BY_HAND = {
+    "ex-representations-shuffled": [("judged.images, judged.labels)", "X, meaningless)")],
+}
+
 
 def slips(node):
     """Yield what may be written in the place of a node: a wrong sign, factor, name, or transposition."""
@@ -61,12 +66,21 @@ def _in_order(tree):
     return found
 
 
-def wrong_answers(solution):
+def wrong_answers(label, solution):
     """Yield answers as code, each with one slip; the last lines, where the answer is, come first."""
-    tree = ast.parse(solution)
-    tree.body = [node for node in tree.body if not isinstance(node, ast.Assert)]
+    for right, wrong in BY_HAND.get(label, []):
+        assert right in solution
+        yield solution_without_assertions(solution.replace(right, wrong, 1))
+    tree = ast.parse(solution_without_assertions(solution))
     places = [(i, new) for i, node in enumerate(_in_order(tree)) for new in slips(node)]
     for place, new in reversed(places):
         wrong = ast.unparse(ast.fix_missing_locations(_Replace(place, new).visit(copy.deepcopy(tree))))
         if wrong != ast.unparse(tree):
             yield wrong
+
+
+def solution_without_assertions(solution):
+    """Return a solution as a student would write it."""
+    tree = ast.parse(solution)
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Assert)]
+    return ast.unparse(tree)

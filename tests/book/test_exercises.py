@@ -34,7 +34,7 @@ def exercises():
                     label, codes, there = block.argument, [], list(before)
                 elif kind == "solution-end":
                     if codes:
-                        yield pytest.param(there, codes, id=label)
+                        yield pytest.param(label, there, codes, id=label)
                     label = None
 
 
@@ -66,9 +66,9 @@ def run(source, names):
         exec(compile(source, "answer", "exec"), names)
 
 
-@pytest.mark.parametrize(("before", "codes"), list(exercises()))
+@pytest.mark.parametrize(("label", "before", "codes"), list(exercises()))
 def test_a_solution_is_right_and_an_empty_gap_and_three_wrong_answers_are_not(
-    before, codes, tmp_path, monkeypatch, registrations_end
+    label, before, codes, tmp_path, monkeypatch, registrations_end
 ):
     monkeypatch.chdir(tmp_path)
     found = check_of(codes)
@@ -87,7 +87,7 @@ def test_a_solution_is_right_and_an_empty_gap_and_three_wrong_answers_are_not(
     assert outcome(check, solved) == "right."
 
     caught = []
-    for wrong in wrong_answers(solution):
+    for wrong in wrong_answers(label, solution):
         answered = dict(chapter)
         try:
             run(wrong, answered)
