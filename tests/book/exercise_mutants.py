@@ -12,6 +12,11 @@ NAMES = {"max": "min", "min": "max", "mean": "sum", "sum": "mean", "sigmoid": "t
 # For solutions of which few slips run to the end: what stands there, and what does in a wrong answer.
 BY_HAND = {
     "ex-representations-shuffled": [("judged.images, judged.labels)", "X, meaningless)")],
+    "ex-experiments-transport": [
+        ('copied_B = copy_net["W2"].mT', 'copied_B = 2 * copy_net["W2"].mT'),
+        ('copy_net | {"B1": copied_B}, *first', 'copy_net | {"B1": random_B}, *first'),
+        ('{"B1": copied_B}, *first_batch))', '{"B1": copied_B}, *copy_stacks.batch(64, 64)))'),
+    ],
 }
 
 

@@ -38,25 +38,38 @@ def exercises():
                     label = None
 
 
-def loaded(source):
-    return {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
+def read(source):
+    """The names that code reads before it sets them itself."""
+    wanted, bound = set(), set()
+    for statement in ast.parse(source).body:
+        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        inner = {node.arg for node in ast.walk(statement) if isinstance(node, ast.arg)}
+        if not isinstance(statement, ast.Assign):  # in a loop or a function, targets come first
+            inner |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        for node in ast.walk(statement):
+            if isinstance(node, ast.comprehension):
+                inner |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+        wanted |= {name.id for name in names if isinstance(name.ctx, ast.Load)} - inner - bound
+        bound |= names_set(statement) | imported(statement)
+    return wanted
+
+
+def imported(statement):
+    if not isinstance(statement, ast.Import | ast.ImportFrom):
+        return set()
+    return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
 
 
 def needed(before, codes):
     """Of the cells before, those that set what an answer reads, and what those read in turn."""
-    wanted, kept = set().union(*map(loaded, codes)), []
-    for _, source in reversed(before):
+    wanted, kept = read("\n".join(codes)), []
+    for solved, source in reversed(before):
         tree = ast.parse(source)
-        imports = {
-            (a.asname or a.name).partition(".")[0]
-            for n in tree.body
-            if isinstance(n, ast.Import | ast.ImportFrom)
-            for a in n.names
-        }
-        sets = names_set(tree) | imports
-        if sets & wanted:
+        sets = names_set(tree).union(*map(imported, tree.body))
+        registers = solved is None and "register_" in source  # under names that are texts
+        if sets & wanted or registers:
             kept.append(source)
-            wanted = (wanted - sets) | loaded(source)
+            wanted = (wanted - sets) | read(source)
     return kept[::-1]
 
 
