@@ -24,12 +24,7 @@ from torch import Tensor
 
 from .learning_rules import Products, gradients
 from .networks import Parameters
-from .optimizers import (
-    Optimizer,
-    Rate,
-    State,
-    sgd,
-)
+from .optimizers import Optimizer, Rate, State, sgd
 
 # Compiling pays from this many updated numbers on (steps × trained parameters). With a filled cache it
 # costs a process 1 to 2 s, and saves from about 0.5 ns (momentum) to 4 ns (Adadelta) a number.

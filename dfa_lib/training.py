@@ -11,12 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .alignment import (
-    cosine,
-    layer_cosines,
-    sign_agreement,
-    weight_alignment,
-)
+from .alignment import cosine, layer_cosines, sign_agreement, weight_alignment
 from .data.clusters import draw_clusters, label_clusters
 from .data.examples import Examples, stack
 from .data.images import Digits
@@ -25,11 +20,7 @@ from .engine import Engine
 from .feedback import feedback_matrices
 from .learning_rules import backpropagation, gradients
 from .methods import METHODS, Method
-from .networks import (
-    Parameters,
-    accuracy,
-    binary_cross_entropy,
-)
+from .networks import Parameters, accuracy, binary_cross_entropy
 from .optimizers import OPTIMIZERS, Rate
 from .randomness import generator
 from .run import DIGIT_SETS as DIGIT_SETS

@@ -24,12 +24,7 @@ import pandas as pd
 from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
-from .outcomes import (
-    NON_FINITE,
-    UNSTABLE,
-    above_chance,
-    outcome_of,
-)
+from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
 from .runner import MOST_SEEDS, Results, run_histories
 
 SCORED_EPOCHS = 10
