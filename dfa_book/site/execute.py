@@ -21,7 +21,7 @@ from dfa_lib.validation import InputError, choice
 
 from ..chapter import FOR_THE_SITE, check_parameters
 from .book import Book
-from .checks import problems, typed_results
+from .checks import parameter_problems, problems, typed_results
 from .children import python, run
 from .kept import put_aside_stale, results_folder, take_kept
 from .notebooks import read_notebook
@@ -173,13 +173,22 @@ def _execute_chapter(
     """
     source = book.notebook(name)
     try:
-        typed = typed_results(read_notebook(source))
+        chapter = read_notebook(source)
         checksum = _checksum(source)
-        if typed:  # said before hours of training, not after
-            return [f"{source.name}, {sentence}" for sentence in typed]
+        wrong = [f"{source.name}: {said}." for said in parameter_problems(chapter)]
+        wrong += [f"{source.name}, {said}" for said in typed_results(chapter)]
+        if wrong:  # said before hours of training, not after
+            return wrong
+        before = _of_others(book, name, parameters["results"])
         with book.workspace() as folder:
             target = folder / source.name
             trouble = _papermill(source, target, parameters, timeout, shown)
+            after = _of_others(book, name, parameters["results"])
+            for path in [path for path, state in before.items() if after.get(path) != state]:
+                if path.is_relative_to(book.source):
+                    print(f"{path} has changed meanwhile: by its author, or by a cell of {name}.")
+                else:
+                    trouble.append(f"{source.name} has changed or removed {path}, which is not its own.")
             if not trouble:
                 notebook = read_notebook(target)
                 _prepare(notebook)
@@ -195,6 +204,18 @@ def _execute_chapter(
         shown.close()
 
 
+def _of_others(book: Book, name: str, results: str) -> dict[Path, int]:
+    """Return what a chapter has to leave alone: other chapters, when they changed, and tables."""
+    chapters = [
+        path
+        for other in book.chapters()
+        for path in (book.notebook(other), book.executed(other))
+        if other != name and path.exists()
+    ]
+    changed = {path: path.stat().st_mtime_ns for path in chapters}
+    return changed | dict.fromkeys(Path(results).glob("*.csv"), 0)  # tables grow
+
+
 def _papermill(
     source: Path, target: Path, parameters: dict[str, Any], timeout: float, shown: _Shown
 ) -> list[str]:
@@ -203,6 +224,7 @@ def _papermill(
     command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
     command += ["--parameters_yaml", json.dumps(parameters)]
     given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
+    given["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this environment's kernel
     try:
         done = run(
             command,

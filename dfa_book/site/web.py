@@ -78,6 +78,7 @@ addEventListener("beforeprint", () => {
 });
 """
 
+
 class _InOrder(HTMLFormatter):
     """Writes attributes in the order in which they were read, not by name."""
 

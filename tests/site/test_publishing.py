@@ -242,6 +242,64 @@ def test_a_relative_data_folder_means_the_callers_folder(small_book, monkeypatch
     assert execute(book) == []
 
 
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (None, "one.ipynb: it has no cells that are tagged parameters, and needs one"),
+        (
+            PARAMETERS.replace("digits", "class"),
+            "set profile to 'digits', not to 'class': set it back, and",
+        ),
+    ],
+)
+def test_a_chapter_without_its_parameters_is_not_executed(small_book, capsys, parameters, said):
+    from dfa_book.site.cli import main
+
+    book = small_book(one=["1"])
+    notebook = nbformat.read(book.notebook("one"), as_version=4)
+    notebook.cells[:1] = [code(parameters, "parameters")] if parameters else []
+    nbformat.write(notebook, book.notebook("one"))
+    for command in ("execute", "teach"):
+        assert main([command]) in (1, 2)
+        assert said.removeprefix("one.ipynb: ") in capsys.readouterr().err
+    assert staged(book) == []
+
+
+def test_a_chapter_that_changes_what_is_not_its_own_is_found_out(small_book, capsys):
+    from dfa_book.site.execute import execute
+
+    write = "import pathlib; pathlib.Path('{}').{}"
+    book = small_book(
+        one=["1"],
+        two=[write.format("../_build/book/one.ipynb", "write_text('{}')")],
+        three=[write.format("../_build/results/digits/kept.csv", "unlink()")],
+        four=[write.format("one.ipynb", "touch()"), "print('x' * 6_000_000)"],
+    )
+    (book.build / "results" / "digits").mkdir(parents=True)
+    (book.build / "results" / "digits" / "kept.csv").write_text("x,y\n1,2\n")
+    assert execute(book) == ["two", "three", "four"]
+    printed = capsys.readouterr()
+    assert f"two.ipynb has changed or removed {book.executed('one')}, which is not" in printed.err
+    assert f"removed {book.build / 'results' / 'digits' / 'kept.csv'}, which is not" in printed.err
+    assert f"{book.notebook('one')} has changed meanwhile: by its author, or by a cell of four." in (
+        printed.out
+    )
+    assert (
+        "four.ipynb, cell 3 shows 6 MB, and no more than 5 MB of a cell can be published" in printed.err
+    )
+
+
+def test_the_kernel_is_that_of_this_environment(small_book, tmp_path, monkeypatch):
+    from dfa_book.site.execute import execute
+
+    other = tmp_path / "other" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["false"], "display_name": "", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "other"))
+    monkeypatch.delenv("HOME", raising=False)
+    assert execute(small_book(one=["1"])) == []
+
+
 # ---- results typed by hand ----
 
 
@@ -851,7 +909,7 @@ class Structure(HTMLParser):
 def told(book, figure):
     """Everything that pages tell of the record of a figure's results, read with the book's Markdown."""
     from dfa_book.claims.ledger import _staleness
-    from dfa_book.site.checks import _parser
+    from dfa_book.site.checks import parser
     from dfa_book.site.figures import (
         LIST,
         PLACE,
@@ -863,7 +921,7 @@ def told(book, figure):
     write_list(book, [figure])
     directives = [_fold(book, figure), (book.staging / LIST).read_text()]
     inside = [text.split("\n", 1)[1].rsplit("\n", 1)[0] for text in directives]
-    return Structure(_parser().render("\n\n".join([*inside, f"({_staleness(figure.files[0])})"])))
+    return Structure(parser().render("\n\n".join([*inside, f"({_staleness(figure.files[0])})"])))
 
 
 def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):

@@ -449,6 +449,64 @@ def test_notebooks_without_ids_are_taught(book):
     assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == first
 
 
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([markdown("```{exercise-start} A\n```\nDo.\n```{exercise-end}\n```")], "it has 'none'."),
+        ([markdown("```{exercise} A\n:label: a b: c\nDo.\n```")], "it has 'a b: c'."),
+        (
+            [markdown("### Exercise: own\n\nDo.\n\n**Solution.** Two.")],
+            "'### Exercise: own' is a heading",
+        ),
+        (
+            [code("seeds = 3", "parameters")],
+            "one: it has 2 cells that are tagged parameters, and needs one",
+        ),
+    ],
+)
+def test_what_would_give_a_solution_away_or_has_no_name_is_refused(book, cells, said):
+    book = book(one=cells)
+    with pytest.raises(InputError, match=re.escape(said)):
+        teach(book)
+
+
+def test_what_editors_and_papermill_add_stays_behind(book):
+    book = book(one=[code("seeds = 3; results = '/home/teacher'", "injected-parameters")])
+    notebook = nbformat.read(book.notebook("one"), as_version=4)
+    notebook.cells.append(nbformat.v4.new_raw_cell("SECRET for LaTeX"))
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook.metadata |= {
+        "papermill": {"input_path": "/home/teacher"},
+        "widgets": {},
+        "kernelspec": kernel,
+    }
+    nbformat.write(notebook, book.notebook("one"))
+    teach(book)
+    for edition in EDITIONS:
+        made = taught(book, edition, "one")
+        assert made.metadata == {"kernelspec": kernel}
+        assert not re.search("SECRET|/home/teacher", json.dumps(made))
+
+
+def test_pictures_that_were_pasted_come_along(book):
+    pasted = new_markdown_cell("![A](attachment:a.png) and ![B](data:image/png;base64,iVBORw0KGgo=)")
+    pasted["attachments"] = {"a.png": {"image/png": "iVBORw0KGgo="}, "b.png": {"image/png": "="}}
+    book = book(one=[pasted])
+    teach(book)
+    for edition in EDITIONS:
+        (cell,) = [c for c in taught(book, edition, "one").cells if "attachment" in c.source]
+        assert cell.source == pasted.source
+        assert cell.attachments == {"a.png": {"image/png": "iVBORw0KGgo="}}
+
+
+def test_links_to_what_is_on_the_site_alone_lead_there_if_it_is_published(book, monkeypatch):
+    monkeypatch.setenv("DFA_SITE_URL", "https://example.org/book")
+    book = book(one=[markdown("[two](two.ipynb), [words](glossary.md)")])
+    assert shown(book) == "[two](two.ipynb), [words](https://example.org/book/glossary.html)"
+    about = taught(book, "student", "one").cells[0].source
+    assert "it is a page of the site: <https://example.org/book/one.html>." in about
+
+
 # ---- the book's own ----
 
 
