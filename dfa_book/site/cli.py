@@ -224,7 +224,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from .execute import status
+    from .status import status
 
     rows = status(find_book(options.output))
     if not any(row["problem"] for row in rows):

@@ -1,6 +1,5 @@
 """Executing chapters with papermill into a staging copy of the book."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from .checks import parameter_problems, problems, typed_results
 from .children import python, run
 from .kept import put_aside_stale, results_folder, take_kept
 from .notebooks import read_notebook
+from .status import checksum_of
 
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
@@ -174,7 +173,7 @@ def _execute_chapter(
     source = book.notebook(name)
     try:
         chapter = read_notebook(source)
-        checksum = _checksum(source)
+        checksum = checksum_of(source)
         wrong = [f"{source.name}: {said}." for said in parameter_problems(chapter)]
         wrong += [f"{source.name}, {said}" for said in typed_results(chapter)]
         if wrong:  # said before hours of training, not after
@@ -272,46 +271,3 @@ def _stays_behind(output: nbformat.NotebookNode) -> bool:
     """Whether an output is for Jupyter only: a figure's caption, or the place of a progress line."""
     nothing = "data" in output and not any(output["data"].values())
     return nothing or "dfa_caption" in output.get("metadata", {})
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def status(book: Book) -> list[dict[str, str]]:
-    """Return, for each chapter, its ``state``, and when, in how many seconds and how it was executed.
-
-    A state is ``fresh``, ``stale`` (the notebook has changed since), ``missing`` (not executed) or
-    ``damaged`` (the notebook cannot be read, or what was executed); then ``problem`` says why.
-    """
-    rows = []
-    for name in book.chapters():
-        row = {"chapter": name, "state": "missing", "executed": "", "seconds": "", "parameters": ""}
-        row["problem"] = ""
-        try:
-            read_notebook(book.notebook(name))
-            if book.executed(name).exists():
-                row |= _execution(book, name)
-        except InputError as problem:
-            row |= {"state": "damaged", "problem": str(problem)}
-        rows.append(row)
-    return rows
-
-
-def _execution(book: Book, name: str) -> dict[str, str]:
-    path = book.executed(name)
-    metadata = read_notebook(path).metadata
-    same = metadata.get("dfa_source") == _checksum(book.notebook(name))
-    try:
-        record = metadata["papermill"]
-        executed = datetime.fromisoformat(record["start_time"]).astimezone()
-        given = {k: v for k, v in record["parameters"].items() if k != "results"}
-        seconds = f"{record['duration']:.0f}"
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise InputError(f"{path} was not executed by papermill; execute {name} again.") from problem
-    return {
-        "state": "fresh" if same else "stale",
-        "executed": f"{executed:%Y-%m-%d %H:%M}",
-        "seconds": seconds,
-        "parameters": " ".join(f"{k}={v}" for k, v in given.items()),
-    }

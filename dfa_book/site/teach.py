@@ -22,7 +22,6 @@ from dfa_lib.validation import InputError
 
 from .book import Book, put_in_place, read_config
 from .checks import parameter_problems
-from .execute import status
 from .launch import repository, site_address
 from .myst import (
     FIGURE,
@@ -34,6 +33,7 @@ from .myst import (
     labels,
 )
 from .notebooks import read_notebook
+from .status import status
 
 EDITIONS = ("student", "instructor")
 PROFILE = "class"

@@ -92,7 +92,8 @@ def test_a_chapter_that_hangs_is_stopped(small_book, capsys):
 
 
 def test_a_failed_chapter_leaves_the_last_good_one_in_place(small_book):
-    from dfa_book.site.execute import execute, status
+    from dfa_book.site.execute import execute
+    from dfa_book.site.status import status
 
     book = small_book(one=["1 + 1"])
     assert execute(book) == []
@@ -109,7 +110,7 @@ def test_a_failed_chapter_leaves_the_last_good_one_in_place(small_book):
 
 
 def test_status_of_a_chapter_that_was_never_executed_is_missing(small_book):
-    from dfa_book.site.execute import status
+    from dfa_book.site.status import status
 
     assert [row["state"] for row in status(small_book(one=["1"]))] == ["missing"]
 
