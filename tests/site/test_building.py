@@ -388,9 +388,6 @@ def test_a_page_that_loads_from_another_host_fails_the_build(book, tmp_path):
     page = "Home\n====\n\n.. raw:: html\n\n   <img src='https://img.example/badge.svg'>\n"
     (book.source / "index.rst").write_text(page)
     folders = book.source, None, tmp_path / "out", tmp_path / "trees"
-    monkeypatch.setattr(
-        "dfa_book.site.web.offer_notebooks", lambda *_: None
-    )  # this theme has no buttons
     said = io.StringIO()
     extensions = {"extensions": ["dfa_book.site.web"]}
     app = Sphinx(
