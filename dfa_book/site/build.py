@@ -12,10 +12,11 @@ import yaml
 
 from dfa_lib.validation import InputError
 
-from ..answers import contradictions
+from ..answers import contradictions, differences
 from .book import TOC, Book, put_in_place, read_config
 from .checks import text_problems
 from .children import python, run
+from .crate import write_data
 from .figures import Shown, add_folds, figures, stale_results, write_list
 from .launch import NOTEBOOKS, launch_addresses, site_address
 from .live import write_live
@@ -35,8 +36,8 @@ SMOKE = (
 def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
-    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, or a
-    page contradicts the ledger.
+    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, a
+    page contradicts the ledger, or two pages have different values of one result.
     The site takes the place of the earlier one once it is complete and without an error.
 
     Returns
@@ -81,6 +82,7 @@ def build_site(book: Book) -> int:
     wrong += stale_results(shown)
     displayed = {name: _displayed(book, name) for name in chapters}
     wrong += contradictions(displayed, displayed.pop("ledger", None))
+    wrong += differences({name: _glued(book, name) for name in chapters})
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
@@ -124,6 +126,19 @@ def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) 
     return config
 
 
+def _glued(book: Book, chapter: str) -> dict[str, str]:
+    """Return what an executed chapter has glued, as text, by key."""
+    cells = read_notebook(book.executed(chapter))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
+    return {
+        output["metadata"]["scrapbook"]["name"]: "".join(
+            text for kind, text in output["data"].items() if kind.endswith("text/plain")
+        )
+        for output in glued
+    }
+
+
 def _displayed(book: Book, chapter: str) -> str:
     """Return the Markdown that the cells of an executed chapter have displayed."""
     cells = read_notebook(book.executed(chapter))["cells"]
@@ -161,6 +176,7 @@ def _jupyter_book(book: Book, folder: Path) -> int:
         print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
         status = 1
     if status == 0:
+        write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
         put_in_place(built, book.html)
     return status

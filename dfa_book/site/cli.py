@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -91,11 +92,15 @@ def _parser() -> argparse.ArgumentParser:
         help=text,
         description=f"{text}; where all agree, each file's record vouches for it with the code of today",
     )
+    command.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all tables")
     command.add_argument("--profile", default="digits", help="whose results (default: digits)")
     command.add_argument("--results", help="folder of results (default: that of the profile)")
     command.add_argument("--sample", type=int, default=3, help="runs of each file (default: 3)")
     command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
     command.add_argument("--jobs", type=int, help="processes (default: as many as there are cores)")
+    command.add_argument(
+        "--report", metavar="FILE", help="write a report to be sent in; the records stay as they are"
+    )
     _add_output(command)
     command.set_defaults(run=_verify)
     command = commands.add_parser(
@@ -200,6 +205,7 @@ def _verify(options: argparse.Namespace) -> int:
     import joblib
 
     from ..chapter import PROFILES, check_parameters
+    from .confirmations import check_place, write_report
     from .kept import results_folder
     from .verify import TOLERANCE, certify, verify
 
@@ -207,8 +213,12 @@ def _verify(options: argparse.Namespace) -> int:
     profile = choice("profile", options.profile, PROFILES)
     own = results_folder(book, check_parameters({"profile": profile}))
     folder = Path(options.results) if options.results else own
+    report = Path(options.report) if options.report else None
+    if report:
+        check_place(book, folder, report)
+    started = time.monotonic()
     jobs = joblib.cpu_count() if options.jobs is None else options.jobs
-    rows = verify(folder, options.sample, jobs=jobs, seed=options.seed)
+    rows = verify(folder, options.sample, only=options.experiments, jobs=jobs, seed=options.seed)
     for row in rows:
         verdict = "the same bits" if row.same_bits else "agrees" if row.agrees else "DOES NOT AGREE"
         print(
@@ -217,8 +227,10 @@ def _verify(options: argparse.Namespace) -> int:
         )
     wrong = sum(not row.agrees for row in rows)
     print(f"{len(rows) - wrong} of {len(rows)} runs agree within {TOLERANCE:g}.")
-    certified = certify(folder, rows)
-    if certified:
+    if report:
+        write_report(report, folder, rows, time.monotonic() - started)
+        print(f"The report is written: {report}")
+    elif certified := certify(folder, rows):
         print(f"The records of {', '.join(certified)} say so.")
     return wrong
 
