@@ -585,7 +585,7 @@ def drawn(copied, monkeypatch):
     from dfa_book.site import build as site
 
     built = []
-    monkeypatch.setattr(site, "_jupyter_book", lambda book: built.append(1) or 0)
+    monkeypatch.setattr(site, "_jupyter_book", lambda *_: built.append(1) or 0)
     return *copied, built
 
 
