@@ -14,16 +14,18 @@ import nbformat
 
 from dfa_lib.data.mnist import data_folder
 from dfa_lib.experiments.progress import PROGRESS_FILE, duration
-from dfa_lib.experiments.provenance import commit, read_record
+from dfa_lib.experiments.provenance import Record, commit, digests_of
 from dfa_lib.validation import InputError, choice
 
 from ..chapter import FOR_THE_SITE, check_parameters
 from .book import Book
 from .checks import parameter_problems, problems, typed_results
 from .children import python, run
+from .freshness import runs_in
 from .kept import put_aside_stale, results_folder, take_kept
 from .notebooks import read_notebook
 from .status import checksum_of
+from .verify import is_results
 
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
@@ -106,7 +108,7 @@ def execute(
     except RuntimeError as problem:
         raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
     given["results"] = str(folder)
-    before = _runs_trained(folder)
+    before = _runs(folder)
 
     failed = []
     width = max(map(len, chosen))
@@ -121,7 +123,7 @@ def execute(
                 print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
         else:
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
-    trained = _runs_trained(folder) - before
+    trained = len(_runs(folder) - before)
     if trained or failed:
         print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
     else:
@@ -129,8 +131,14 @@ def execute(
     return failed
 
 
-def _runs_trained(folder: Path) -> int:
-    return sum(entry["runs"] for path in folder.glob("*.csv") for entry in read_record(path))
+def _runs(folder: Path) -> set[tuple[Path, str]]:
+    """Return the runs in a folder's tables, but for those that were taken from other tables."""
+    return {
+        (path, digest)
+        for path in folder.glob("*.csv")
+        if is_results(path)
+        for digest in runs_in(path).keys() - set().union(*map(digests_of, Record.read(path).taken))
+    }
 
 
 class _Shown:
