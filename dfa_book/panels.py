@@ -219,7 +219,7 @@ def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
     return Readings(
         name=name,
         rows=rows,
-        x=[f"{title} {x:g}" if title else ticks[x].get_text() for x in places],
+        x=[f"{title} {round(x, 3):g}" if title else ticks[x].get_text() for x in places],
         at=[round(float(x), 2) for x in at],
         top=round(float(top), 2),
         right=round(float(right), 2),

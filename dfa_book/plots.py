@@ -18,6 +18,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
@@ -140,6 +141,10 @@ MANY_SEEDS = 10
 UNSTABLE_SEEDS = "unstable seeds"
 UNSTABLE_LINE: Any = (0, (2, 2))
 UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
+# What was published, or trained where a line is of solved models.
+OPEN: dict[str, Any] = {
+    "linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.5,
+}  # fmt: skip
 # Where seeds are unstable, the mean of all seeds stands beside that of the others.
 MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
 
@@ -180,29 +185,34 @@ def accuracy_curves(
     published
         Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
-    table = _judged(table)
     ks = sorted(int(k) for k in table["k"].unique())
-    lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    figure = _curves(table, published, [(k, "test_accuracy") for k in ks], 5.4 if stacks else 4.2)
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(ks), height=5.4 if stacks else 4.2)
-        for panel, k in zip(panels, ks, strict=True):
-            _metric_panel(panel, table[table["k"] == k], "test_accuracy", lines)
-            if published is not None:
-                _published_points(panel, published[published["k"] == k], "test_accuracy")
+        for panel, k in zip(figure.axes, ks, strict=True):
             if stacks and digits is not None:
                 _stack_strip(panel, stacks[k], digits)
             panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
-        legend_below(figure, _entries(table, lines, published))
     return figure
 
 
 def row_of_panels(count: int, height: float, *, same_y: bool = True) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels beside each other, each with its own numbers at its axes."""
-    figure = Figure(figsize=((4.4 if count < 3 else 3.4) * count, height), layout="constrained")
-    panels = figure.subplots(1, count, sharey=same_y, squeeze=False)[0]
-    for panel in panels:
-        panel.tick_params(labelleft=True)
-    return figure, list(panels)
+    return grid_of_panels(count, count, 4.4 if count < 3 else 3.4, height, sharey=same_y)
+
+
+def grid_of_panels(
+    count: int, columns: int, width: float, height: float, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels in rows; width and height, in inches, are those of a panel."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for panel in panels[count:]:
+        panel.remove()
+    for panel in panels[:count]:
+        panel.tick_params(labelleft=True, labelbottom=True)
+    return figure, panels[:count]
 
 
 def metric_curves(
@@ -222,14 +232,28 @@ def metric_curves(
     published
         Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
     """
+    return _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+
+
+def _curves(
+    table: pd.DataFrame,
+    published: pd.DataFrame | None,
+    shown: Sequence[tuple[int | None, str]],
+    height: float,
+) -> Figure:
+    """Draw a panel for each k and metric shown; without a k, of all runs."""
     table = _judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(metrics), height=4.2, same_y=False)
-        for panel, metric in zip(panels, metrics, strict=True):
-            _metric_panel(panel, table, metric, lines)
-            if published is not None:
-                _published_points(panel, published, metric)
+        same_y = len({metric for _, metric in shown}) == 1
+        figure, panels = row_of_panels(len(shown), height, same_y=same_y)
+        for panel, (k, metric) in zip(panels, shown, strict=True):
+            _metric_panel(panel, table if k is None else table[table["k"] == k], metric, lines)
+            if published is not None and metric in published:
+                points = published if k is None else published[published["k"] == k]
+                for method, own in points.groupby("method"):
+                    look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
+                    panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
         legend_below(figure, _entries(table, lines, published))
     return figure
 
@@ -270,12 +294,10 @@ def draw_curve(
     unstable: Iterable[tuple[Any, Any]] = (),
     *,
     shade: float = 0.15,
-    told: bool = True,
 ) -> None:
     """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
 
     Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
-    Where it is not ``told``, the site has no numbers for it: another panel has them.
     """
     colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
     faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
@@ -288,11 +310,7 @@ def draw_curve(
             curve.x, curve.low, curve.high,
             color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry, BAND),
         )  # fmt: skip
-    line: Line2D = curve
-    if not told:
-        line = Line2D(curve.x, curve.y, gid=curve.get_gid())
-        line.update_from(curve)
-    panel.add_line(line)
+    panel.add_line(curve)
     panel.autoscale_view()
 
 
@@ -386,29 +404,14 @@ def _cosine(angle: Any) -> Any:
     return np.cos(np.radians(angle))
 
 
-def _published_points(panel: Axes, published: pd.DataFrame, metric: str) -> None:
-    if metric not in published:
-        return
-    for method, points in published.groupby("method"):
-        panel.plot(
-            points["epoch"], points[metric], linestyle="", marker="o", markersize=6,
-            markerfacecolor=PAPER, markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
-            gid=belongs_to("published"),
-        )  # fmt: skip
-
-
 def _entries(
     table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
 ) -> list[Line2D]:
     """Return the entries of a legend: each line, what was published, and the single seeds."""
     entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, lines, *line)]
     if published is not None:
-        entries.append(
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-                markeredgecolor=INK, markeredgewidth=1.5, label="published", gid=belongs_to("published"),
-            )
-        )  # fmt: skip
+        look = OPEN | {"markeredgecolor": INK, "gid": belongs_to("published")}
+        entries.append(Line2D([], [], label="published", **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
     if _is_unstable(table).any():
@@ -467,10 +470,15 @@ def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) ->
     legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
     )
+    _own(legend, entries)
+    _name_ends(figure)
+
+
+def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
+    """Let the marks of a legend know what belongs to them."""
     for drawn, entry in zip(legend.legend_handles, entries, strict=True):
         if drawn is not None:
             drawn.set_gid(entry.get_gid())
-    _name_ends(figure)
 
 
 def _name_ends(figure: Figure) -> None:
@@ -487,14 +495,15 @@ def _name_ends(figure: Figure) -> None:
         for line in lines:
             known = np.flatnonzero(np.isfinite(line.y))
             if known.size and not line.entry.endswith(_OF_ALL):
-                point = line.x[known[-1]], np.clip(line.y[known[-1]], *sorted(axes.get_ylim()))
+                low, high = sorted(axes.get_ylim())
+                point = line.x[known[-1]], min(max(line.y[known[-1]], low), high)
                 name = line.entry.partition(", ")[0] if len(shared) == 1 else line.entry
                 ends.append((axes.transData.transform(point)[1] * 72 / figure.dpi, point, name, line))
         if len(ends) < 2:
             continue
         ends.sort(key=lambda end: end[0])
         names = [fill(name, 18) for _, _, name, _ in ends]
-        heights = _apart([end[0] for end in ends], [11.0 + 9.5 * name.count("\n") for name in names])
+        heights = _apart([end[0] for end in ends], [11.0 + 10.5 * name.count("\n") for name in names])
         inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
         for height, name, (own, point, _, line) in zip(heights, names, ends, strict=True):
             axes.annotate(
@@ -509,7 +518,7 @@ def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
     groups: list[list[int]] = []
 
     def ends(group: list[int]) -> tuple[float, float]:
-        middle, size = np.mean([heights[i] for i in group]), sum(sizes[i] for i in group)
+        middle, size = sum(heights[i] for i in group) / len(group), sum(sizes[i] for i in group)
         return middle - size / 2, middle + size / 2
 
     for i in range(len(heights)):
@@ -657,34 +666,23 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
     panels = list(scores[by].unique())
-    columns = min(3, len(panels))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.5 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
-        grid = figure.subplots(
-            -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
-        )
-        for panel in grid.flat[len(panels) :]:
-            panel.set_axis_off()
-        for panel, value in zip(grid.flat, panels, strict=False):
+        figure, grid = grid_of_panels(len(panels), 3, 3.5, 3.3, sharex=True, sharey=True)
+        for panel, value in zip(grid, panels, strict=True):
             here = scores[scores[by] == value].sort_values("learning_rate")
             for place, row in enumerate(here.itertuples()):
                 runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
                 strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
                 _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
             panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set_title(names[value])
+            panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
+            panel.set_ylim(0.45, 1.005)
             legend = panel.legend(
                 title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
                 columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
             )  # fmt: skip
-            curves = [line for line in panel.lines if isinstance(line, Curve)]
-            for drawn, line in zip(legend.legend_handles, curves, strict=True):
-                drawn.set_gid(line.get_gid())
-            panel.tick_params(labelleft=True, labelbottom=True)
+            _own(legend, [line for line in panel.lines if isinstance(line, Curve)])
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-            panel.set_ylim(0.45, 1.005)
-            panel.set_xlabel("epoch")
-            panel.set_ylabel("validation accuracy")
     return figure
 
 
@@ -743,13 +741,11 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                     markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
                     gid=belongs_to(names[value]),
                 )  # fmt: skip
-            panel.set_xscale("log")
+            panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_formatter("")
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(METHOD_NAMES[method])
-            panel.set_xlabel("learning rate")
-            panel.set_ylabel("score on validation digits")
         entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
         if (scores["unsound"] > 0).any():
             entries.append(_cross_entry("a tuning run is unsound"))
@@ -771,21 +767,14 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
     """
     (method,) = last["method"].unique()
-    rows, columns = -(-len(titles) // 3), min(3, len(titles))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.5 * columns, 3.4 * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for panel in grid.flat[len(titles) :]:
-            panel.set_axis_off()
-        for panel, (measure, title) in zip(grid.flat, titles.items(), strict=False):
+        figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
+        for panel, (measure, title) in zip(grid, titles.items(), strict=True):
             for optimizer, runs in last.groupby("optimizer", sort=False):
                 _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
             middle = 0.5 if measure.startswith("sign") else 0.0
             panel.axvline(middle, **REFERENCE_LINE)
-            panel.set_title(title)
-            panel.set_xlabel(METRIC_NAMES[measure])
-            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
-            panel.tick_params(labelleft=True)
+            panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
         entries = [
             _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), COLOURS[str(method)])
             for o in last["optimizer"].unique()
@@ -839,9 +828,8 @@ def error_transport(methods: Sequence[str]) -> Figure:
         for panel, method in zip(
             figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
         ):
-            panel.set_xlim(-0.4, 4.4)
-            panel.set_ylim(-1.12 if "dfa" in methods else -0.88, 0.62)
-            panel.set_aspect("equal")
+            low = -1.12 if "dfa" in methods else -0.88
+            panel.set(xlim=(-0.4, 4.4), ylim=(low, 0.62), aspect="equal")
             panel.set_axis_off()
             if len(methods) > 1:
                 panel.set_title(METHOD_NAMES[method])
@@ -852,32 +840,26 @@ def error_transport(methods: Sequence[str]) -> Figure:
 
 def _draw_forward(panel: Axes) -> None:
     for name, x in _LAYERS.items():
-        panel.add_patch(
-            FancyBboxPatch(
-                (x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", edgecolor=INK,
-                facecolor=TINT, linewidth=1.1,
-            )
-        )  # fmt: skip
-        panel.text(x, 0, name, ha="center", va="center", color=INK)
+        look: dict[str, Any] = {"edgecolor": INK, "facecolor": TINT, "linewidth": 1.1}
+        panel.add_patch(FancyBboxPatch((x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", **look))
+        panel.text(x, 0, name, ha="center", va="center")
     for layer, weight in enumerate(("W₁", "W₂", "W₃", "")):
         _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
-        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom", color=INK)
-    panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom", color=INK)
+        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom")
+    panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom")
+
+
+# For each arrow back: where it starts and ends, how it bends, what it carries and where that is written.
+_FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
+_FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.68)), (3.95, 1.04, -0.36, (2.5, -0.93)))
 
 
 def _draw_backward(panel: Axes, method: str) -> None:
-    colour = COLOURS[method]
-    if method == "dfa":
-        for layer, bend in ((2, -0.32), (1, -0.36)):
-            _arrow(panel, (3.95, -0.27), (layer + 0.04, -0.27), colour, bend)
-        panel.text(3.0, -0.5, "B₂", ha="center", va="bottom")
-        panel.text(2.5, -0.93, "B₁", ha="center", va="top")
-        return
-    last, first = ("W₃ᵀ", "W₂ᵀ") if method == "bp" else ("B₂", "B₁")
-    _arrow(panel, (3.95, -0.27), (2.06, -0.27), colour, -0.32)
-    _arrow(panel, (1.94, -0.27), (1.06, -0.27), colour, -0.5)
-    panel.text(3.0, -0.65, last, ha="center", va="top")
-    panel.text(1.5, -0.58, first, ha="center", va="top")
+    arrows = _FROM_THE_ERROR if method == "dfa" else _FROM_ABOVE
+    names = ("W₃ᵀ", "W₂ᵀ") if method == "bp" else ("B₂", "B₁")
+    for (start, end, bend, place), name in zip(arrows, names, strict=True):
+        _arrow(panel, (start, -0.27), (end, -0.27), COLOURS[method], bend)
+        panel.text(*place, name, ha="center", va="top")
 
 
 def _arrow(
@@ -1019,8 +1001,8 @@ def _difference_panel(
     look: dict[str, Any] = {"color": COLOURS[line[0]], "gid": belongs_to(label(*line), SEEDS)}
     sound = pairs[~unstable]
     panel.plot(sound[x], sound["points"], "o", alpha=0.4, markersize=4, markeredgewidth=0, **look)
-    for each in pairs[unstable].itertuples():
-        draw_unstable(panel, [getattr(each, x)], [each.points], color=look["color"], gid=look["gid"])
+    for _, each in pairs[unstable].iterrows():
+        draw_unstable(panel, [each[x]], [each["points"]], **look)
     summary = summarise(sound, [x], "points")
     ends = (summary[end] for end in (x, "mean", "low", "high"))
     curve = Curve(label(*line), *ends, form="+.1f", color=look["color"], linewidth=1.6)
@@ -1053,35 +1035,25 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
     with mpl.rc_context(STYLE):
-        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
-        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
-        panels = list(figure.subplots(rows_of_two, 2).flat)
-        for panel in panels[count:]:
-            panel.remove()
-        del panels[count:]
+        figure, panels = grid_of_panels(len(ks) + 1, 2, 4.4, 3.8)
         for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
             for method, rows in table[table["k"] == k].groupby("method", sort=False):
                 summary = summarise(rows, ["samples"])
                 ends = (summary[end] for end in ("samples", "mean", "low", "high"))
                 curve = _width_curve(str(method), *ends)
-                if panel is panels[-1]:  # single seeds would fill it
-                    draw_curve(panel, curve, shade=0.1, told=False)
-                    continue
                 seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
-                draw_curve(panel, curve, seeds, shade=0.1)
+                draw_curve(panel, curve, () if panel is panels[-1] else seeds, shade=0.1)
             for method, runs in last[last["k"] == int(k)].groupby("method"):
                 _open_circle(panel, str(method), runs)
             panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set_ylim(0.45, 1.005)
-            panel.set_xscale("log")
+            panel.set(xscale="log", xlabel="training stacks n", ylabel=METRIC_NAMES["test_accuracy"])
+            panel.set(title=f"k = {k}", ylim=(0.45, 1.005))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-            panel.set_xlabel("training stacks n")
-            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
-            panel.set_title(f"k = {k}")
         shown = table[table["k"] == ks[-1]]
-        means = summarise(shown, ["method", "samples"])["mean"]
-        panels[-1].set_ylim(means.min() - 0.02, means.max() + 0.02)
-        panels[-1].set_xlim(0.8 * shown["samples"].min(), 1.25 * shown["samples"].max())
+        means, n = summarise(shown, ["method", "samples"])["mean"], shown["samples"]
+        panels[-1].set(
+            ylim=(means.min() - 0.02, means.max() + 0.02), xlim=(0.8 * n.min(), 1.25 * n.max())
+        )
         panels[-1].set_title(f"k = {ks[-1]}, enlarged")
         entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
         for method in last["method"].unique():
@@ -1097,7 +1069,9 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
 
 def _width_curve(method: str, *points: ArrayLike) -> Curve:
     name = KERNEL_NAMES[method] if method in KERNEL_NAMES else METHOD_NAMES[method]
-    look = {"marker": "D", "markerfacecolor": PAPER} if method in KERNEL_NAMES else {"marker": "o"}
+    look: dict[str, Any] = {"marker": "o"}
+    if method in KERNEL_NAMES:
+        look = {"marker": "D", "markerfacecolor": PAPER}
     return Curve(
         name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linewidth=1.9, markersize=5,
         label=name, **look,
@@ -1105,12 +1079,9 @@ def _width_curve(method: str, *points: ArrayLike) -> Curve:
 
 
 def _open_entry(method: str, note: str) -> Line2D:
-    return Line2D(
-        [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-        markeredgecolor=COLOURS[method], markeredgewidth=1.5,
-        label=f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else ""),
-        gid=belongs_to(f"trained {method}"),
-    )  # fmt: skip
+    name = f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else "")
+    look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
+    return Line2D([], [], label=name, **look)
 
 
 def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
@@ -1120,10 +1091,7 @@ def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
     panel.plot([x, x], ends, color=COLOURS[method], linewidth=1.5, gid=gid)
     for each in runs["test_accuracy"][_is_unstable(runs)].dropna():
         draw_unstable(panel, [x], [each], color=COLOURS[method], alpha=0.8, gid=gid)
-    panel.plot(
-        x, accuracy["mean_sound"], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-        markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
-    )  # fmt: skip
+    panel.plot(x, accuracy["mean_sound"], **OPEN, markeredgecolor=COLOURS[method], gid=gid)
 
 
 def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
@@ -1139,13 +1107,9 @@ def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
         square.add_patch(Circle(centre, radius, fill=False, edgecolor=MUTED, linewidth=0.8))
     square.set_box_aspect(1)
     square.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, markerscale=3)
-    square.set_title(f"density: {density}")
-    square.set_xlabel("input 2")
-    square.set_ylabel("input 3")
-    square.set_xlim(-0.53, 0.53)
-    square.set_ylim(-0.53, 0.53)
-    square.set_xticks([-0.5, 0, 0.5])
-    square.set_yticks([-0.5, 0, 0.5])
+    ends, ticks = (-0.53, 0.53), (-0.5, 0, 0.5)
+    square.set(title=f"density: {density}", xlabel="input 2", ylabel="input 3")
+    square.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks)
 
 
 # ---- hidden representations ----
@@ -1193,9 +1157,7 @@ def representation_diagram(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 0.7 * k + 0.4), layout="constrained")
         panel = figure.subplots()
-        panel.set_xlim(-0.5, 7.0)
-        panel.set_ylim(-0.5, k + 0.1)
-        panel.set_aspect("equal")
+        panel.set(xlim=(-0.5, 7.0), ylim=(-0.5, k + 0.1), aspect="equal")
         panel.set_axis_off()
         for i, image in enumerate(images):
             chosen, bottom = i == position, k - 1 - i
@@ -1205,32 +1167,23 @@ def representation_diagram(
                 extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
                 gid=belongs_to(TILE),
             )  # fmt: skip
-            panel.add_patch(
-                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.0)
-            )
-            panel.add_patch(
-                Rectangle(
-                    (2.0, bottom), 1.5, 1, edgecolor=INK, linewidth=1.1,
-                    facecolor=to_rgba(accent, 0.25) if chosen else TINT,
-                )
-            )  # fmt: skip
-            panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
             block = f"W₁⁽{_HIGH[i + 1]}⁾\n{pixels} × {hidden}"
+            shade, ground = to_rgba(accent, 0.25), TINT
+            boxes = [
+                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, ec=colour, lw=2.0),
+                Rectangle((2.0, bottom), 1.5, 1, ec=INK, lw=1.1, fc=shade if chosen else ground),
+            ]
+            panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
             panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
             if chosen:
-                _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
-                _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
-                _arrow(panel, (4.98, bottom + 0.5), (5.9, bottom + 0.5), accent)
-                panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center", color=INK)
-                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=INK)
-                panel.add_patch(
-                    Rectangle(
-                        (5.96, bottom), 0.22, 1, edgecolor=accent, linewidth=2,
-                        facecolor=to_rgba(accent, 0.25),
-                    )
-                )  # fmt: skip
-                result = f"h⁽{_HIGH[i + 1]}⁾\n{hidden}"
-                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=INK)
+                for start, end in ((1.02, 1.94), (3.56, 4.3), (4.98, 5.9)):
+                    _arrow(panel, (start, bottom + 0.5), (end, bottom + 0.5), accent)
+                panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center")
+                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom")
+                panel.text(6.28, bottom + 0.5, f"h⁽{_HIGH[i + 1]}⁾\n{hidden}", ha="left", va="center")
+                boxes.append(Rectangle((5.96, bottom), 0.22, 1, ec=accent, lw=2, fc=shade))
+            for box in boxes:
+                panel.add_patch(box)
         panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
         panel.text(2.75, -0.08, f"W₁, {k * pixels} × {hidden}", ha="center", va="top", color=INK)
     return figure
@@ -1253,29 +1206,19 @@ def representation_maps(table: pd.DataFrame) -> Figure:
         panels = figure.subplots(2, len(names), squeeze=False)
         for (upper, lower), name in zip(panels.T, names, strict=True):
             points = table[table["weights"] == name]
-            upper.set_title(weights_label(name))
-            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
-            for digit, own in points.groupby("digit"):
-                upper.text(
-                    own["x"].median(), own["y"].median(), str(digit), ha="center", va="center",
-                    fontsize=12, fontweight="bold",
-                    path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
-                )  # fmt: skip
             odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
+            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
             _scatter(lower, points, odd, PARITY_COLOURS)
-            upper.set_xlabel("by digit")
-            lower.set_xlabel("by parity")
-            lower.set_title(weights_label(name))
-        legend_below(
-            figure,
-            [
-                Line2D(
-                    [], [], linestyle="", marker=_marker(key), markersize=6, color=colour, label=str(key)
-                )
-                for key, colour in (dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS).items()
-            ],
-            columns=6,
-        )
+            around = [withStroke(linewidth=2.5, foreground=PAPER)]
+            look: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "path_effects": around}
+            for digit, own in points.groupby("digit"):
+                middle = own["x"].median(), own["y"].median()
+                upper.text(*middle, str(digit), ha="center", va="center", **look)
+            upper.set(title=weights_label(name), xlabel="by digit")
+            lower.set(title=weights_label(name), xlabel="by parity")
+        colours = dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS
+        entries = [_mark_entry(str(key), _marker(key), colour) for key, colour in colours.items()]
+        legend_below(figure, entries, columns=6)
     return figure
 
 

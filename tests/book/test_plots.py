@@ -573,7 +573,7 @@ def test_accuracy_of_solved_models_is_drawn_against_stacks_with_trained_runs_as_
     one, two, enlarged = panels(figure).values()
     assert enlarged.get_title() == "k = 2, enlarged"
     drawn = [len([line for line in panel.lines if isinstance(line, Curve)]) for panel in figure.axes]
-    assert drawn == [2, 2, 0]  # its numbers are told in the panel before
+    assert drawn == [2, 2, 2]
     assert enlarged.get_ylim() == pytest.approx((0.59, 0.73))  # means are 0.61 and 0.71
     finite, infinite = [line for line in mean_lines(one, FEATURES) if len(line.get_xdata()) == 2][:2]
     for line in (finite, infinite):
