@@ -4,9 +4,9 @@ from typing import Any
 
 from ..methods import METHODS
 
-# After Okabe and Ito's palette, which colour-blind readers tell apart. A colour has to stand out, at 3 to 1 (WCAG
-# 1.4.11), from a white page and from a dark one alike; BP and DFA, at 4.5 to 1 from the dark one. Methods with
-# fixed features share the reddish purples.
+# After Okabe and Ito's palette, which colour-blind readers tell apart. A colour has to stand out, at 3
+# to 1 (WCAG 1.4.11), from a white page and from a dark one alike; BP and DFA, at 4.5 to 1 from the dark
+# one. Methods with fixed features share the reddish purples.
 COLOURS = {
     "bp": "#1B86D0",
     "fa": "#8F5BE0",
