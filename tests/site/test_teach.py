@@ -174,6 +174,8 @@ def test_all_cells_of_a_student_notebook_run_past_its_gaps(book):
         "Exercise 1.3 (Tags only): your code goes here.",
     ]
     assert notebook.cells[-1].execution_count is not None
+    (check,) = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
+    assert check.outputs[0].text == "ex-write: not answered yet. Your code has to set answer.\n"
 
 
 def test_code_that_the_site_does_not_show_leaves_no_gap_for_code(book):
