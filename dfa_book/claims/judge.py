@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
@@ -24,7 +25,6 @@ from dfa_lib.experiments.statistics import (
     seeds_needed,
     with_outcomes,
 )
-from dfa_lib.experiments.tables import read_table
 from dfa_lib.validation import InputError
 
 from .queries import Sample
@@ -110,7 +110,7 @@ class Evidence:
         self.used.add("probes")
         if "probes" in self.tables and not self._has_file("probes"):
             return self.tables["probes"]
-        return read_table(self._path("probes"), PROBE_COLUMNS)
+        return KeptTable(self._path("probes"), PROBE_COLUMNS).frame()
 
     def trained_since(self, experiment: str) -> str | None:
         """Return when the first of an experiment's runs that are here was trained, as an ISO date."""

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfa_lib.experiments import run_histories
+from dfa_lib.experiments.kept_table import sole_writer
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import (
-    COLUMNS,
-    digest,
-    has_registered,
-    read_histories,
-    sole_writer,
-)
+from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
 from dfa_lib.training import History, Run
-from dfa_lib.validation import InputError, whole_number
+from dfa_lib.validation import InputError, choice, whole_number
 
 from .freshness import runs_in, unaccounted
 
@@ -41,7 +36,9 @@ class Comparison(NamedTuple):
         return both_diverged or abs(self.stored - self.again) <= TOLERANCE
 
 
-def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[Comparison]:
+def verify(
+    folder: Path, sample: int, *, only: Sequence[str] = (), jobs: int = 1, seed: int = 0
+) -> list[Comparison]:
     """Train runs again that are picked at random from each results file of a folder.
 
     Runs that a file's record does not know are picked first.
@@ -50,6 +47,8 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     ----------
     sample
         How many of each file; all, if there are not as many.
+    only
+        The experiments to pick from, such as ``"sgd"``; all, if none is named.
     jobs
         As for ``run_all``.
     seed
@@ -58,12 +57,16 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     Raises
     ------
     InputError
-        If the folder has no results, or ``sample`` or ``jobs`` is not accepted.
+        If the folder has no results, or not of what is named, or a number is not accepted.
     """
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
-    for path in results_files(folder):
-        stored, unknown = list(read_histories(path).values()), unaccounted(path)
+    files = {path.stem: path for path in results_files(folder)}
+    for name in only:
+        choice("experiment", name, files)
+    for path in [files[name] for name in only or files]:
+        stored = list(histories_in(runs_table(path), unknown=True).values())
+        unknown = unaccounted(path)
         chance.shuffle(stored)
         stored.sort(key=lambda history: digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
@@ -121,7 +124,7 @@ def results_files(folder: Path) -> Sequence[Path]:
     Other tables are left out, and runs of what a chapter has registered, which is known there only.
     """
     found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
-    return [path for path in found if not has_registered(path)]
+    return [path for path in found if "@" not in path.read_text(encoding="utf-8", errors="replace")]
 
 
 def is_results(path: Path) -> bool:

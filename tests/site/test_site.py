@@ -7,13 +7,16 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
 
 from dfa_book.claims.ledger import CLAIMS, points
 from dfa_book.claims.queries import final
 from dfa_book.site.book import Book
 from dfa_book.site.myst import labels
-from dfa_book.site.teach import read_pages
+from dfa_book.site.teach import EDITIONS, read_pages
 from dfa_book.site.verify import verify
 from dfa_book.studies import REPRODUCED
 from dfa_lib.experiments.provenance import fingerprint
@@ -307,6 +310,44 @@ def test_teaching_notebooks_number_everything_as_the_site_does(html):
     assert {name: on_the_site(html, name, label.page) for name, label in numbered.items()} == {
         name: label.text for name, label in numbered.items()
     }
+
+
+@pytest.mark.filterwarnings("ignore")  # of nbconvert's templates
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_chapter_has_a_plain_notebook_that_others_can_show(html, edition):
+    paths = sorted((html / "_notebooks" / edition).glob("*.ipynb"))
+    chapters = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb") if path.stem != "index")
+    assert [path.stem for path in paths] == chapters
+    exporter = HTMLExporter()
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        assert 'profile = "class"' in str(notebook)
+        body, _ = exporter.from_notebook_node(notebook)
+        shown = BeautifulSoup(body, "html.parser").body.get_text()
+        for text in (shown, *(cell.source for cell in notebook.cells)):
+            assert not re.search(
+                r"\{(?:glue|cite|numref|ref|eq|term|doc|(?:prf|py):\w+)\W|:::|```\{", text
+            )
+        page = (html / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert f'href="_notebooks/{edition}/{path.name}"' in page
+    assert not list((html / "_sources").rglob("*.ipynb"))
+
+
+def test_a_trial_build_says_so_on_its_pages(html):
+    for name in ("index", "experiments", "glossary"):
+        page = BeautifulSoup((html / f"{name}.html").read_bytes(), "html.parser")
+        assert "no number here means anything" in page.select_one(".bd-header-announcement").get_text()
+
+
+def test_every_page_has_a_policy_and_no_script_in_its_text(html):
+    for path in html.rglob("*.html"):
+        page = BeautifulSoup(path.read_bytes(), "html.parser")
+        (policy,) = page.find_all("meta", {"http-equiv": "Content-Security-Policy"})
+        assert policy["content"].startswith(
+            "default-src 'none'; script-src 'self' 'unsafe-hashes' 'sha256-"
+        )
+        assert path.read_bytes().index(b"charset") < 1024
 
 
 def on_the_site(html, name, page):
