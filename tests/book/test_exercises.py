@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from dfa_book.exercises import check_of, names_set, outcome, packed
 from dfa_book.site.myst import Directive, blocks
 
 BOOK = Path(__file__).parents[2] / "book"
+# Every wrong answer would train anew.
+TRAINS = re.compile(r"\b(train|run_all|tune)\(")
 
 
 def exercises():
@@ -34,7 +37,9 @@ def exercises():
                     label, codes, there = block.argument, [], list(before)
                 elif kind == "solution-end":
                     if codes:
-                        yield pytest.param(label, there, codes, id=label)
+                        trains = TRAINS.search("\n".join(codes))
+                        marks = [pytest.mark.long] if trains else []
+                        yield pytest.param(label, there, codes, id=label, marks=marks)
                     label = None
 
 
