@@ -14,6 +14,7 @@ from IPython.display import display
 from dfa_lib.experiments.provenance import commit, fingerprint
 from dfa_lib.validation import InputError
 
+from ..chapter import FOR_THE_SITE
 from ..site.book import find_book
 from ..site.launch import site_address
 from . import measures
@@ -58,7 +59,7 @@ def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
 
 def publish(ledger: Ledger, evidence: Mapping[str, Evidence]) -> None:
     """Let the site have the ledger as ``claims.json``; in Jupyter nothing is shown."""
-    display({"text/plain": ""}, raw=True, metadata={METADATA: export(ledger, evidence)})
+    display({FOR_THE_SITE: NAME}, raw=True, metadata={METADATA: export(ledger, evidence)})
 
 
 def export(ledger: Ledger, evidence: Mapping[str, Evidence]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import yaml
 
 from dfa_lib.experiments.provenance import commit, fingerprint
 
-from ..chapter import FOR_THE_SITE
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
 from .book import Book
 from .launch import public_address, repository
@@ -54,7 +53,7 @@ def write_data(book: Book, html: Path) -> None:
                 if METADATA in metadata:
                     write_claims(metadata[METADATA], html)
                 if "dfa_figure" in metadata:
-                    drawn = hashlib.sha256(str(data.get(FOR_THE_SITE)).encode()).hexdigest()
+                    drawn = hashlib.sha256(str(data.get("text/html")).encode()).hexdigest()
                     shown["figures"][metadata["dfa_figure"]["name"]] = drawn
                 if "scrapbook" in metadata and all(kind.endswith("text/plain") for kind in data):
                     name = f"{chapter}::{metadata['scrapbook']['name']}"

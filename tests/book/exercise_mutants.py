@@ -12,6 +12,11 @@ NAMES = {"max": "min", "min": "max", "mean": "sum", "sum": "mean", "sigmoid": "t
 # For solutions of which few slips run to the end: what stands there, and what does in a wrong answer.
 BY_HAND = {
     "ex-representations-shuffled": [("judged.images, judged.labels)", "X, meaningless)")],
+    "ex-foundations-scale": [
+        ("(1.0, 100.0)", "(1.0, 1.0)"),
+        ("ends[0] - ends[1]", "ends[0] - ends[0]"),
+        ('ends.append(parameters["W1"])', 'ends.append(network["W1"])'),
+    ],
     "ex-experiments-transport": [
         ('copied_B = copy_net["W2"].mT', 'copied_B = 2 * copy_net["W2"].mT'),
         ('copy_net | {"B1": copied_B}, *first', 'copy_net | {"B1": random_B}, *first'),

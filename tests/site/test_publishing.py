@@ -632,6 +632,22 @@ def test_results_of_this_build_are_fresh(drawn):
     assert built == [1]
 
 
+def test_what_a_page_has_judged_is_in_the_site_as_it_was_executed(small_book, tmp_path):
+    from dfa_book.site.crate import write_data
+    from dfa_book.site.execute import execute
+
+    judged = "from dfa_book.claims.export import publish\npublish([], {})"
+    glued = "from myst_nb import glue\nglue('gap', 0.5, display=False)"
+    book = small_book(one=[judged, glued])
+    assert execute(book) == []
+    (tmp_path / "site").mkdir()
+    write_data(book, tmp_path / "site")
+    claims = json.loads((tmp_path / "site" / "claims.json").read_text())
+    assert (claims["$schema"], claims["claims"]) == ("claims.schema.json", [])
+    shown = json.loads((tmp_path / "site" / "shown.json").read_text())
+    assert shown["numbers"] == {"one::gap": "0.5"}
+
+
 def test_a_fold_and_the_list_of_figures_say_who_has_confirmed_them(drawn, monkeypatch, capsys):
     from dfa_book.site import figures
     from dfa_book.site.build import build_site
