@@ -12,7 +12,7 @@ from functools import partial
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
 from dfa_lib.experiments.files import replace_text
 from dfa_lib.experiments.orphans import tied
+from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.provenance import Session, fingerprint
 from dfa_lib.experiments.results import digests
 from dfa_lib.experiments.statistics import Interval, mean_interval
@@ -43,9 +44,9 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import (
     Problem,
     Run,
-    evaluate,
     initial_parameters,
     load_problem,
+    measure,
     train_epoch,
     using_threads,
 )
@@ -95,6 +96,21 @@ SMOKE = Scale(
 # ---- training ----
 
 
+class Trained(NamedTuple):
+    """What runs have reached.
+
+    Parameters
+    ----------
+    accuracies
+        On held-out stacks: shape (judges, epochs, runs).
+    unstable
+        For each run, whether it is, by the first judge's stacks.
+    """
+
+    accuracies: np.ndarray
+    unstable: list[bool]
+
+
 def train_together(
     runs: Sequence[Run],
     *,
@@ -104,7 +120,7 @@ def train_together(
     after_epoch: Callable[[State], State] = lambda state: state,
     training: Sequence[Source] | None = None,
     held_out: Sequence[Sequence[Source]] | None = None,
-) -> tuple[np.ndarray, State]:
+) -> tuple[Trained, State]:
     """Train runs of one shape side by side, as ``train_stack`` does, where something is to be different.
 
     Parameters
@@ -125,8 +141,8 @@ def train_together(
 
     Returns
     -------
-    accuracies
-        On held-out stacks: shape (judges, epochs, runs).
+    trained
+        What the runs have reached, and which of them are unstable.
     state
         The optimizer's, at the end.
     """
@@ -144,16 +160,25 @@ def train_together(
     )
     if state is not None:
         engine.state = state
-    rows: list[list[list[float]]] = [[] for _ in held_out]
+    accuracies, losses = [], []
     with using_threads(1):
         for _ in range(run.epochs):
-            train_epoch(engine, stack([source() for source in training]), run.batch_size)
+            examples = stack([source() for source in training])
+            train_epoch(engine, examples, run.batch_size)
             engine.state = after_epoch(engine.state)
-            for row, sources in zip(rows, held_out, strict=True):
-                examples = stack([source() for source in sources])
-                correct = evaluate(METHODS[run.method], engine.parameters, examples, run.activation)[1]
-                row.append(correct.tolist())
-    return np.array(rows), engine.state
+            measured = [
+                measure(run, engine, examples, stack([source() for source in sources]))
+                for sources in held_out
+            ]
+            accuracies.append([values["test_accuracy"] for values in measured])
+            losses.append(measured[0]["train_loss"])
+    reached = np.array(accuracies).swapaxes(0, 1)
+    assert run.test_samples is not None
+    unstable = [
+        outcome(loss, accuracy, run.test_samples) == UNSTABLE
+        for loss, accuracy in zip(np.array(losses).T.tolist(), reached[0].T.tolist(), strict=True)
+    ]
+    return Trained(reached, unstable), engine.state
 
 
 def _network(
@@ -218,7 +243,8 @@ def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        ``method``, ``counted``, ``learning_rate``, ``seed``, ``epoch``, ``test_accuracy``.
+        ``method``, ``counted``, ``learning_rate``, ``seed``, ``unstable`` (0 or 1), ``epoch``,
+        ``test_accuracy``.
     """
     return _kept(results, scale, "adam", _adam, _adam_cases(scale), jobs)
 
@@ -234,14 +260,20 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
         for rate in ADAM_RATES
         for seed in range(scale.tuning_seeds)
     ]
-    accuracies = train_together(tried, **COUNTED[counted])[0][0]
-    scores = accuracies[scale.epochs // 2 :].mean(0).reshape(len(ADAM_RATES), -1).mean(1)
+    scores = (
+        train_together(tried, **COUNTED[counted])[0]
+        .accuracies[0][scale.epochs // 2 :]
+        .mean(0)
+        .reshape(len(ADAM_RATES), -1)
+        .mean(1)
+    )
     best = ADAM_RATES[int(np.argmax(scores))]
     runs = [replace(run, learning_rate=best, seed=seed) for seed in range(scale.seeds)]
-    accuracies = train_together(runs, **COUNTED[counted])[0][0]
+    (accuracies, unstable), _ = train_together(runs, **COUNTED[counted])
     return [
         {"method": method, "counted": counted, "learning_rate": best, "seed": seed}
-        | {"epoch": epoch, "test_accuracy": accuracies[epoch - 1, seed]}
+        | {"unstable": int(unstable[seed])}
+        | {"epoch": epoch, "test_accuracy": accuracies[0, epoch - 1, seed]}
         for seed in range(scale.seeds)
         for epoch in range(1, scale.epochs + 1)
     ]
@@ -256,7 +288,7 @@ def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.
     Returns
     -------
     pandas.DataFrame
-        ``matrix``, ``repeat``, ``test_accuracy`` of the last epoch.
+        ``matrix``, ``repeat``, ``unstable`` (0 or 1), ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, matrix) for matrix in range(scale.matrices)]
     return _kept(results, scale, "shared", _with_matrix, cases, jobs)
@@ -265,9 +297,10 @@ def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.
 def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
     first = 10_000 + matrix * scale.repeats
     runs = [scale.run(seed=first + repeat) for repeat in range(scale.repeats)]
-    accuracies, _ = train_together(runs, matrices=[matrix] * scale.repeats)
+    (accuracies, unstable), _ = train_together(runs, matrices=[matrix] * scale.repeats)
     return [
-        {"matrix": matrix, "repeat": repeat, "test_accuracy": accuracies[0, -1, repeat]}
+        {"matrix": matrix, "repeat": repeat, "unstable": int(unstable[repeat])}
+        | {"test_accuracy": accuracies[0, -1, repeat]}
         for repeat in range(scale.repeats)
     ]
 
@@ -284,7 +317,8 @@ def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd
     Returns
     -------
     pandas.DataFrame
-        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``test_accuracy`` of the last epoch.
+        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``unstable`` (0 or 1),
+        ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
     return _kept(results, scale, "carried", _chains, cases, jobs)
@@ -303,10 +337,10 @@ def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
             for chain in chains
         ]
         for kind, state in (("fresh", None), ("carried", carried)):
-            accuracies, after = train_together(runs, matrices=chains, state=state)
+            (accuracies, unstable), after = train_together(runs, matrices=chains, state=state)
             rows += [
                 {"optimizer": optimizer, "chain": chain, "repeat": repeat, "state": kind}
-                | {"test_accuracy": accuracies[0, -1, chain]}
+                | {"unstable": int(unstable[chain]), "test_accuracy": accuracies[0, -1, chain]}
                 for chain in chains
             ]
         carried = after
@@ -328,7 +362,8 @@ def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.D
     -------
     pandas.DataFrame
         ``split``, ``learning_rate``, ``run`` (``"tuning"`` or ``"report"``, which differ in their seed),
-        ``judged_on`` (of ``SETS``), ``score``: the mean accuracy of the last half of the epochs.
+        ``judged_on`` (of ``SETS``), ``unstable`` (0 or 1), ``score``: the mean accuracy
+        of the last half of the epochs.
     """
     chunk = 5
     cases = [
@@ -350,7 +385,7 @@ def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
     ]
     parts = {split: split_digits(split) for split in splits}
     digits = [parts[split] for split, *_ in cases]
-    accuracies, _ = train_together(
+    (accuracies, unstable), _ = train_together(
         runs,
         training=[_stacks(run, each["train"], "train") for run, each in zip(runs, digits, strict=True)],
         held_out=[
@@ -361,7 +396,7 @@ def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
     scores = accuracies[:, scale.epochs // 2 :].mean(1)
     return [
         {"split": split, "learning_rate": rate, "run": name, "judged_on": judged}
-        | {"score": scores[i, j]}
+        | {"unstable": int(unstable[j]), "score": scores[i, j]}
         for j, (split, rate, name, _) in enumerate(cases)
         for i, judged in enumerate(SETS)
     ]
@@ -493,7 +528,7 @@ def _kept(
 ) -> pd.DataFrame:
     """Return the table of a CSV, or make and save it where it is missing or of another scale or code."""
     grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
-    spec = f"{name} {scale} {grids} {fingerprint()}"
+    spec = f"{name} {scale} {grids} {fingerprint()} unstable"
     experiment = hashlib.sha256(spec.encode()).hexdigest()[:16]
     path = None if results is None else Path(results)
     if path is not None and path.exists():

@@ -27,6 +27,7 @@ from dfa_lib.experiments.statistics import (
 from dfa_lib.experiments.tables import read_table
 from dfa_lib.validation import InputError
 
+from ..words import SPACE, number
 from .queries import Sample
 
 HOLDS = "holds"
@@ -37,14 +38,17 @@ NOT_TESTED = "not tested"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 LEVEL = 0.05
 
+UNITS = {"points": f"{SPACE}points", "percent": f"{SPACE}%"}
+"""Forms of a number that is a share or a difference of shares."""
+
 INTERVALS = {
-    "t": "95 % interval",
-    "fisher": "95 % interval by Fisher's z",
-    "logit": "95 % interval by the logit",
-    "ratio": "95 % interval of the geometric mean",
-    "binomial": "exact 95 % interval",
-    "equivalence": "90 % interval",
-    "ratio equivalence": "90 % interval of the geometric mean",
+    "t": f"95{SPACE}% interval",
+    "fisher": f"95{SPACE}% interval by Fisher's z",
+    "logit": f"95{SPACE}% interval by the logit",
+    "ratio": f"95{SPACE}% interval of the geometric mean",
+    "binomial": f"exact 95{SPACE}% interval",
+    "equivalence": f"90{SPACE}% interval",
+    "ratio equivalence": f"90{SPACE}% interval of the geometric mean",
 }
 """What an interval of each kind is called."""
 
@@ -199,7 +203,8 @@ class Part:
         Of which kind the number is, and so its interval and its test: one of ``INTERVALS``.
         Equivalences are two one-sided tests.
     form
-        How the number is written.
+        How the number is written: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a
+        format.
     repeats
         What its interval is taken over.
     interval
@@ -213,7 +218,7 @@ class Part:
     above: float = -math.inf
     below: float = math.inf
     kind: str = "t"
-    form: str = "+.3f"
+    form: str = "points"
     repeats: str = "seeds"
     interval: str = ""
     optional: bool = False
@@ -221,14 +226,28 @@ class Part:
     @property
     def range(self) -> str:
         """The range in words."""
+        low, high = (number(self._factor * end, "g") for end in (self.above, self.below))
         if self.above == self.below:
-            return f"exactly {self.above:g}"
+            return f"exactly {low}"
         if math.isinf(self.below):
-            return f"above {self.above:g}"
+            return f"above {low}{self._unit if self.above else ''}"
         if math.isinf(self.above):
-            return f"below {self.below:g}"
-        ends = f"between {self.above:g} and {self.below:g}"
+            return f"below {high}{self._unit if self.below else ''}"
+        ends = f"between {low} and {high}{self._unit}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
+
+    @property
+    def _factor(self) -> int:
+        return 100 if self.form in UNITS else 1
+
+    @property
+    def _unit(self) -> str:
+        return UNITS.get(self.form, "")
+
+    def _written(self, *values: float) -> str:
+        form = ".1f" if self.form in UNITS else self.form
+        written = [number(self._factor * value, form) for value in values]
+        return f"{SPACE}to{SPACE}".join(written)
 
     @property
     def _can_have_more(self) -> bool:
@@ -307,12 +326,15 @@ class Part:
         return "; ".join(words)
 
     def _interval_in_words(self, interval: Interval, repeats: str) -> str:
-        text = format(interval.mean, self.form)
+        text = f"{self._written(interval.mean)}{self._unit}"
         if not interval.n:
             return f"{text}, exactly"
         if math.isnan(interval.low):
-            return f"{text}, without an interval: it was measured once"
-        ends = f"{interval.low:{self.form}} to {interval.high:{self.form}}"
+            return f"{text}, without an interval: measured once"
+        # An interval ends where no share, or difference of shares, can be.
+        most = 1 if self.form in UNITS else math.inf
+        least = 0 if self.form == "percent" else -most
+        ends = self._written(*(min(max(end, least), most) for end in interval[1:3]))
         return f"{text} ({self.interval or INTERVALS[self.kind]}: {ends}; {interval.n} {repeats})"
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 
 from dfa_lib.validation import InputError
 
-from ..chapter import Settings, enumerated
+from ..chapter import Settings
 from ..site.book import find_book
 from ..site.freshness import staleness
 from ..site.markdown import as_text
+from ..words import enumerated
 from .judge import (
     FAILS,
     HOLDS,
