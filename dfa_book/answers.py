@@ -103,7 +103,7 @@ def _in_words(judgement: Judgement) -> str:
 
 # A verdict as ``verdicts`` shows it on a page, and an entry of the ledger.
 _SHOWN = re.compile(r"^- \{ref\}`(\w+) <claim-\w+>` .*?: \*\*(.+?)\*\*(.*)$", re.MULTILINE)
-_ENTRY = re.compile(r"^:name: claim-(\w+)\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
+_ENTRY = re.compile(r"^\(claim-(\w+)\)=\n(.*?)^</details>$", re.MULTILINE | re.DOTALL)
 _JUDGED = re.compile(r"\*\*On [^:*]+: ?(?:\*\* ?)?([^*\n(]+)")
 _NUMBER = re.compile(r"^\d+\. ([+−]?\d.*): [a-z ]+$", re.MULTILINE)
 
@@ -135,6 +135,29 @@ def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
                 wrong.append(
                     f"{page} says of claim {id} what the ledger does not: {verdict}{rest}; execute both "
                     f"again."
+                )
+    return wrong
+
+
+def differences(glued: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Say where two pages have glued different values under one key.
+
+    Home page, two-minute page and conclusion quote the ledger, which glues the numbers of chapter 3
+    under the same keys: each page computes them for itself, and they have to agree.
+
+    Parameters
+    ----------
+    glued
+        For each page the values that it has glued, as text, by key.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    wrong = []
+    for page, values in glued.items():
+        for key, value in values.items():
+            other, same = first.setdefault(key, (page, value))
+            if value != same:
+                wrong.append(
+                    f"{page} has {value} for {key}, and {other} has {same}; execute both again."
                 )
     return wrong
 

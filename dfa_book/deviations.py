@@ -5,13 +5,10 @@ a CSV keeps. They show an effect and its size at this scale; another scale has a
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import StringIO
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,13 +22,10 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.files import replace_text
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
-from dfa_lib.experiments.provenance import Session, fingerprint
-from dfa_lib.experiments.results import digests
 from dfa_lib.experiments.statistics import Interval, mean_interval
-from dfa_lib.experiments.tables import damaged
 from dfa_lib.methods import METHODS
 from dfa_lib.optimizers import (
     OPTIMIZERS,
@@ -52,7 +46,6 @@ from dfa_lib.training import (
 )
 
 Source = Callable[[], Examples]
-Results = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True)
@@ -509,13 +502,21 @@ def share_of_matrix(table: pd.DataFrame) -> float:
 
 # ---- the CSVs ----
 
-
-def _side_by_side(
-    make: Callable[..., list[dict[str, Any]]], cases: Sequence[tuple[Any, ...]], jobs: int
-) -> pd.DataFrame:
-    """Work the cases out in processes; what is trained together does not depend on their number."""
-    rows = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
-    return pd.DataFrame([row for each in rows for row in each])
+COLUMNS = {
+    "adam": {
+        **{"method": TEXT, "counted": TEXT, "learning_rate": REAL, "seed": WHOLE},
+        **{"unstable": WHOLE, "epoch": WHOLE, "test_accuracy": SHARE},
+    },
+    "shared": {"matrix": WHOLE, "repeat": WHOLE, "unstable": WHOLE, "test_accuracy": SHARE},
+    "carried": {
+        **{"optimizer": TEXT, "chain": WHOLE, "repeat": WHOLE, "state": TEXT},
+        **{"unstable": WHOLE, "test_accuracy": SHARE},
+    },
+    "rates": {
+        **{"split": WHOLE, "learning_rate": REAL, "run": TEXT, "judged_on": TEXT},
+        **{"unstable": WHOLE, "score": SHARE},
+    },
+}
 
 
 def _kept(
@@ -526,36 +527,23 @@ def _kept(
     cases: Sequence[tuple[Any, ...]],
     jobs: int,
 ) -> pd.DataFrame:
-    """Return the table of a CSV, or make and save it where it is missing or of another scale or code."""
-    grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
-    spec = f"{name} {scale} {grids} {fingerprint()} unstable"
-    experiment = hashlib.sha256(spec.encode()).hexdigest()[:16]
-    path = None if results is None else Path(results)
-    if path is not None and path.exists():
-        try:
-            table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype=str).apply(_numbers)
-            same = set(table["experiment"]) == {experiment}
-        except (KeyError, ValueError) as problem:
-            raise damaged(path) from problem
-        if same:
-            return table.drop(columns="experiment")
-    session = None if path is None else Session(path, ["digits"], f"jobs={jobs}")
-    table = _side_by_side(make, cases, jobs)
-    if path is not None and session is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = table.assign(experiment=experiment).to_csv(index=False, lineterminator="\n")
-        measured = ["epoch", "test_accuracy", "judged_on", "score"]
-        trained = table.drop(columns=measured, errors="ignore").drop_duplicates()
-        session.count(digests(text), len(trained))
-        replace_text(path, text)
-    return table
+    """Return the table of a CSV, or make and save it; what is trained together stays together."""
+    columns, grids = COLUMNS[name], (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
+    experiment = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
 
+    def make_all(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
+        made = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
+        rows = [tuple(row[column] for column in columns) for each in made for row in each]
+        measured = {"unstable", "epoch", "test_accuracy", "judged_on", "score"}
+        places = [i for i, column in enumerate(columns) if column not in measured]
+        yield rows, len({tuple(row[i] for i in places) for row in rows})
 
-def _numbers(column: pd.Series) -> pd.Series:
-    """Return a column of text as numbers, if that is what it has; read by Python, to the last digit."""
-    for kind in (int, float):
-        try:
-            return column.astype(kind)
-        except ValueError:
-            continue
-    return column
+    table = kept_table(
+        results,
+        {"experiment": TEXT} | columns,
+        {"experiment": experiment},
+        make_all,
+        datasets=["digits"],
+        jobs=jobs,
+    )
+    return table.drop(columns="experiment")

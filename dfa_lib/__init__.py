@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .learning_rules import backpropagation, direct_feedback_alignment, feedback_alignment
     from .methods import METHODS
     from .optimizers import OPTIMIZERS
-    from .training import History, Run, train
+    from .run import Run
+    from .training import History, train
     from .validation import InputError
 
 _MODULES = {
@@ -29,7 +30,7 @@ _MODULES = {
     "METHODS": "methods",
     "OPTIMIZERS": "optimizers",
     "draw_stacks": "data.parity",
-    "Run": "training",
+    "Run": "run",
     "History": "training",
     "train": "training",
     "run_all": "experiments",

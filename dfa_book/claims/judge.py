@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
@@ -24,7 +25,6 @@ from dfa_lib.experiments.statistics import (
     seeds_needed,
     with_outcomes,
 )
-from dfa_lib.experiments.tables import read_table
 from dfa_lib.validation import InputError
 
 from ..words import SPACE, number
@@ -35,6 +35,7 @@ IN_PART = "holds in part"
 FAILS = "does not hold"
 UNDECIDED = "undecided"
 NOT_TESTED = "not tested"
+DISAGREE = "the datasets disagree"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 LEVEL = 0.05
 
@@ -113,7 +114,7 @@ class Evidence:
         self.used.add("probes")
         if "probes" in self.tables and not self._has_file("probes"):
             return self.tables["probes"]
-        return read_table(self._path("probes"), PROBE_COLUMNS)
+        return KeptTable(self._path("probes"), PROBE_COLUMNS).frame()
 
     def trained_since(self, experiment: str) -> str | None:
         """Return when the first of an experiment's runs that are here was trained, as an ISO date."""
@@ -325,16 +326,27 @@ class Part:
                 words.append(f"it would take more than {MOST_SEEDS:,} {self.repeats}")
         return "; ".join(words)
 
-    def _interval_in_words(self, interval: Interval, repeats: str) -> str:
-        text = f"{self._written(interval.mean)}{self._unit}"
-        if not interval.n:
-            return f"{text}, exactly"
-        if math.isnan(interval.low):
-            return f"{text}, without an interval: measured once"
-        # An interval ends where no share, or difference of shares, can be.
+    def in_short(self, interval: Interval) -> str:
+        """Write a number and the ends of its interval: ``7.9 points (7.1 to 8.6)``."""
+        if math.isnan(interval.mean):
+            return "not defined"
+        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        return f"{text} ({ends})" if ends else text
+
+    def _ends(self, interval: Interval) -> str:
+        """Write the ends of an interval, which are at most where a share or a difference can be."""
+        if math.isnan(interval.low) or not interval.n:
+            return ""
         most = 1 if self.form in UNITS else math.inf
         least = 0 if self.form == "percent" else -most
-        ends = self._written(*(min(max(end, least), most) for end in interval[1:3]))
+        return self._written(*(min(max(end, least), most) for end in interval[1:3]))
+
+    def _interval_in_words(self, interval: Interval, repeats: str) -> str:
+        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        if not interval.n:
+            return f"{text}, exactly"
+        if not ends:
+            return f"{text}, without an interval: measured once"
         return f"{text} ({self.interval or INTERVALS[self.kind]}: {ends}; {interval.n} {repeats})"
 
 
@@ -498,8 +510,17 @@ def combined(verdicts: Sequence[str], some: bool = False) -> str:
 
 
 def overall(judgements: Sequence[Judgement]) -> str:
-    """Return the verdict over datasets: it rests on those on which the claim was tested."""
-    return combined([j.verdict for j in judgements if j.verdict != NOT_TESTED])
+    """Return the verdict over datasets: it rests on those on which the claim was tested.
+
+    A claim that fails on one dataset and holds on another, be it in part, does not hold in part: the
+    datasets disagree.
+    """
+    verdicts = list(dict.fromkeys(j.verdict for j in judgements if j.verdict != NOT_TESTED))
+    if len(verdicts) < 2:
+        return verdicts[0] if verdicts else NOT_TESTED
+    if FAILS in verdicts and {HOLDS, IN_PART} & set(verdicts):
+        return DISAGREE
+    return " on one dataset, ".join(verdicts) + " on the other"
 
 
 Ledger = Sequence[tuple[Claim, Mapping[str, Judgement]]]

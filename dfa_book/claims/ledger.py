@@ -1,17 +1,19 @@
 """The ledger's page: every claim with its rule, its numbers and its verdict on each dataset."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
+from dfa_lib.experiments.statistics import Interval
 from dfa_lib.validation import InputError
 
 from ..chapter import Settings
 from ..site.book import find_book
 from ..site.freshness import staleness
 from ..site.markdown import as_text
-from ..words import enumerated
 from .judge import (
     FAILS,
     HOLDS,
@@ -23,12 +25,13 @@ from .judge import (
     Evidence,
     Judgement,
     Ledger,
+    Part,
     judge,
     overall,
 )
 from .thesis_claims import CLAIMS, FIRST_RESULTS
 
-__all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "summary", "summary_table"]
+__all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "tally"]
 
 DATASETS = {"digits": "the digits", "mnist": "MNIST"}
 
@@ -77,28 +80,141 @@ def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledg
     ]
 
 
-def short_verdict(judgement: Judgement) -> str:
-    """Say a verdict in a cell of a table: what would decide it, and what Holm's correction changes."""
-    more = [judgement.what_would_decide()] if judgement.verdict == UNDECIDED else []
-    if judgement.corrected and judgement.corrected != judgement.verdict:
-        more.append(f"corrected: {judgement.corrected}")
-    if judgement.unstable and judgement.verdict != UNDECIDED:
-        more.append("with unstable seeds")
-    more = [text for text in more if text]
-    return judgement.in_words() + (f" ({'; '.join(more)})" if more else "")
+# ---- what is seen of a verdict ----
+
+# Shape and colour of a chip: the stylesheet's classes.
+LOOKS = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "open", NOT_TESTED: "none"}
+HEADLINES = ("2b", "3a", "3b", "8b", "5b")
+"""Claims that the thesis turns on: fixed features, DFA against them and against BP, what helps, why."""
+SUMMED_UP = (
+    "1a",
+    "2b",
+    "3a",
+    "3b",
+    "4",
+    "4b",
+    "5b",
+    "5c",
+    "6c",
+    "6d",
+    "7a",
+    "8a",
+    "8b",
+    "8d",
+    "10c",
+    "11a",
+    "12b",
+)
+"""Claims in the conclusion's table."""
+# A picture of intervals, in pixels.
+PICTURE_WIDTH, LANE = 96, 6
 
 
-def summary_table(ledger: Ledger) -> str:
-    """Return one line of a Markdown table for each claim."""
-    lines = [
-        "| no. | claim | on the digits | on MNIST | figure |",
-        "|---|---|---|---|---|",
-    ]
-    for claim, judgements in ledger:
-        verdicts = " | ".join(short_verdict(judgements[dataset]) for dataset in DATASETS)
-        figure = f"{{numref}}`{claim.figure}`" if claim.figure else "none"
-        lines.append(f"| [{claim.id}](#claim-{claim.id}) | {claim.text} | {verdicts} | {figure} |")
-    return "\n".join(lines)
+def chip(judgement: Judgement, before: str = "") -> str:
+    """Return a verdict as HTML whose shape and colour say it too."""
+    look = LOOKS[judgement.verdict]
+    return f'<span class="dfa-chip dfa-{look}">{escape(before + judgement.in_words())}</span>'
+
+
+def picture(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
+    """Return the intervals of a claim's numbers as SVG: lanes over the range where the claim puts them.
+
+    Each number has a lane for each dataset, a full mark for the digits and an open one for MNIST. The
+    band is the claimed range, on the right for *above* and on the left for *below*; each number has a
+    scale of its own.
+    """
+    tested = {d: j for d, j in judgements.items() if j.numbers}
+    if not tested:
+        return ""
+    height = len(claim.parts) * len(DATASETS) * LANE
+    drawn = []
+    for row, part in enumerate(claim.parts):
+        numbers = {d: j.numbers[row].interval for d, j in tested.items()}
+        place = _scale(part, numbers.values())
+        top = row * len(DATASETS) * LANE
+        ends = sorted((place(part.above), place(part.below)))
+        band = max(ends[1] - ends[0], 1)
+        drawn.append(
+            f'<rect class="dfa-range" x="{ends[0]:.1f}" y="{top + 1}" width="{band:.1f}" '
+            f'height="{len(DATASETS) * LANE - 2}"/>'
+        )
+        for lane, dataset in enumerate(DATASETS):
+            interval = numbers.get(dataset)
+            if interval is None or math.isnan(interval.mean):
+                continue
+            y = top + LANE * (lane + 0.5)
+            if not math.isnan(interval.low):
+                low, high = place(interval.low), place(interval.high)
+                drawn.append(f'<path d="M{low:.1f} {y}H{high:.1f}"/>')
+            drawn.append(
+                f'<circle class="dfa-{dataset}" cx="{place(interval.mean):.1f}" cy="{y}" r="2"/>'
+            )
+    size = f'width="{PICTURE_WIDTH}" height="{height}" viewBox="0 0 {PICTURE_WIDTH} {height}"'
+    return f'<svg class="dfa-intervals" aria-hidden="true" {size}>{"".join(drawn)}</svg>'
+
+
+def _scale(part: Part, intervals: Iterable[Interval]) -> Callable[[float], float]:
+    """Return where a value stands in a picture, in whose middle the range is, or the end that it has."""
+    bounds = [end for end in (part.above, part.below) if math.isfinite(end)]
+    middle = sum(bounds) / len(bounds)
+    ends = [end for interval in intervals for end in interval[:3] if math.isfinite(end)]
+    reach = 2.2 * max((abs(end - middle) for end in [*ends, *bounds]), default=0.0) or 1.0
+    return lambda value: PICTURE_WIDTH * min(max(0.5 + (value - middle) / reach, 0.0), 1.0)
+
+
+def tally(ledger: Ledger) -> str:
+    """Return how many claims have which verdict on each dataset, as HTML: a stacked bar for each."""
+    bars = []
+    for dataset, name in DATASETS.items():
+        verdicts = [judgements[dataset].verdict for _, judgements in ledger]
+        segments, chips, start = [], [], 0.0
+        for verdict, look in LOOKS.items():
+            count = verdicts.count(verdict)
+            width = 100 * count / len(ledger)
+            segments.append(
+                f'<rect class="dfa-{look}" x="{start:.2f}%" width="{width:.2f}%" height="14"/>'
+            )
+            start += width
+            if count:
+                chips.append(f'<span class="dfa-chip dfa-{look}">{count} {verdict}</span>')
+        said = ", ".join(f"{verdicts.count(v)} {v}" for v in LOOKS if v in verdicts)
+        bars.append(
+            f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{said}" width="100%" '
+            f'height="14">{"".join(segments)}</svg><span>{" ".join(chips)}</span></dd>'
+        )
+    return f'<dl class="dfa-tally">{"".join(bars)}</dl>'
+
+
+def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
+    """Return claims with their verdicts as an HTML table, with links to their entries on ``page``."""
+    by_id = {claim.id: (claim, judgements) for claim, judgements in ledger}
+    heads = "".join(f'<th scope="col">on {name}</th>' for name in DATASETS.values())
+    rows = []
+    for id in ids:
+        claim, judgements = by_id[id]
+        cells = "".join(
+            f"<td>{chip(judgements[d])} <small>{_numbers(claim, judgements[d])}</small></td>"
+            for d in DATASETS
+        )
+        link = f'<a href="{page}#claim-{id}">{id}</a>'
+        rows.append(f'<tr><th scope="row">{link} {escape(claim.text)}</th>{cells}</tr>')
+    return (
+        f'<table class="dfa-verdicts"><thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _numbers(claim: Claim, judgement: Judgement) -> str:
+    """Return the numbers of a claim that has one or two, with their intervals."""
+    there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
+    if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
+        return ""
+    return "; ".join(part.in_short(number.interval) for part, number in there)
+
+
+def points(value: float) -> str:
+    """Write a share in percent, or a difference of shares in points, with a true minus sign."""
+    return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 # ---- which came first, the rule or the result ----
@@ -155,13 +271,21 @@ def entry(
     judgements: Mapping[str, Judgement],
     evidence: Mapping[str, Evidence] | None = None,
 ) -> str:
-    """Return a claim's entry as a fold: its rule first, then what was found on each dataset."""
-    figure = f" Its figure here is {{numref}}`{claim.figure}`." if claim.figure else ""
+    """Return a claim's row, which unfolds into its rule and what was found on each dataset.
+
+    The label of the entry is inside the fold: a browser that is led to it opens the fold.
+    """
+    chips = "".join(
+        chip(judgements[dataset], f"{name.removeprefix('the ')}: ") for dataset, name in DATASETS.items()
+    )
+    verdicts = " ".join(f'data-{d}="{LOOKS[judgements[d].verdict]}"' for d in DATASETS)
+    figure = f" Its figure is {{numref}}`{claim.figure}`." if claim.figure else ""
     lines = [
-        f":::{{admonition}} {claim.id}. {claim.text}",
-        ":class: dropdown",
-        f":name: claim-{claim.id}",
+        f'<details class="dfa-claim" {verdicts}>',
+        f'<summary><b>{claim.id}</b><span class="dfa-claim-text">{escape(claim.text)}</span>'
+        f'<span class="dfa-chips">{chips}</span>{picture(claim, judgements)}</summary>',
         "",
+        f"(claim-{claim.id})=",
         f"**Made in:** {claim.made} of the thesis.{figure}",
         "",
     ]
@@ -172,7 +296,7 @@ def entry(
             if claim.rule_since
             else ""
         )
-        lines.append(f"**Rule:** the claim holds if {wanted}, interval and all, where it is put{since}.")
+        lines.append(f"**Rule:** the claim holds if {wanted} in its range, interval included{since}.")
     lines += ["", *(f"{i}. {p.what}: {p.range}" for i, p in enumerate(claim.parts, 1)), ""]
     for dataset, name in DATASETS.items():
         judgement = judgements[dataset]
@@ -180,6 +304,8 @@ def entry(
             lines += [f"**On {name}:** {NOT_COMPUTED}", ""]
             continue
         reason = f" ({judgement.reason})" if judgement.reason else ""
+        if decide := judgement.what_would_decide():
+            reason = f" ({decide})"
         lines += [f"**On {name}: {judgement.in_words()}**{reason}{_corrected(judgement)}", ""]
         numbers = list(zip(claim.parts, judgement.numbers, judgement.verdicts, strict=False))
         # Of what is measured and not judged, only the number is given.
@@ -194,7 +320,7 @@ def entry(
         lines += [f"**Taken together: {overall(list(judgements.values()))}**", ""]
     if claim.note:
         lines += [f"*{claim.note}*", ""]
-    return "\n".join([*lines, ":::"])
+    return "\n".join([*lines, "</details>"])
 
 
 def _corrected(judgement: Judgement) -> str:
@@ -205,28 +331,3 @@ def _corrected(judgement: Judgement) -> str:
         f"; corrected for {len(judgement.numbers)} numbers, by Holm: "
         f"{'the same' if same else judgement.corrected}"
     )
-
-
-def summary(ledger: Ledger) -> str:
-    """Count the verdicts, in a sentence for each dataset."""
-    sentences = [f"The ledger has {len(ledger)} claims."]
-    for dataset, name in DATASETS.items():
-        found = [
-            judgements[dataset].verdict if judgements[dataset].computed else "not computed"
-            for _, judgements in ledger
-        ]
-        verbs = {
-            HOLDS: ("holds", "hold"),
-            IN_PART: ("holds in part", "hold in part"),
-            FAILS: ("does not hold", "do not hold"),
-            UNDECIDED: ("is undecided", "are undecided"),
-            NOT_TESTED: ("is not tested", "are not tested"),
-            "not computed": ("was not computed in this build", "were not computed in this build"),
-        }
-        counts = [
-            f"{found.count(verdict)} {verb[found.count(verdict) > 1]}"
-            for verdict, verb in verbs.items()
-            if verdict in found
-        ]
-        sentences.append(f"On {name}, {enumerated(counts)}.")
-    return " ".join(sentences)

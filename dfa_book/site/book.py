@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import filelock
 import yaml
@@ -119,6 +119,24 @@ def find_book(output: str | os.PathLike[str] | None = None) -> Book:
         if (folder / TOC).is_file() and (folder / "book").is_dir():
             return Book(folder, Path(output).resolve() if output is not None else folder)
     raise InputError(f"there is no book in {here} or above it: a folder with {TOC} and book/ is needed.")
+
+
+def read_config(book: Book) -> dict[str, Any]:
+    """Return Jupyter Book's configuration, ``_config.yml``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no mapping.
+    """
+    path = book.root / "_config.yml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raise InputError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is no mapping of names to values.")
+    return config
 
 
 def _pages(site: "SiteMap") -> Iterator[Listed]:

@@ -3,33 +3,40 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import yaml
 
 from dfa_lib.validation import InputError
 
-from ..answers import contradictions
-from .book import TOC, Book, put_in_place
+from ..answers import contradictions, differences
+from .book import TOC, Book, put_in_place, read_config
 from .checks import text_problems
 from .children import python, run
 from .execute import status
-from .figures import (
-    add_folds,
-    figures,
-    stale_results,
-    write_list,
-)
-from .launch import launch_config, site_address
+from .figures import Shown, add_folds, figures, stale_results, write_list
+from .launch import NOTEBOOKS, launch_addresses, site_address
 from .live import write_live
 from .notebooks import read_notebook
-from .pictures import draw_pictures
+from .pictures import CARD, CARD_SAYS, ON_THE_CARD, draw_pictures
+from .teach import taught_chapters, write_editions
+
+# These need the site's address.
+OF_A_PUBLISHED_SITE = ("sphinx_sitemap", "sphinxext.opengraph")
+SMOKE = (
+    "A trial build in the profile <b>smoke</b>: networks are so small, and trained so briefly, that no "
+    "number here means anything."
+)
 
 
 def build_site(book: Book) -> int:
     """Build the site; warnings are errors, missing references too.
 
-    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, or a
-    page contradicts the ledger.
+    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, a
+    page contradicts the ledger, or two pages have different values of one result.
     The site takes the place of the earlier one once it is complete and without an error.
 
     Returns
@@ -55,21 +62,16 @@ def build_site(book: Book) -> int:
             f"the site cannot be built: {TOC} lists {', '.join(absent)}, for which {book.source} has "
             f"neither a notebook nor a page in Markdown."
         )
-    changed = [row["chapter"] for row in status(book) if row["state"] == "stale"]
+    rows = status(book)
+    changed = [row["chapter"] for row in rows if row["state"] == "stale"]
     if changed:
         print(
             f"Changed since they were executed, and on the site as they were: {', '.join(changed)}.",
             flush=True,
         )
     _stage(book, chapters)
-    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8")) or {}
-    config |= launch_config(book)
-    # A page that is not in the table of contents is none of the book's.
-    config["only_build_toc_files"] = True
-    html = config.setdefault("html", {})
-    html["baseurl"] = site_address(book.root)
-    html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
     shown = figures(book)
+    config = _configured(book, rows, shown)
     (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     wrong = [
         f"{path.relative_to(book.source)}: {said}"
@@ -79,6 +81,7 @@ def build_site(book: Book) -> int:
     wrong += stale_results(shown)
     displayed = {name: _displayed(book, name) for name in chapters}
     wrong += contradictions(displayed, displayed.pop("ledger", None))
+    wrong += differences({name: _glued(book, name) for name in chapters})
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
@@ -86,7 +89,53 @@ def build_site(book: Book) -> int:
     write_live(book.staging / "_static")
     add_folds(book, shown)
     write_list(book, shown)
-    return _jupyter_book(book)
+    with book.workspace() as folder:
+        write_editions(book, folder / NOTEBOOKS)
+        return _jupyter_book(book, folder)
+
+
+def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) -> dict[str, Any]:
+    """Return Jupyter Book's configuration: the book's own, with what depends on place and build."""
+    config = read_config(book)
+    # A page that is not in the table of contents is none of the book's.
+    config["only_build_toc_files"] = True
+    html = config.setdefault("html", {})
+    html["baseurl"] = address = site_address(book.root)
+    html["extra_footer"] = os.environ.get("DFA_FOOTER", "")
+    if any("profile=smoke" in row["parameters"].split() for row in rows):
+        html["announcement"] = SMOKE
+    sphinx = config.setdefault("sphinx", {})
+    own = sphinx.setdefault("config", {})
+    own["dfa_notebooks"], own["dfa_launch"] = taught_chapters(book), launch_addresses(book)
+    if address:
+        sphinx["extra_extensions"] = [*sphinx.get("extra_extensions", []), *OF_A_PUBLISHED_SITE]
+        own |= {
+            "sitemap_url_scheme": "{link}",
+            "ogp_site_url": address,
+            "ogp_site_name": config.get("title", ""),
+            "ogp_type": "article",
+            "ogp_social_cards": {"enable": False},
+        }
+        if any(figure.name == ON_THE_CARD for figure in shown):
+            own |= {
+                "ogp_image": urljoin(address, f"_static/{CARD}"),
+                "ogp_image_alt": CARD_SAYS,
+                "ogp_custom_meta_tags": ['<meta name="twitter:card" content="summary_large_image" />'],
+            }
+    return config
+
+
+def _glued(book: Book, chapter: str) -> dict[str, str]:
+    """Return what an executed chapter has glued, as text, by key."""
+    cells = read_notebook(book.executed(chapter))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
+    return {
+        output["metadata"]["scrapbook"]["name"]: "".join(
+            text for kind, text in output["data"].items() if kind.endswith("text/plain")
+        )
+        for output in glued
+    }
 
 
 def _displayed(book: Book, chapter: str) -> str:
@@ -114,18 +163,18 @@ def _stage(book: Book, chapters: list[str]) -> None:
     shutil.copyfile(book.root / TOC, book.staging / TOC)
 
 
-def _jupyter_book(book: Book) -> int:
-    """Build the site beside the earlier one, and put it in its place."""
-    with book.workspace() as folder:
-        # In an empty folder, environment included: Sphinx's cache keeps warnings of pages that did not
-        # change to itself, and pages of the source would not be written again.
-        command = [*python("jupyter_book.cli.main:main"), "build", str(book.staging)]
-        command += ["--path-output", str(folder), "--all", "-W", "-n", "--keep-going", "-q"]
-        status = run(command).returncode
-        built = folder / book.html.relative_to(book.output)
-        if status == 0 and not (built / "index.html").is_file():
-            print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
-            status = 1
-        if status == 0:
-            put_in_place(built, book.html)
+def _jupyter_book(book: Book, folder: Path) -> int:
+    """Build the site in a folder that has the notebooks, and put it in the earlier one's place."""
+    # In an empty folder, environment included: Sphinx's cache keeps warnings of pages that did not
+    # change to itself, and pages of the source would not be written again.
+    command = [*python("jupyter_book.cli.main:main"), "build", str(book.staging)]
+    command += ["--path-output", str(folder), "--all", "-W", "-n", "--keep-going", "-q"]
+    status = run(command).returncode
+    built = folder / book.html.relative_to(book.output)
+    if status == 0 and not (built / "index.html").is_file():
+        print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
+        status = 1
+    if status == 0:
+        (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
+        put_in_place(built, book.html)
     return status

@@ -29,6 +29,7 @@ from .notebooks import read_notebook
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
 TIMEOUT = 3_600.0
+LAST = "ledger"
 # Seconds between two lines of a log on the same chapter.
 LOG_INTERVAL = 60.0
 
@@ -76,6 +77,8 @@ def execute(
             raise InputError(f"{name} is not a chapter of the book: enter it in _toc.yml first.")
         choice("a chapter", name, known)
     chosen = [name for name in known if name in chapters] if chapters else known
+    # The ledger judges what all other chapters have computed, and is read before the last of them.
+    chosen.sort(key=LAST.__eq__)
     if not chosen:
         raise InputError(f"{book.root / '_toc.yml'} lists no notebook that is in {book.source}.")
     given = dict(parameters or {})

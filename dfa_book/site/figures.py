@@ -274,7 +274,7 @@ def _verified(figure: Shown) -> list[Entry]:
 def _speaking(path: Path) -> list[Entry]:
     """Return the entries that speak of runs that are in a results file."""
     present = runs_in(path).keys()
-    return [e for e in entries_of(path) if "digests" not in e or digests_of(e) & present]
+    return [e for e in entries_of(path) if digests_of(e) & present]
 
 
 # ---- the list of all figures ----

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from dfa_lib.experiments.kept_table import units_in
 from dfa_lib.experiments.provenance import (
     NOT_HERE,
     Entry,
@@ -13,11 +14,10 @@ from dfa_lib.experiments.provenance import (
     fingerprint,
     same_numbers,
 )
-from dfa_lib.experiments.results import digests
 
 
 def staleness(path: Path) -> str | None:
-    """Say what keeps a results file from being fresh, as the end of a sentence; None if nothing does.
+    """Say what keeps a table from being fresh, as the end of a sentence; None if nothing does.
 
     It is fresh if each of its runs was trained, or verified, with the numerical code, the torch and the
     data that are here now, and has not changed since. Data that this machine cannot read are taken to be
@@ -34,34 +34,21 @@ def staleness(path: Path) -> str | None:
     entries = entries_of(path)
     left = runs_in(path).keys() - _spoken_of(entry for entry in entries if misfit(entry) is None)
     for entry in entries:
-        # Of an entry without digests it is not known which runs it speaks of: of those that are left.
-        about = left & digests_of(entry) if "digests" in entry else left
-        if about and misfit(entry) is not None:
+        about = left & digests_of(entry)
+        if about:
             return f"holds {_count(about)} {misfit(entry)}"
     return None
 
 
 def unaccounted(path: Path) -> set[str]:
-    """Return the digests of the runs in a results file that its record does not speak of."""
-    record = Record.read(path)
-    unknown = runs_in(path).keys() - _spoken_of(_own(record))
-    # A verification has given digests to all that sessions without any had trained.
-    old = [e for e in record.sessions if "digests" not in e and not record.verified]
-    allowed = sum(entry["runs"] for entry in old)
-    if old or not _own(record):  # runs were once taken from other files without a word
-        elsewhere = {digest for other in _beside(path) for digest in runs_in(other)}
-        allowed += len(unknown & elsewhere)
-    return unknown if len(unknown) > allowed else set()
+    """Return the digests of the runs in a table that its record does not speak of."""
+    return runs_in(path).keys() - Record.read(path).digests()
 
 
 def entries_of(path: Path) -> list[Entry]:
-    """Return the entries of a file's record, and of those that it took runs from without a word."""
-    entries = _own(Record.read(path))
-    unknown = runs_in(path).keys() - _spoken_of(entries)
-    for other in _beside(path) if unknown else []:
-        if unknown & runs_in(other).keys():
-            entries += _own(Record.read(other))
-    return entries
+    """Return all entries of a table's record."""
+    record = Record.read(path)
+    return [*record.sessions, *record.taken, *record.verified]
 
 
 def misfit(entry: Entry) -> str | None:
@@ -77,18 +64,7 @@ def misfit(entry: Entry) -> str | None:
 
 def runs_in(path: Path) -> dict[str, dict[str, str]]:
     """Return the digests of the runs in a results file, and the fields of each."""
-    return _digests(path.read_text(encoding="utf-8", errors="replace"))
-
-
-_digests = cache(digests)  # every figure that is drawn from a file asks for it
-
-
-def _own(record: Record) -> list[Entry]:
-    return [*record.sessions, *record.taken, *record.verified]
-
-
-def _beside(path: Path) -> list[Path]:
-    return [other for other in sorted(path.parent.glob("*.csv")) if other != path]
+    return units_in(path)
 
 
 def _spoken_of(entries: Iterable[Entry]) -> set[str]:

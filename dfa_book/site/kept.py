@@ -8,7 +8,6 @@ from dfa_lib.validation import InputError
 from ..chapter import PROFILES, Settings
 from .book import Book
 from .freshness import staleness
-from .verify import is_results
 
 # The profile whose results are stored in the repository, and are used and extended where they are.
 STORED = "mnist"
@@ -76,8 +75,6 @@ def put_aside_stale(folder: Path) -> list[str]:
 
 def _reason(table: Path) -> str | None:
     """Say why a table is not to be used; None if it is."""
-    if not record_path(table).exists() and not is_results(table):
-        return None  # small tables that are made in no time have no record
     try:
         return staleness(table)
     except InputError:

@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 import nbformat
 from nbformat.v4 import new_code_cell
@@ -31,6 +31,11 @@ if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None
     subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
     subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
 COLAB_TAG = "colab"
+# Of the site: the folder of plain notebooks. Of the repository: the branch that has them.
+NOTEBOOKS = "_notebooks"
+NOTEBOOKS_BRANCH = "notebooks"
+# Stands for the name of a page in addresses.
+PAGE = "PAGE-NAME"
 # A host, perhaps a port, and a path, in characters that mean nothing in HTML, Python or a shell.
 ADDRESS = r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9_.~%+/-]*)?"
 
@@ -107,30 +112,38 @@ def _git(root: Path, *command: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def launch_config(book: Book) -> dict[str, Any]:
-    """Return what the book's configuration needs for launch buttons; nothing where it is not published.
+def launch_addresses(book: Book) -> dict[str, str]:
+    """Return where others open a page's notebook, by their names; nothing if the book is not published.
 
-    The buttons open the chapters' sources. Colab has a button if those know where the library is, and a
-    JupyterHub if ``DFA_JUPYTERHUB_URL`` names one.
+    In each address ``PAGE`` stands for the page's name. The notebooks are those of the site, which a
+    workflow puts into a branch of the repository. Binder takes its environment from the last tag, so
+    that it need not be made anew after each change. Colab opens notebooks that say where the library is,
+    and ``DFA_JUPYTERHUB_URL`` may name a JupyterHub.
     """
     published = repository(book.root)
     if published is None:
         return {}
-    buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    host, _, path = published.url.removeprefix("https://").partition("/")
+    pull = "git-pull?" + urlencode(
+        {
+            "repo": published.url,
+            "branch": NOTEBOOKS_BRANCH,
+            "urlpath": f"lab/tree/{path.rpartition('/')[2]}/student/{PAGE}.ipynb",
+        }
+    )
+    kinds = {"github.com": f"gh/{path}", "gitlab.com": f"gl/{quote(path, safe='')}"}
+    kind = kinds.get(host, f"git/{quote(published.url, safe='')}")
+    tag = quote(_git(book.root, "describe", "--tags", "--abbrev=0")) or published.branch
+    found = {"Binder": f"https://mybinder.org/v2/{kind}/{tag}?urlpath={quote(pull, safe='')}"}
     cell = colab_cell(published.url)
     paths = [book.notebook(name) for name in book.chapters()]
-    if "//github.com/" in published.url and all(cell in _first_code(path) for path in paths):
-        buttons["colab_url"] = "https://colab.research.google.com"
+    if host == "github.com" and all(cell in _first_code(path) for path in paths):
+        colab = "https://colab.research.google.com/github"
+        found["Colab"] = f"{colab}/{path}/blob/{NOTEBOOKS_BRANCH}/student/{PAGE}.ipynb"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
-        buttons["jupyterhub_url"] = checked_address("DFA_JUPYTERHUB_URL", hub, "https?")
-    return {
-        "repository": {
-            "url": published.url,
-            "branch": published.branch,
-            "path_to_book": book.source.relative_to(book.root).as_posix(),
-        },
-        "launch_buttons": buttons,
-    }
+        hub = checked_address("DFA_JUPYTERHUB_URL", hub, "https?").rstrip("/")
+        found["JupyterHub"] = f"{hub}/hub/user-redirect/{pull}"
+    return found
 
 
 def _first_code(path: Path) -> str:

@@ -215,7 +215,8 @@ class Bibliography:
     """The book's references."""
 
     def __init__(self, path: Path) -> None:
-        self._entries: dict[str, Entry] = dict(parse_file(str(path)).entries.items())
+        found = parse_file(str(path)).entries if path.exists() else {}
+        self._entries: dict[str, Entry] = dict(found.items())
 
     def named(self, key: str, page: str) -> tuple[str, str]:
         """Return the authors of an entry, shortened, and its year."""
@@ -245,8 +246,8 @@ class Writer:
     """Turns the text of one page into plain Markdown.
 
     ``results`` are other pages' glued values, by page and key, as far as they are known; ``names`` are
-    those of all pages, where links to others are to be refused; ``cited``,
-    ``images`` and ``quoted`` (pages whose results were put in) are what it met.
+    those of all pages, where links to others are to be refused; ``address`` is that of the site, if it
+    is published; ``cited``, ``images`` and ``quoted`` (pages whose results were put in) are what it met.
     """
 
     page: Page
@@ -255,6 +256,7 @@ class Writer:
     bibliography: Bibliography
     results: dict[tuple[str, str], Any] = field(default_factory=dict)
     names: Collection[str] = ()
+    address: str = ""
     cited: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     quoted: list[str] = field(default_factory=list)
@@ -385,8 +387,10 @@ class Writer:
         return f"[{text}](#{found.title.replace(' ', '-')})" if not found.number else text
 
     def _to_page(self, name: str, text: str) -> str:
+        if name in self.pages:
+            return f"[{text}]({name}.ipynb)"
         # Other pages, such as the glossary, are on the site only.
-        return f"[{text}]({name}.ipynb)" if name in self.pages else text
+        return f"[{text}]({self.address}{name}.html)" if self.address else text
 
     def _link(self, link: re.Match[str]) -> str:
         text, target = link["text"], link["target"]

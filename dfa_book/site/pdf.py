@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-import yaml
 from bs4 import BeautifulSoup, Tag
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Fit
@@ -27,7 +26,7 @@ from pypdf.generic import Fit
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
-from .book import Book, put_in_place
+from .book import Book, put_in_place, read_config
 from .children import run
 from .launch import site_address
 from .pictures import LOGO
@@ -181,7 +180,7 @@ def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
 
 def on_paper(book: Book) -> tuple[str, list[Heading]]:
     """Return the pages of the built site as one, for a file beside its folder, and the headings."""
-    config = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))
+    config = read_config(book)
     pages = list(_pages(book))
     names = {page.name: page.id for page in pages}
     for page in pages:

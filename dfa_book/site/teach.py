@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
-from .book import Book, put_in_place
+from .book import Book, put_in_place, read_config
 from .execute import status
-from .launch import repository
+from .launch import repository, site_address
 from .myst import (
     FIGURE,
     Bibliography,
@@ -75,36 +74,46 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
         If a chapter cannot be read, has something that plain Markdown cannot show, a picture that is not
         in the book, or a solution without its exercise. What was written before is still there then.
     """
-    pages = read_pages(book)
-    known, names = labels(pages), [page.name for page in pages]
-    chapters = {page.name: page for page in pages if page.name in book.chapters()}
-    for name in LEFT_OUT:
-        chapters.pop(name, None)
-    bibliography = Bibliography(book.source / "references.bib")
-    results = glued_results(book)
-    counts = {}
     with book.workspace() as folder:
-        for name, page in chapters.items():
-            notebook = read_notebook(book.notebook(name))
-            pieces = list(_pieces(name, notebook))
-            for edition in EDITIONS:
-                writer = Writer(page, chapters, known, bibliography, results, names)
-                cells = list(_cells(pieces, writer, edition))
-                first = _about(book, page, edition, quotes=bool(writer.quoted))
-                made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
-                nbformat.validate(made)
-                target = folder / EDITIONS_FOLDER / edition / f"{name}.ipynb"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                nbformat.write(made, target)
-                for image in writer.images:
-                    _copy_image(book, name, image, target.parent)
-                if edition == "student":
-                    counts[name] = {
-                        "exercises": len({p.solution for p in pieces} - {None}),
-                        "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
-                    }
+        counts = write_editions(book, folder / EDITIONS_FOLDER)
         put_in_place(folder / EDITIONS_FOLDER, book.build / EDITIONS_FOLDER)
     return counts
+
+
+def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
+    """Write both editions of every chapter into folders below one; else as ``teach``."""
+    pages = read_pages(book)
+    known, names = labels(pages), [page.name for page in pages]
+    taught = taught_chapters(book)
+    chapters = {page.name: page for page in pages if page.name in taught}
+    bibliography = Bibliography(book.source / "references.bib")
+    results, address = glued_results(book), site_address(book.root)
+    counts = {}
+    for name, page in chapters.items():
+        notebook = read_notebook(book.notebook(name))
+        pieces = list(_pieces(name, notebook))
+        for edition in EDITIONS:
+            writer = Writer(page, chapters, known, bibliography, results, names, address)
+            cells = list(_cells(pieces, writer, edition))
+            first = _about(book, page, edition, quotes=bool(writer.quoted))
+            made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
+            nbformat.validate(made)
+            target = folder / edition / f"{name}.ipynb"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(made, target)
+            for image in writer.images:
+                _copy_image(book, name, image, target.parent)
+            if edition == "student":
+                counts[name] = {
+                    "exercises": len({p.solution for p in pieces} - {None}),
+                    "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
+                }
+    return counts
+
+
+def taught_chapters(book: Book) -> list[str]:
+    """Return the chapters that have notebooks for students and for instructors."""
+    return [name for name in book.chapters() if name not in LEFT_OUT]
 
 
 def _copy_image(book: Book, chapter: str, image: str, folder: Path) -> None:
@@ -232,13 +241,12 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
     metadata: dict[str, Any] = {}
     if "parameters" in piece.tags:
         tags.append("parameters")
-        given, set_here = (
-            'profile = "digits"  #',
-            f'profile = "{PROFILE}"  # {PROFILE} (within a minute)',
+        set_here = (
+            f'profile = "{PROFILE}"  # {PROFILE} (within a minute), digits (minutes) or mnist (hours)'
         )
-        if given not in source:
+        source, count = re.subn(r'(?m)^profile = "digits".*', set_here, source)
+        if not count:
             raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
-        source = re.sub(f"{given}.*", f"{set_here}, digits (minutes) or mnist (hours)", source)
     elif piece.tags & FOLDED and not piece.solution:
         metadata["jupyter"] = {"source_hidden": True}
     if tags:
@@ -265,20 +273,22 @@ def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[Note
 
 def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:
     """Return the first cell: what the notebook is, where it is from, and what it needs."""
-    title = yaml.safe_load((book.root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    title = read_config(book).get("title", book.root.name)
     version, _, changed = commit().partition("-")
     published = repository(book.root)
     if published is None:
-        address, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
+        source, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
     else:
-        address, where = f" of <{published.url}>", ""
+        source, where = f" of <{published.url}>", ""
         library = f"dfa_lib[book] @ git+{published.url}@{version}"
     follows = "a gap for your answer" if edition == "student" else "its solution"
     edited = ", edited" if changed else ""
     about = (
         f"Each exercise is followed by {follows}. Made by `make teach` from commit "
-        f"`{version}`{address}{edited}."
+        f"`{version}`{source}{edited}."
     )
+    if address := site_address(book.root):
+        about += f" With its figures, it is a page of the site: <{address}{page.name}.html>."
     if quotes:
         about += " Results that it quotes from other chapters are those of the book itself."
     text = f"""\

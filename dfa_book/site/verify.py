@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfa_lib.experiments import run_histories
+from dfa_lib.experiments.kept_table import sole_writer
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import (
-    COLUMNS,
-    digest,
-    has_registered,
-    read_histories,
-    sole_writer,
-)
+from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
 from dfa_lib.training import History, Run
 from dfa_lib.validation import InputError, whole_number
 
@@ -63,7 +58,8 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
     for path in results_files(folder):
-        stored, unknown = list(read_histories(path).values()), unaccounted(path)
+        stored = list(histories_in(runs_table(path), unknown=True).values())
+        unknown = unaccounted(path)
         chance.shuffle(stored)
         stored.sort(key=lambda history: digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
@@ -121,7 +117,7 @@ def results_files(folder: Path) -> Sequence[Path]:
     Other tables are left out, and runs of what a chapter has registered, which is known there only.
     """
     found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
-    return [path for path in found if not has_registered(path)]
+    return [path for path in found if "@" not in path.read_text(encoding="utf-8", errors="replace")]
 
 
 def is_results(path: Path) -> bool:

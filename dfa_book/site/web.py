@@ -17,38 +17,59 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any, cast
 from unicodedata import normalize
-from urllib.parse import urljoin
+from urllib.parse import quote, unquote, urlsplit
 
 import imagesize
 import tinycss2
+from bs4 import BeautifulSoup
+from bs4.builder import HTMLTreeBuilder
+from bs4.builder._htmlparser import HTMLParserTreeBuilder
+from bs4.dammit import EntitySubstitution
+from bs4.element import NavigableString, Tag
+from bs4.formatter import HTMLFormatter
 from docutils import nodes
 from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 from sphinx.environment import BuildEnvironment
+from sphinx.util.logging import getLogger
 
-from .accessibility import repaired
-from .pictures import CARD, CARD_SAYS
+from .accessibility import Repairs
+from .launch import NOTEBOOKS, PAGE
+from .policy import restrict
 
 STYLESHEET = "book.css"
 # After extensions that write stylesheets when all else is done, at the usual priority of 500.
 LAST = 900
-# Icons drawn by a program, though the stylesheet draws them too; running code in the page; tabs.
+# Before sphinxext.opengraph.
+FIRST = 100
+# Theme JavaScript that we drop: Font Awesome (icons come from CSS), Thebe, tabs.
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
+NOTEBOOK_BUTTONS = {"student": ".ipynb", "instructor": ".ipynb with solutions"}
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
-# In code, names, punctuation and spaces look like the text around them: half of all elements of a page.
-PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
-# What is not prose, with its tags; in what is, the space between a number and its %, and a formula with
-# the punctuation after it, which a browser would put on the next line.
-VERBATIM = re.compile(r"(<(pre|code|script|style)\b.*?</\2>)", re.DOTALL)
+# Classes of code that has no colour of its own: names, punctuation, spaces.
+PLAIN = ["n", "p", "w"]
+VERBATIM = ["pre", "code", "math"]
 PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
-FORMULA = re.compile(r'<span class="math [^"]*"><math\b.*?</math></span>([,.;:?!)’]*)', re.DOTALL)
-HELD = r'<span class="dfa-held">\g<0></span>'
+PUNCTUATION = re.compile(r"[,.;:?!)’]+")
+# Elements that are written without an end: those of HTML, and the most frequent ones of SVG and MathML.
+EMPTY = {
+    *(HTMLTreeBuilder.DEFAULT_EMPTY_ELEMENT_TAGS or ()),
+    "path",
+    "use",
+    "rect",
+    "circle",
+    "line",
+    "mspace",
+}
+# Stands in pages until the stylesheet is known.
+VERSION = "VERSION-OF-THE-STYLESHEET"
+UNUSED_INLINE = re.compile(r"\b(?:thebe|kernelName|searchInput)", re.IGNORECASE)
 # In Unicode's italics for mathematics there is no h: that is Planck's constant.
 ITALICS = "ℎ" + "".join(map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]))
 # A page from a file may not read another one, so there results of a search are shown without an excerpt.
 FROM_FILES = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
-# Paper is white.
+# Print in the light theme.
 LIGHT_ON_PAPER = """
 addEventListener("beforeprint", () => {
   const root = document.documentElement, theme = root.dataset.theme;
@@ -57,16 +78,30 @@ addEventListener("beforeprint", () => {
 });
 """
 
+
+class _InOrder(HTMLFormatter):
+    """Writes attributes in the order in which they were read, not by name."""
+
+    def attributes(self, tag: Tag) -> Iterable[tuple[str, Any]]:
+        return tag.attrs.items()
+
+
+AS_WRITTEN = _InOrder(EntitySubstitution.substitute_xml)
+logger = getLogger(__name__)
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of a font
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Let Sphinx load the extension."""
     app.add_domain(References, override=True)
+    app.add_config_value("dfa_other_hosts", [], "html", [list])
+    app.add_config_value("dfa_notebooks", [], "html", [list])
+    app.add_config_value("dfa_launch", {}, "html", [dict])
+    app.add_config_value("dfa_complete", False, "html", [bool])
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
-    app.connect("html-page-context", introduce)
-    app.connect("html-page-context", escape_launch_buttons, priority=LAST)
+    app.connect("html-page-context", introduce, priority=FIRST)
+    app.connect("html-page-context", offer_notebooks, priority=LAST)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -99,91 +134,120 @@ _once = cache(_ReadOnce)
 
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        html = Path(app.outdir)
-        lighten(html)
-        if app.config.html_baseurl:
-            write_sitemap(html, app.config.html_baseurl)
+        config = app.config
+        for said in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
+            logger.warning(said)
 
 
 # ---- what a page loads ----
 
 
-def lighten(html: Path) -> None:
-    """Repair a site's pages; let them load one stylesheet, few scripts, and figures that are near."""
+def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) -> list[str]:
+    """Repair a site's pages; let them load one stylesheet, few scripts, and figures that are near.
+
+    Parameters
+    ----------
+    hosts
+        Other hosts that pages may load from.
+    complete
+        Whether the site has everything that is repaired.
+
+    Returns
+    -------
+    list of str
+        What is wrong, a sentence each: what a page loads from another host, a script in its text, and,
+        of a complete site, repairs that no page needed.
+    """
     static = html / "_static"
     for unused in [path for name in UNUSED for path in static.rglob(name)]:
         unused.unlink()
-    pages = repaired({path: path.read_text(encoding="utf-8") for path in sorted(html.rglob("*.html"))})
-    for path, text in pages.items():
-        text = _held_together(PLAIN.sub(r"\1", text))
-        text = _with_scripts_last(_without_unused_scripts(path, text))
-        pages[path] = _with_lazy_images(path, text)
-    links = {path: _stylesheets(path, text) for path, text in pages.items()}
-    sheets = list(dict.fromkeys(sheet for found in links.values() for sheet in found.values()))
-    words = _words([*pages.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.*js"))])
+    repair = Repairs()
+    texts: dict[Path, str] = {}
+    sheets: dict[Path, None] = {}  # in the order of the pages' links
+    wrong: list[str] = []
+    for path in sorted(html.rglob("*.html"), key=lambda path: ("_modules" in path.parts, path)):
+        page = BeautifulSoup(path.read_bytes(), builder=HTMLParserTreeBuilder(empty_element_tags=EMPTY))
+        repair(path, page)
+        _unwrap_plain_code(page)
+        _hold_together(page)
+        _drop_unused_scripts(page, search=path.name == "search.html")
+        wrong += [f"{path.relative_to(html)}: {said}" for said in restrict(page, hosts)]
+        _put_scripts_last(page)
+        _let_images_be_lazy(path.parent, page)
+        sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
+        texts[path] = page.decode(formatter=AS_WRITTEN)
+    words = _words([*texts.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.*js"))])
     css = "".join(_pruned(_read_stylesheet(sheet, static), words) for sheet in sheets)
-    css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*pages.values(), css]))
+    css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*texts.values(), css]))
     (static / STYLESHEET).write_text(css, encoding="utf-8")
     version = hashlib.sha256(css.encode()).hexdigest()[:8]
-    for path, text in pages.items():
-        link = (
-            f'<link rel="stylesheet" href="{relpath(static / STYLESHEET, path.parent)}?v={version}" />'
-        )
-        for tag in links[path]:
-            text, link = text.replace(tag, link), ""
-        path.write_text(text, encoding="utf-8")
+    for path, text in texts.items():
+        path.write_text(text.replace(VERSION, version), encoding="utf-8")
     for sheet in sheets:
         sheet.unlink()
+    unneeded = repair.unused() if complete else []
+    return wrong + [f"no page needs the repair of {name} any more: remove it" for name in unneeded]
 
 
-def _held_together(text: str) -> str:
+def _unwrap_plain_code(page: BeautifulSoup) -> None:
+    """Code has a third of a page's elements: leave out those that look like the text around them."""
+    for token in page.find_all("span", class_=PLAIN):
+        if len(token.get_attribute_list("class")) == 1 and not token.find(True):
+            token.unwrap()
+
+
+def _hold_together(page: BeautifulSoup) -> None:
     """Let no line end between a number and its %, or a formula and the punctuation after it."""
+    for text in list(page.find_all(string=PERCENT)):
+        # Scripts and styles are strings of other kinds.
+        if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
+            text.replace_with(PERCENT.sub("\N{NO-BREAK SPACE}", text))
+    for formula in page.find_all("span", class_="math"):
+        after = formula.next_sibling
+        if type(after) is not NavigableString or formula.math is None:
+            continue
+        mark = PUNCTUATION.match(after)
+        if mark is not None:
+            held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
+            held.append(mark[0])
+            after.replace_with(after[mark.end() :])
 
-    def held(prose: str) -> str:
-        prose = FORMULA.sub(lambda found: found.expand(HELD) if found[1] else found[0], prose)
-        return PERCENT.sub("\N{NO-BREAK SPACE}", prose)
 
-    parts = VERBATIM.split(text)  # prose, what is verbatim, the name of its tag, prose, …
-    return "".join(held(part) if i % 3 == 0 else part for i, part in enumerate(parts) if i % 3 != 2)
-
-
-def _without_unused_scripts(path: Path, text: str) -> str:
-    unused = UNUSED if path.name == "search.html" else UNUSED + OF_THE_SEARCH
-    names = "|".join(map(re.escape, unused))
-    text = re.sub(rf'<script\b[^>]*\bsrc="[^"]*\b(?:{names})\b[^"]*"[^>]*></script>', "", text)
-    return re.sub(r"<script\b[^>]*>[^<]*\bthebe[^<]*</script>", "", text, flags=re.IGNORECASE)
+def _drop_unused_scripts(page: BeautifulSoup, *, search: bool) -> None:
+    unused = UNUSED if search else UNUSED + OF_THE_SEARCH
+    for script in page.find_all("script"):
+        name = PurePosixPath(urlsplit(str(script.get("src", ""))).path).name
+        if name in unused or UNUSED_INLINE.search(f"{script.get('type')} {script.string}"):
+            script.decompose()
+    if search and (field := page.select_one(".bd-search-container input")):
+        field["autofocus"] = ""  # as a script of the theme does
 
 
-def _with_scripts_last(text: str) -> str:
+def _put_scripts_last(page: BeautifulSoup) -> None:
     """Let a page be shown before its scripts run, but for the one that makes it light or dark."""
-    head, end, rest = text.partition("</head>")
-    if not end:  # the page only leads to another one
-        return text
-    scripts = re.findall(r"<script\b(?![^>]*data-cfasync).*?</script>", head, flags=re.DOTALL)
-    for script in scripts:
-        head = head.replace(script, "", 1)
-    return head + end + rest.replace("</body>", "".join(scripts) + "</body>", 1)
+    if page.head is not None and page.body is not None:  # else the page only leads to another one
+        for script in page.head.find_all("script"):
+            if not script.has_attr("data-cfasync"):
+                page.body.append(script.extract())
 
 
-def _with_lazy_images(path: Path, text: str) -> str:
+def _let_images_be_lazy(folder: Path, page: BeautifulSoup) -> None:
     """Give figures their size, so that nothing moves when they come, and let them come when near."""
-
-    def lazy(tag: re.Match[str]) -> str:
-        width, height = imagesize.get(path.parent / unescape(tag["src"]))
-        size = {"width": round(width), "height": round(height)} if width > 0 < height else {}
-        given = {**size, "loading": "lazy"}
-        new = "".join(f' {name}="{value}"' for name, value in given.items() if f" {name}=" not in tag[0])
-        return tag[0].replace("<img", "<img" + new, 1)
-
-    return re.sub(r'<img\b[^>]*\bsrc="(?P<src>[^":]*\b_images/[^"]*)"[^>]*>', lazy, text)
+    for image in page.find_all("img", src=re.compile(r"^[^:]*\b_images/")):
+        width, height = imagesize.get(folder / unquote(str(image["src"])))
+        size = {"width": str(round(width)), "height": str(round(height))} if width > 0 < height else {}
+        image.attrs = {**size, "loading": "lazy", **image.attrs}
 
 
-def _stylesheets(path: Path, text: str) -> dict[str, Path]:
-    """Return a page's links to stylesheets, and the file that each leads to."""
-    found = {}
-    for tag in re.findall(r'<link\b[^>]*\brel="stylesheet"[^>]*>', text):
-        (href,) = re.findall(r'\bhref="([^"?]*)', tag)
-        found[tag] = Path(normpath(path.parent / href))
+def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> list[Path]:
+    """Let a page link to the one stylesheet; return the files of those that it has linked to."""
+    links = page.find_all("link", rel="stylesheet")
+    if links:
+        address = f"{relpath(static / STYLESHEET, folder)}?v={VERSION}"
+        links[0].insert_before(page.new_tag("link", attrs={"rel": "stylesheet", "href": address}))
+    found = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
+    for link in links:
+        link.decompose()
     return found
 
 
@@ -291,36 +355,59 @@ def _subset(source: Path, target: Path, characters: set[str]) -> None:
 
 
 def introduce(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Tell search engines, and those who show a link to a page, what it is about."""
-    if doctree is None:
-        return
-    about = {"og:type": "article", "og:site_name": app.config.html_title}
-    about["og:title"] = re.sub(r"<[^>]*>", "", context["title"])
-    description = _description(doctree)
-    if description:
-        about["og:description"] = description
-        context["metatags"] += f'\n<meta name="description" content="{escape(description)}" />'
-    address = app.config.html_baseurl
-    if address:
-        about["og:url"] = urljoin(address, f"{page}.html")
-    if address and Path(app.srcdir, "_static", CARD).is_file():
-        about["og:image"] = urljoin(address, f"_static/{CARD}")
-        about["og:image:alt"] = CARD_SAYS
-        context["metatags"] += '\n<meta name="twitter:card" content="summary_large_image" />'
-    for name, said in about.items():
-        context["metatags"] += f'\n<meta property="{name}" content="{escape(said)}" />'
-
-
-def escape_launch_buttons(
     app: object, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Escape the addresses of launch buttons, which the theme's template writes as they are."""
-    for group in context.get("header_buttons", []):
-        for button in group.get("buttons", []):
-            if "url" in button:
-                button["url"] = escape(button["url"])
+    """Tell search engines, and those who show a link to a page, what it is about."""
+    if doctree is not None and (said := _description(doctree)):
+        context["metatags"] += f'\n<meta name="description" content="{escape(said)}" />'
+        # For sphinxext.opengraph, which would take a page's first words.
+        context["meta"] = {**(context["meta"] or {}), "og:description": escape(said)}
+
+
+def offer_notebooks(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let a chapter's buttons download and open its plain notebooks, not its source in MyST."""
+    if not context.get("page_source_suffix", "").endswith("ipynb"):
+        return
+    context["sourcename"] = ""  # Sphinx publishes no copy then
+    group = next(g for g in context["header_buttons"] if g.get("label") == "download-buttons")
+    kept = [button for button in group["buttons"] if button["label"] != "download-source-button"]
+    if page not in app.config.dfa_notebooks:
+        group["buttons"] = kept
+        return
+    folder = context["pathto"](NOTEBOOKS, 1)
+    group["buttons"] = [
+        {
+            "type": "link",
+            "text": text,
+            "tooltip": f"Download the notebook for {edition}s",
+            "url": escape(f"{folder}/{edition}/{quote(page)}.ipynb"),
+            "icon": "fas fa-file",
+            "label": f"download-{edition}-button",
+        }
+        for edition, text in NOTEBOOK_BUTTONS.items()
+    ] + kept
+    opened = [
+        {
+            "type": "link",
+            "text": name,
+            "tooltip": f"Open on {name}",
+            "url": escape(address.replace(PAGE, quote(page))),  # the theme's template does not
+            "icon": f"_static/images/logo_{name.lower()}.{'png' if name == 'Colab' else 'svg'}",
+        }
+        for name, address in app.config.dfa_launch.items()
+    ]
+    if opened:
+        context["header_buttons"].append(
+            {
+                "type": "group",
+                "tooltip": "Open the notebook elsewhere",
+                "icon": "fas fa-rocket",
+                "buttons": opened,
+                "label": "launch-buttons",
+            }
+        )
 
 
 def _description(doctree: nodes.document) -> str:
@@ -329,14 +416,3 @@ def _description(doctree: nodes.document) -> str:
     promise = re.compile(r"What you will know[.:] *")
     texts = [promise.sub("", text) for text in paragraphs if promise.match(text)] or paragraphs
     return shorten(texts[0][:1].upper() + texts[0][1:], 200, placeholder=" …") if texts else ""
-
-
-def write_sitemap(html: Path, address: str) -> None:
-    """List the pages of the site for search engines."""
-    pages = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html"))
-    urls = "".join(f"  <url><loc>{escape(urljoin(address, page))}</loc></url>\n" for page in pages)
-    (html / "sitemap.xml").write_text(
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{urls}</urlset>\n',
-        encoding="utf-8",
-    )

@@ -5,10 +5,8 @@ parameters: a row can be paired with the run of the same seed that was trained b
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from ..training import (
     load_problem,
     using_threads,
 )
-from ..validation import InputError, choice, whole_number
+from ..validation import choice, whole_number
 from .convex import (
     Fit,
     gates_kernel,
@@ -34,14 +32,9 @@ from .convex import (
     ntk_kernel,
     relu_kernel,
 )
-from .provenance import Session
-from .results import digests
-from .tables import (
-    as_csv,
-    damaged,
-    read_table,
-    write_table,
-)
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from .orphans import tied
+from .runner import repeats
 
 FEATURES = ("relu_features", "gaussian_features", "linear_features")
 """Models with one feature per hidden unit."""
@@ -58,21 +51,18 @@ LOGISTIC_PENALTIES = (1.0, 1e-2, 1e-4, 1e-6, 1e-8)
 # In all, for a kernel whose mean diagonal is 1.
 RIDGE_PENALTIES = (1.0, 1e-2, 1e-4)
 
-Results = str | os.PathLike[str] | None
 Case = tuple[Run, str]
 """What to solve: a run that has the data, the width and the seed, and a model of ``SOLVED``."""
 
-KEYS = {"dataset": str, "k": str, "dimensions": str, "samples": int, "hidden": str, "seed": int}
-COLUMNS: dict[str, Any] = {
-    "experiment": str,
-    **KEYS,
-    "method": str,
-    "penalty": float,
-    "gradient_norm": float,
-    "train_accuracy": float,
-    "validation_accuracy": float,
-    "test_accuracy": float,
+KEYS = {
+    **{"dataset": TEXT, "k": TEXT, "dimensions": TEXT, "samples": WHOLE, "hidden": TEXT, "seed": WHOLE},
+    "method": TEXT,
 }
+SOLUTION = {
+    **{"penalty": REAL, "gradient_norm": REAL},
+    **{"train_accuracy": SHARE, "validation_accuracy": SHARE, "test_accuracy": SHARE},
+}
+COLUMNS = {"experiment": TEXT, **KEYS, **SOLUTION}
 
 
 def solve(run: Run, method: str) -> dict[str, float]:
@@ -175,40 +165,29 @@ def converged_table(
     InputError
         If the data are not to be had, or the CSV is damaged or another experiment's.
     """
-    path = None if results is None else Path(results)
-    wanted = [
-        (replace(run, seed=seed), method)
-        for run, method in cases
-        for seed in range(whole_number("seeds", seeds))
-    ]
-    experiment = _experiment(cases)
-    table = read_table(path, COLUMNS)
-    if not table.empty and set(table["experiment"]) != {experiment}:
-        raise InputError(
-            f"{path} belongs to another experiment: its models, data or sizes are not those that were "
-            f"asked for; name another file, or move this one away."
-        )
-    rows = {tuple(row[name] for name in (*KEYS, "method")): row for row in table.to_dict("records")}
-    if len(rows) < len(table) or not table["test_accuracy"].between(0, 1).all():
-        raise damaged(path)
-    missing = [case for case in wanted if _key(*case) not in rows]
-    if missing:
-        session = None
-        if path is not None:
-            session = Session(path, {run.dataset for run, _ in missing}, f"jobs={jobs}")
+    by_key = {
+        _key(each, method): (each, method) for run, method in cases for each in repeats([run], seeds)
+    }
+
+    def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
         # The largest first: one that starts last would keep everybody waiting.
-        missing.sort(key=lambda case: -_cost(*case))
+        asked = sorted((by_key[key] for key in missing), key=lambda case: -_cost(*case))
         solved = Parallel(
             n_jobs=whole_number("jobs", jobs), return_as="generator_unordered", batch_size=1
-        )(delayed(_solve)(*case) for case in missing)
+        )(delayed(tied(_solve))(*case) for case in asked)
         for key, solution in solved:
-            row = {"experiment": experiment} | dict(zip((*KEYS, "method"), key, strict=True)) | solution
-            rows[key] = row
-            if path is not None and session is not None:
-                new = pd.DataFrame([row], columns=[*COLUMNS])
-                session.count(digests(as_csv(new)))
-                write_table(path, pd.DataFrame([rows[key] for key in sorted(rows)], columns=[*COLUMNS]))
-    return pd.DataFrame([rows[_key(*case)] for case in wanted], columns=[*COLUMNS]).astype(COLUMNS)
+            yield [(*key, *(solution[name] for name in SOLUTION))], 1
+
+    return kept_table(
+        results,
+        COLUMNS,
+        {"experiment": _experiment(cases)},
+        make,
+        key=[*KEYS],
+        wanted=by_key,
+        datasets={run.dataset for run, _ in cases},
+        jobs=jobs,
+    )
 
 
 def solved_errors(

@@ -13,18 +13,25 @@ def half_written(path: Path) -> Path:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so that no reader and no kill ever sees half of it."""
+    """Replace a file in one step, so that no reader and no kill ever sees half of it.
+
+    It keeps its permissions. Something else at the temporary name, a link for example, is removed and
+    not written through.
+    """
     temporary = half_written(path)
     try:
-        write_text(temporary, text)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", newline="", encoding="utf-8") as file:
+            if path.exists():
+                temporary.chmod(path.stat().st_mode & 0o777)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file, and return when it is on the disk."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def reason(problem: OSError) -> str:
+    """Return the operating system's words for what went wrong."""
+    return problem.strerror or str(problem)

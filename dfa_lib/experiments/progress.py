@@ -47,9 +47,11 @@ class Progress:
     """
 
     def __init__(self, runs: Sequence[Run], clock: Callable[[], float] = time.monotonic) -> None:
-        self._left = dict.fromkeys(runs)
-        self._total = len(self._left)
-        self._done_cost = 0
+        self._order = list(dict.fromkeys(runs))
+        self._done: set[Run] = set()
+        self._first = 0  # place of the first run that is not done
+        self._total = len(self._order)
+        self._cost, self._done_cost = sum(map(cost, self._order)), 0
         self._clock = clock
         self._start = clock()
         self._display: _Display
@@ -66,21 +68,23 @@ class Progress:
 
     def finished(self, run: Run) -> None:
         """Count a run as done."""
-        del self._left[run]
+        self._done.add(run)
         self._done_cost += cost(run)
-        self._display.show(self.line(), self._elapsed(), last=not self._left)
+        while self._first < self._total and self._order[self._first] in self._done:
+            self._first += 1
+        self._display.show(self.line(), self._elapsed(), last=self._first == self._total)
         _tell(self.line())
 
     def line(self) -> str:
         """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
-        done = f"{self._total - len(self._left)} of {self._total} runs"
-        if not self._left:
+        done = f"{len(self._done)} of {self._total} runs"
+        if self._first == self._total:
             return f"{done} in {duration(self._elapsed())}"
         if self._done_cost:
-            left = self._elapsed() * sum(map(cost, self._left)) / self._done_cost
+            left = self._elapsed() * (self._cost - self._done_cost) / self._done_cost
             done += f", {duration(left)} left"
         # Of several that train at the same time, the one that began first.
-        return f"{done} · {next(iter(self._left)).describe()}"
+        return f"{done} · {self._order[self._first].describe()}"
 
     def _elapsed(self) -> float:
         return self._clock() - self._start

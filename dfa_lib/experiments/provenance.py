@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import reprlib
@@ -192,8 +193,17 @@ def fingerprint() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the library's source, with ``-dirty`` if it has been edited since."""
+    """Return the commit of the library's source, with ``-dirty`` if it has been edited since.
+
+    Unknown where git does not keep the source: installed into somebody's environment, the library may
+    well lie inside another project's repository, whose commits say nothing of it.
+    """
+    source = Path(__file__).resolve()
     try:
+        top = _git("rev-parse", "--show-toplevel")
+        _git("ls-files", "--error-unmatch", str(source))
+        if Path(top).resolve() != source.parents[2]:
+            return "unknown"
         head = _git("rev-parse", "--short=12", "HEAD")
         # Of this folder alone: training itself changes files of results, which are no source.
         edited = _git("diff", "--name-only", "HEAD", "--", ".")
@@ -203,18 +213,23 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    said = subprocess.run(
-        ["git", *words], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
-    )
+    folder = Path(__file__).parents[1]
+    said = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
     return said.stdout.strip()
 
 
-# ---- beside a results file ----
+# ---- beside a table ----
 
 
 def record_path(results: Path) -> Path:
-    """Return where the provenance of a results file lies: ``sgd.csv`` has ``sgd.json``."""
-    return results.with_suffix(".json")
+    """Return where the record of a table lies: ``sgd.csv`` has ``sgd.json``, beside the file itself."""
+    return Path(os.path.realpath(results)).with_suffix(".json")
+
+
+def log_path(results: Path) -> Path:
+    """Return where a session notes what it adds, until it ends: ``.sgd.csv.log``."""
+    path = Path(os.path.realpath(results))
+    return path.with_name(f".{path.name}.log")
 
 
 Entry = dict[str, Any]
@@ -222,50 +237,85 @@ Entry = dict[str, Any]
 
 @dataclass
 class Record:
-    """What a results file was made with.
-
-    An entry's ``digests`` say which runs of the file it speaks of: see ``results.digests``. Entries that
-    were written before there were digests have none, and say how many runs they speak of.
-    """
+    """What a table was made with. Each entry's ``digests`` say of which units of rows it speaks."""
 
     sessions: list[Entry] = field(default_factory=list)
-    """For each machine and state of the code that trained runs: which, when and how long."""
+    """For each machine and state of the code that computed units: which, when and how long."""
     taken: list[Entry] = field(default_factory=list)
-    """The same, of runs that another experiment had trained."""
+    """The same, of units that were computed for another table."""
     verified: list[Entry] = field(default_factory=list)
     """For each time that runs were trained again and agreed: with what, and how many."""
 
     @classmethod
     def read(cls, results: Path) -> "Record":
-        """Return the record of a results file: an empty one, if there is none.
+        """Return the record of a table, with what a session that has not ended has logged.
 
         Raises
         ------
         InputError
             If the record is damaged, or has anything else than ``FIELDS`` accept.
         """
-        path = record_path(results)
-        if not path.exists():
-            return cls()
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError, OSError) as problem:
-            raise _damaged(path, results, "it is no JSON") from problem
-        wrong = _misshapen(found)
-        if wrong is not None:
-            raise _damaged(path, results, wrong)
-        return cls(**found)
+        path, record = record_path(results), cls()
+        if path.exists():
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+            except (ValueError, RecursionError, OSError) as problem:
+                raise _damaged(path, results, "it is no JSON") from problem
+            wrong = _misshapen(found)
+            if wrong is not None:
+                raise _damaged(path, results, wrong)
+            record = cls(**found)
+        logged = _read_log(log_path(results))
+        if logged is not None and not digests_of(logged) <= record.digests():
+            record._extend(logged)
+        return record
 
-    def write(self, results: Path) -> None:
-        """Replace the record of a results file."""
+    def write(self, results: Path, rows: int | None = None) -> None:
+        """Replace the record of a table, which has so many rows."""
+        if rows is not None and self.sessions:
+            self.sessions[-1]["rows"] = rows
         text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
         replace_text(record_path(results), text + "\n")
+
+    def digests(self) -> set[str]:
+        """Return the digests of all units that the record knows."""
+        entries = (*self.sessions, *self.taken, *self.verified)
+        return {digest for entry in entries for digest in digests_of(entry)}
+
+    def take_over(self, other: Path, digests: Iterable[str]) -> None:
+        """Add what another table's record says of units that are taken from there."""
+        source, wanted = Record.read(other), set(digests)
+
+        def about(entries: Sequence[Entry]) -> list[Entry]:
+            kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
+            of_file = {"seconds", "trained by", "rows"}  # not of these runs
+            return [
+                {name: value for name, value in entry.items() if name not in of_file}
+                | {"runs": len(common), "digests": " ".join(sorted(common))}
+                for entry in kept
+                if (common := digests_of(entry) & wanted)
+            ]
+
+        self.taken += about([*source.sessions, *source.taken])
+        self.verified += about(source.verified)
+
+    def _extend(self, session: Entry) -> None:
+        """Add a session, to the last one if that was on the same machine and state of the code."""
+        last = self.sessions[-1] if self.sessions else {}
+        own = ("started", "finished", "runs", "seconds", "digests", "rows")
+        if any(last.get(name) != value for name, value in session.items() if name not in own):
+            self.sessions.append(session)
+            return
+        last["finished"] = session["finished"]
+        last["runs"] += session["runs"]
+        last["seconds"] = round(last["seconds"] + session["seconds"], 2)
+        last["digests"] = " ".join(sorted(digests_of(last) | digests_of(session)))
 
 
 def _damaged(path: Path, results: Path, wrong: str) -> InputError:
     return InputError(
-        f"{path} is damaged: {wrong}, so it does not say what {results.name} was made with; move it "
-        f"away, and what is trained from now on is recorded anew."
+        f"{path} is damaged: {wrong}, so it does not say what {results.name} was made with; put it "
+        f"back, or move it away with {results.name} and compute anew."
     )
 
 
@@ -333,6 +383,7 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "finished": _is_time,
     "date": _is_time,
     "runs": _is_count,
+    "rows": _is_count,
     "sample": _is_count,
     "seconds": _is_number,
     "trained by": _is_text,
@@ -341,11 +392,11 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "digests": _matches(r"([0-9a-f]{12}( [0-9a-f]{12})*)?"),
 }
 """What an entry of a record may have, and what each accepts. Records come from other people too."""
-ALWAYS = ("commit", "library", "versions", "machine", "data", "runs")
+ALWAYS = ("commit", "library", "versions", "machine", "data", "runs", "digests")
 ENTRIES = {
     "sessions": ("started", "finished", "seconds", "trained by"),
-    "taken": ("started", "finished", "taken from", "digests"),
-    "verified": ("date", "sample", "agreement", "digests"),
+    "taken": ("started", "finished", "taken from"),
+    "verified": ("date", "sample", "agreement"),
 }
 """The kinds of entries in a record, and what each has beside ``ALWAYS``."""
 
@@ -356,28 +407,8 @@ def read_record(results: Path) -> list[Entry]:
 
 
 def digests_of(entry: Entry) -> set[str]:
-    """Return the digests of the runs that an entry of a record speaks of."""
-    return set(entry.get("digests", "").split())
-
-
-def take_over(results: Path, other: Path, digests: Iterable[str]) -> None:
-    """Record that a results file takes runs from another, with what the other's record says of them."""
-    record, source, wanted = Record.read(results), Record.read(other), set(digests)
-
-    def about(entries: Sequence[Entry]) -> list[Entry]:
-        kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
-        of_file = {"seconds", "trained by"}  # not of these runs
-        return [
-            {name: value for name, value in entry.items() if name not in of_file}
-            | {"runs": len(common), "digests": " ".join(sorted(common))}
-            for entry in kept
-            if (common := digests_of(entry) & wanted)
-        ]
-
-    record.taken += about([*source.sessions, *source.taken])
-    record.verified += about(source.verified)
-    if record != Record():
-        record.write(results)
+    """Return the digests of the units that an entry of a record speaks of."""
+    return set(entry["digests"].split())
 
 
 def made_with(datasets: Sequence[str]) -> Entry:
@@ -392,46 +423,66 @@ def made_with(datasets: Sequence[str]) -> Entry:
 
 
 class Session:
-    """Records what runs are trained with, beside the file that they are saved to.
+    """Logs what units of a table are computed with: one line for all, then one for each.
 
     Parameters
     ----------
     results
-        The results file.
+        The table.
     datasets
-        What is trained on.
+        What is computed from.
     how
         ``"jobs=2"``, or the address of a cluster.
+
+    Raises
+    ------
+    OSError
+        If the log cannot be written.
     """
 
     def __init__(self, results: Path, datasets: Iterable[str], how: str) -> None:
-        self._results = results
-        self._record = Record.read(results)
-        self._start = time.monotonic()
         entry = made_with(sorted(set(datasets))) | {"trained by": how}
-        last = self._record.sessions[-1] if self._record.sessions else {}
-        if "digests" in last and entry == {name: last.get(name) for name in entry}:
-            self._entry = last
-        else:
-            now = _now()
-            counts = {"started": now, "finished": now, "runs": 0, "seconds": 0.0}
-            self._entry = counts | entry | {"digests": ""}
-            self._record.sessions.append(self._entry)
-        self._before = float(self._entry["seconds"])
+        self._start = time.monotonic()
+        path = log_path(results)
+        path.unlink(missing_ok=True)  # not opened: it may be a link
+        self._file = path.open("x", encoding="utf-8")
+        try:
+            self._write({"started": _now()} | entry)
+        except BaseException:
+            self.close()
+            raise
 
     def count(self, digests: Iterable[str], runs: int = 1) -> None:
-        """Count runs that are about to be saved.
+        """Log units that are about to be appended to the table, and how many runs that took."""
+        seconds = round(time.monotonic() - self._start, 2)
+        self._write([_now(), seconds, runs, " ".join(digests)])
 
-        The record is written before the results: a kill between the two leaves a run in the record that
-        is trained once more, and never one in the results that no record knows.
-        """
-        self._entry["runs"] += runs
-        self._entry["finished"] = _now()
-        self._entry["seconds"] = round(self._before + time.monotonic() - self._start, 2)
-        self._entry["digests"] = " ".join(sorted(digests_of(self._entry) | set(digests)))
-        # Where the record cannot be written, the results cannot either; whoever saves those says so.
-        with suppress(OSError):
-            self._record.write(self._results)
+    def close(self) -> None:
+        """End the log."""
+        with suppress(OSError):  # what is not written yet is not needed
+            self._file.close()
+
+    def _write(self, line: Any) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def _read_log(path: Path) -> Entry | None:
+    """Return what a log says, as an entry of a record, without a line that a kill has cut short."""
+    try:
+        text = "" if path.is_symlink() else path.read_text(encoding="utf-8")
+        first, *lines = [json.loads(line) for line in text.split("\n")[:-1]] or [{}]
+        finished, seconds, runs, digests = zip(*lines or [["", 0.0, 0, ""]], strict=True)
+        entry = first | {
+            "finished": finished[-1] or first.get("started"),
+            "runs": sum(runs),
+            "seconds": seconds[-1],
+            "digests": " ".join(sorted(set(" ".join(digests).split()))),
+        }
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return None if _misshapen({"sessions": [entry]}) else entry
 
 
 def _now() -> str:

@@ -6,10 +6,8 @@ measure what can be read from them, and ``embed`` draws them in two dimensions.
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,15 +31,8 @@ from ..training import (
     train,
 )
 from ..validation import InputError, choice, whole_number
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from .orphans import tied
-from .provenance import Session
-from .results import digests
-from .tables import (
-    as_csv,
-    damaged,
-    read_table,
-    write_table,
-)
 
 NEIGHBOURS = 10
 PERPLEXITY = 30  # scikit-learn's own
@@ -211,16 +202,10 @@ TARGETS: dict[str, Callable[[Labels], Labels]] = {
 # ---- tables ----
 
 PROBE_COLUMNS = {
-    "experiment": str,
-    "seed": int,
-    "weights": str,
-    "probe": str,
-    "target": str,
-    "fitted_on": int,
-    "judged_on": int,
-    "accuracy": float,
+    **{"experiment": TEXT, "seed": WHOLE, "weights": TEXT, "probe": TEXT, "target": TEXT},
+    **{"fitted_on": WHOLE, "judged_on": WHOLE, "accuracy": SHARE},
 }
-EMBEDDING_COLUMNS = {"experiment": str, "weights": str, "digit": int, "x": float, "y": float}
+EMBEDDING_COLUMNS = {"experiment": TEXT, "weights": TEXT, "digit": WHOLE, "x": REAL, "y": REAL}
 
 _first_layers: dict[Run, Parameters] = {}  # of the runs that this process has trained
 
@@ -231,7 +216,7 @@ def weights_names(runs: Sequence[Run]) -> list[str]:
 
 
 def probe_table(
-    runs: Sequence[Run], seeds: int, *, results: str | os.PathLike[str] | None = None, jobs: int = 1
+    runs: Sequence[Run], seeds: int, *, results: Results = None, jobs: int = 1
 ) -> pd.DataFrame:
     """Judge raw pixels, untrained weights and each run's trained weights by every probe.
 
@@ -263,31 +248,25 @@ def probe_table(
         If runs cannot be compared, the data are not to be had, or the CSV is damaged or another
         experiment's.
     """
-    experiment, path = _experiment(runs), Path(results) if results is not None else None
-    wanted = range(whole_number("seeds", seeds))
-    keys = ["seed", "weights", "probe", "target"]
-    table = _read(path, PROBE_COLUMNS, experiment)
-    # Any seed, as long as each that is there has all its rows.
-    found = sorted(table["seed"].unique())
-    accepted = pd.MultiIndex.from_product([found, weights_names(runs), PROBES, TARGETS])
-    present = pd.MultiIndex.from_frame(table[keys])
-    proper = table["accuracy"].between(0, 1) | table["accuracy"].isna()
-    if not (len(present) == len(accepted) and set(present) == set(accepted) and proper.all()):
-        raise damaged(path)
-    missing = [seed for seed in wanted if seed not in found]
-    if missing:
-        session, before = _session(path, runs, jobs), len(_first_layers)
-        rows = _probe(runs, missing, jobs)
-        new = pd.DataFrame([{"experiment": experiment} | row for row in rows], columns=[*PROBE_COLUMNS])
-        table = pd.concat([table, new]) if len(table) else new
-        table = table.sort_values("seed", kind="stable", ignore_index=True)
-        _write(path, table, new, session, trained=len(_first_layers) - before)
-    return table[table["seed"].isin(wanted)].reset_index(drop=True)
+
+    def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
+        before = len(_first_layers)
+        rows = _probe(runs, [seed for (seed,) in missing], jobs)
+        yield rows, len(_first_layers) - before
+
+    return kept_table(
+        results,
+        PROBE_COLUMNS,
+        {"experiment": _experiment(runs)},
+        make,
+        key=["seed"],
+        wanted=[(seed,) for seed in range(whole_number("seeds", seeds))],
+        datasets=[runs[0].dataset],
+        jobs=jobs,
+    )
 
 
-def embedding_table(
-    runs: Sequence[Run], *, results: str | os.PathLike[str] | None = None, jobs: int = 1
-) -> pd.DataFrame:
+def embedding_table(runs: Sequence[Run], *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
     """Return t-SNE maps of raw pixels, untrained weights and each run's trained weights, for seed 0.
 
     The points are test digits, at most 2,000, the same in every map, as seen at the first position.
@@ -299,40 +278,37 @@ def embedding_table(
         One row for each of the ``weights`` and each test digit, with ``x`` and ``y``, and the ``digit``
         that it is; ``experiment`` names the runs.
     """
-    experiment, path = _experiment(runs), Path(results) if results is not None else None
-    names = weights_names(runs)
-    table = _read(path, EMBEDDING_COLUMNS, experiment)
-    if table.empty:
-        session, before = _session(path, runs, jobs), len(_first_layers)
+
+    def make(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
+        before, names = len(_first_layers), weights_names(runs)
         test = take(DIGIT_SETS[runs[0].dataset]().test, 0, EMBEDDED_DIGITS)
         features = _representations(runs, 0, [test.images], jobs)
         maps = Parallel(n_jobs=whole_number("jobs", jobs))(
             delayed(tied(embed))(features[name][0]) for name in names
         )
-        table = pd.concat(
-            [
-                pd.DataFrame(
-                    {"experiment": experiment, "weights": name, "digit": test.labels.numpy()}
-                    | {"x": points[:, 0], "y": points[:, 1]}
-                )
-                for name, points in zip(names, maps, strict=True)
-            ],
-            ignore_index=True,
-        )
-        _write(path, table, table, session, trained=len(_first_layers) - before)
-    digits = [table["digit"][table["weights"] == name].tolist() for name in names]
-    same = all(each == digits[0] for each in digits) and len(table) == len(names) * len(digits[0])
-    if not (same and table["digit"].between(0, 9).all()):
-        raise damaged(path)
-    return table
+        rows = [
+            (name, digit, *point)
+            for name, points in zip(names, maps, strict=True)
+            for digit, point in zip(test.labels.tolist(), points.tolist(), strict=True)
+        ]
+        yield rows, len(_first_layers) - before
+
+    return kept_table(
+        results,
+        EMBEDDING_COLUMNS,
+        {"experiment": _experiment(runs)},
+        make,
+        datasets=[runs[0].dataset],
+        jobs=jobs,
+    )
 
 
-def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[dict[str, Any]]:
+def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[Row]:
     sets = DIGIT_SETS[runs[0].dataset]()
     fitted, judged = (take(digits, 0, PROBE_DIGITS) for digits in (sets.train, sets.test))
     _train_first_layers([replace(run, seed=seed) for seed in seeds for run in runs], jobs)
-    scores: list[list[dict[str, Any]]] = Parallel(n_jobs=jobs)(
-        delayed(tied(_scores))({"seed": seed, "weights": name}, *features, fitted.labels, judged.labels)
+    scores: list[list[Row]] = Parallel(n_jobs=jobs)(
+        delayed(tied(_scores))((seed, name), *features, fitted.labels, judged.labels)
         for seed in seeds
         for name, features in _representations(runs, seed, [fitted.images, judged.images], jobs).items()
     )
@@ -340,16 +316,14 @@ def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[dict[st
 
 
 def _scores(
-    row: dict[str, Any], features: Tensor, test_features: Tensor, labels: Tensor, test_labels: Tensor
-) -> list[dict[str, Any]]:
-    """Return the row, completed, for each probe and target."""
-    counts = {"fitted_on": len(features), "judged_on": len(test_features)}
+    start: Row, features: Tensor, test_features: Tensor, labels: Tensor, test_labels: Tensor
+) -> list[Row]:
+    """Return the rest of the row for each probe and target."""
     return [
-        row
-        | {"probe": probe, "target": target, **counts}
-        | {"accuracy": accuracy(features, labelled(labels), test_features, labelled(test_labels))}
+        (*start, probe, target, len(features), len(test_features), accuracy)
         for target, labelled in TARGETS.items()
-        for probe, accuracy in PROBES.items()
+        for probe, judge in PROBES.items()
+        for accuracy in [judge(features, labelled(labels), test_features, labelled(test_labels))]
     ]
 
 
@@ -418,28 +392,3 @@ def _experiment(runs: Sequence[Run]) -> str:
         raise InputError(f"runs must differ in method or optimizer, not be {', '.join(names[2:])}.")
     spec = repr([replace(run, seed=0) for run in runs])
     return hashlib.sha256(spec.encode()).hexdigest()[:16]
-
-
-def _read(path: Path | None, columns: dict[str, Any], experiment: str) -> pd.DataFrame:
-    """Return the table of a CSV that is this experiment's, or an empty one if there is no file."""
-    table = read_table(path, columns)
-    if not table.empty and set(table["experiment"]) != {experiment}:
-        raise InputError(
-            f"{path} belongs to another experiment: its runs are not those that were asked for; "
-            f"name another file, or move this one away."
-        )
-    return table
-
-
-def _session(path: Path | None, runs: Sequence[Run], jobs: int) -> Session | None:
-    return None if path is None else Session(path, [run.dataset for run in runs], f"jobs={jobs}")
-
-
-def _write(
-    path: Path | None, table: pd.DataFrame, new: pd.DataFrame, session: Session | None, trained: int
-) -> None:
-    """Save a table, and record its new rows and how many runs were trained for them."""
-    if path is not None and session is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        session.count(digests(as_csv(new)), trained)
-        write_table(path, table)

@@ -1,6 +1,7 @@
 """Many runs: a results table that is cache and result at once."""
 
 import os
+import reprlib
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, nullcontext
@@ -15,18 +16,17 @@ from ..validation import InputError, whole_number
 from .batches import train_stacked
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
+from .kept_table import KeptTable, Writer
 from .orphans import tied
 from .progress import Progress, cost
-from .provenance import Session, take_over
 from .results import (
     COLUMNS,
     Results,
-    digest,
+    histories_in,
     read_histories,
     read_results,
-    save,
-    sole_writer,
-    tidy_up,
+    rows_of,
+    runs_table,
     to_table,
 )
 
@@ -99,22 +99,31 @@ def run_histories(
     shared: bool = False,
 ) -> Results:
     """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
-    runs = list(dict.fromkeys(runs))
+    runs = _checked(runs)
     jobs = whole_number("jobs", jobs)
     if cluster is None and jobs > joblib.cpu_count():
         cores = joblib.cpu_count()
         raise InputError(f"jobs must be at most {cores}, the cores of this machine, not {jobs}.")
-    path = Path(results) if results is not None else None
-    done = _saved(path, runs, shared)
+    table = runs_table(results) if results is not None else None
+    done = _saved(table, runs, shared)
     if any(run not in done for run in runs):
-        with sole_writer(path) if path is not None else nullcontext():
+        with table.writer() if table is not None else nullcontext() as writer:
             # Again: another process may have written it until now.
-            done = _saved(path, runs, shared)
-            _take_over(runs, done, path, reuse)
-            _train_missing(runs, done, path, jobs, cluster)
-    elif path is not None:
-        tidy_up(path)
+            done = _saved(table, runs, shared)
+            _take_over(runs, done, writer, reuse)
+            _train_missing(runs, done, writer, jobs, cluster)
+    elif table is not None:
+        table.tidy_up()
     return {run: done[run] for run in runs}
+
+
+def _checked(runs: Iterable[Run]) -> list[Run]:
+    """Return each run once."""
+    runs = list(runs) if isinstance(runs, Iterable) else [runs]
+    for run in runs:
+        if not isinstance(run, Run):
+            raise InputError(f"runs must be a list of Run(...), and {reprlib.repr(run)} is none.")
+    return list(dict.fromkeys(runs))
 
 
 def repeats(runs: Iterable[Run], seeds: int) -> list[Run]:
@@ -127,55 +136,55 @@ def final_epoch(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["epoch"] == table["epochs"]]
 
 
-def _saved(path: Path | None, wanted: Sequence[Run], shared: bool) -> Results:
+def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Results:
     """Read what has been trained already."""
-    if path is None or not path.exists():
+    if table is None:
         return {}
-    done = read_histories(path)
+    done = histories_in(table)
     asked_for = {replace(run, seed=0) for run in wanted}
     others = [run for run in done if replace(run, seed=0) not in asked_for]
     if others and not shared:
         raise InputError(
-            f"{path} belongs to another experiment: {len(others)} of its {len(done)} runs were not "
-            f"asked for, the first being {others[0].describe()} for {others[0].epochs} epochs; "
-            f"name another file, or move this one away."
+            f"{table.path} belongs to another experiment: {len(others)} of its {len(done)} runs were "
+            f"not asked for, the first being {others[0].describe()} for {others[0].epochs} epochs; "
+            f"name another file, or move this one and its record away."
         )
     return done
 
 
 def _take_over(
-    runs: Sequence[Run], done: Results, path: Path | None, reuse: Iterable[str | os.PathLike[str]]
+    runs: Sequence[Run],
+    done: Results,
+    writer: Writer | None,
+    reuse: Iterable[str | os.PathLike[str]],
 ) -> None:
     """Add the runs that other experiments have trained, and save them."""
-    before = len(done)
     for other in reuse:
         if all(run in done for run in runs):
             break
-        found = read_histories(Path(other))
+        found = read_histories(other)
         taken = {run: found[run] for run in runs if run in found and run not in done}
-        if path is not None:
-            take_over(path, Path(other), map(digest, taken.values()))
+        if writer is not None and taken:
+            writer.take(Path(other), rows_of(taken.values()))
         done |= taken
-    if path is not None and len(done) > before:
-        save(path, done)
 
 
 def _train_missing(
-    runs: Sequence[Run], done: Results, path: Path | None, jobs: int, cluster: str | None
+    runs: Sequence[Run], done: Results, writer: Writer | None, jobs: int, cluster: str | None
 ) -> None:
-    """Add the runs that are not ``done`` to it, and save it after each."""
+    """Add the runs that are not ``done`` to it, and save each as it finishes."""
     # A long run that begins last would keep everybody waiting at the end.
     missing = sorted((run for run in runs if run not in done), key=cost, reverse=True)
     if not missing:
         return
-    how = cluster if cluster is not None else f"jobs={min(jobs, len(missing))}"
-    session = Session(path, {run.dataset for run in missing}, how) if path is not None else None
+    if writer is not None:
+        how = cluster if cluster is not None else f"jobs={min(jobs, len(missing))}"
+        writer.start({run.dataset for run in missing}, how)
     with Progress(missing) as progress, closing(_train_each(missing, jobs, cluster)) as histories:
         for history in histories:
             done[history.run] = history
-            if path is not None and session is not None:
-                session.count([digest(history)])
-                save(path, done)
+            if writer is not None:
+                writer.append(rows_of([history]))
             progress.finished(history.run)
 
 

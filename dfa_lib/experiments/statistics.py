@@ -161,23 +161,6 @@ def fisher_interval(correlations: ArrayLike, confidence: float = CONFIDENCE) -> 
     return interval_of(correlations, "fisher", confidence)
 
 
-def logit_interval(
-    accuracies: ArrayLike, confidence: float = CONFIDENCE, examples: int = EXAMPLES
-) -> Interval:
-    """Return the arithmetic mean of accuracies and its interval, which stays inside (0, 1).
-
-    The interval is Student's t for the logit of the mean, whose standard error is ``s / (√n p (1 - p))``
-    by the delta method. An accuracy of exactly 0 or 1 is moved inwards by half of one of the
-    ``examples`` that it is measured on.
-    """
-    return interval_of(accuracies, "logit", confidence, examples)
-
-
-def ratio_interval(ratios: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Return the geometric mean of positive numbers and its interval, which stays above 0."""
-    return interval_of(ratios, "ratio", confidence)
-
-
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Return a share and its exact interval (Clopper and Pearson, 1934).
 
@@ -214,24 +197,6 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE
             f"a paired difference needs a value of both for each seed, not {len(x)} and {len(y)}."
         )
     return mean_interval(x - y, confidence)
-
-
-def welch_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Return the mean of ``a`` minus that of ``b``, which share no seeds, with Welch's interval.
-
-    ``n`` is that of the smaller sample.
-    """
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    mean, n = float(x.mean() - y.mean()), min(len(x), len(y))
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, n)
-    parts = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)])
-    error = float(np.sqrt(parts.sum()))
-    if error == 0:
-        return Interval(mean, mean, mean, n)
-    freedom = error**4 / float((parts**2 / [len(x) - 1, len(y) - 1]).sum())
-    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
-    return Interval(mean, mean - half, mean + half, n)
 
 
 def difference_from_published(

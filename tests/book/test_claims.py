@@ -13,12 +13,14 @@ from scipy import stats
 
 from dfa_book.claims import ledger, measures, thesis_claims
 from dfa_book.claims.judge import (
+    DISAGREE,
     FAILS,
     HOLDS,
     IN_PART,
     NOT_COMPUTED,
     NOT_TESTED,
     UNDECIDED,
+    VERDICTS,
     Claim,
     Evidence,
     Judgement,
@@ -136,6 +138,21 @@ def test_over_datasets_the_verdict_rests_on_what_was_tested():
 def plain(text):
     """The text with ordinary spaces."""
     return text.replace(SPACE, " ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "whole"),
+    [
+        (HOLDS, HOLDS, HOLDS),
+        (HOLDS, FAILS, DISAGREE),
+        (FAILS, IN_PART, DISAGREE),
+        (HOLDS, UNDECIDED, "holds on one dataset, undecided on the other"),
+        (IN_PART, HOLDS, "holds in part on one dataset, holds on the other"),
+        (UNDECIDED, FAILS, "undecided on one dataset, does not hold on the other"),
+    ],
+)
+def test_datasets_that_disagree_are_not_averaged(one, other, whole):
+    assert overall([Judgement(one), Judgement(other)]) == whole
 
 
 def test_ranges_are_said_in_words():
@@ -371,7 +388,7 @@ def test_entries_state_the_rule_before_the_numbers():
     none = dict.fromkeys(ledger.DATASETS, Judgement(NOT_TESTED, reason=NOT_COMPUTED))
     for made, judgements in [(c, none) for c in ledger.CLAIMS]:
         text = ledger.entry(made, judgements)
-        assert f":name: claim-{made.id}\n" in text
+        assert f"\n(claim-{made.id})=\n" in text
         if made.parts:
             assert text.index("**Rule:**") < text.index("**On the digits:")
             assert all(f"{p.what}: {p.range}" in text for p in made.parts)
@@ -380,21 +397,74 @@ def test_entries_state_the_rule_before_the_numbers():
 def test_an_entry_takes_the_datasets_together_where_both_were_tested():
     holds, fails = (Judgement(verdict, (ONE,), (verdict,)) for verdict in (HOLDS, FAILS))
     both = ledger.entry(claim(), {"digits": holds, "mnist": fails})
-    assert "**Taken together: holds in part**" in both
+    assert "**Taken together: the datasets disagree**" in both
     one = ledger.entry(claim(), {"digits": holds, "mnist": Judgement(NOT_TESTED, reason=NOT_COMPUTED)})
     assert "Taken together" not in one
 
 
-def test_the_summary_counts_every_claim_once_for_each_dataset():
+def test_the_tally_counts_every_claim_once_for_each_dataset():
     judged = [
         (claim(), {"digits": Judgement(HOLDS), "mnist": Judgement(NOT_TESTED, reason=NOT_COMPUTED)}),
         (claim(), {"digits": Judgement(FAILS), "mnist": Judgement(UNDECIDED)}),
         (claim(), {"digits": Judgement(FAILS), "mnist": Judgement(UNDECIDED)}),
     ]
-    assert ledger.summary(judged) == (
-        "The ledger has 3 claims. On the digits, 1 holds and 2 do not hold. "
-        "On MNIST, 2 are undecided and 1 was not computed in this build."
+    text = ledger.tally(judged)
+    assert re.findall(r'aria-label="([^"]*)"', text) == [
+        "1 holds, 2 does not hold",
+        "2 undecided, 1 not tested",
+    ]
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)%" height="14"/>', text)]
+    assert sum(widths) == pytest.approx(200, abs=0.1)
+
+
+def test_a_verdict_has_a_shape_and_says_what_it_is():
+    looks = [ledger.chip(Judgement(verdict)) for verdict in VERDICTS]
+    assert len({re.search(r"dfa-chip (dfa-\w+)", look)[1] for look in looks}) == len(VERDICTS)
+    css = (ROOT / "book" / "_static" / "figures.css").read_text()
+    for look in ledger.LOOKS.values():
+        assert f".dfa-{look} {{" in css
+    script = (ROOT / "book" / "_static" / "ledger.mjs").read_text()
+    named = re.search(r"const verdicts = \{(.*?)\}", script)[1]
+    assert dict(re.findall(r'(\w+): "([\w ]+)"', named)) == {
+        look: verdict for verdict, look in ledger.LOOKS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("bounds", "interval", "inside"),
+    [
+        ({"above": 0.0}, Interval(0.1, 0.05, 0.15, 3), True),
+        ({"above": 0.0}, Interval(-0.1, -0.15, -0.05, 3), False),
+        ({"below": 0.5}, Interval(0.1, 0.05, 0.15, 3), True),
+        ({"above": -0.03, "below": 0.03}, Interval(0.01, -0.01, 0.02, 3), True),
+        ({"above": -0.03, "below": 0.03}, Interval(0.9, 0.8, 1.0, 3), False),
+    ],
+)
+def test_the_picture_has_an_interval_in_its_band_just_where_the_claim_holds(bounds, interval, inside):
+    made = replace(claim(), parts=(part(**({"above": -math.inf} | bounds)),))
+    judgement = Judgement(HOLDS if inside else FAILS, (Number(interval),), (HOLDS,))
+    none = Judgement(NOT_TESTED, reason=NOT_COMPUTED)
+    svg = ledger.picture(made, {"digits": judgement, "mnist": none})
+    x, width = map(
+        float, re.search(r'class="dfa-range" x="([\d.]+)" y="1" width="([\d.]+)"', svg).groups()
     )
+    low, high = map(float, re.search(r"M([\d.]+) [\d.]+H([\d.]+)", svg).groups())
+    assert (x <= low and high <= x + width) is inside
+    assert 0 <= low < high <= ledger.PICTURE_WIDTH
+    assert ledger.picture(made, {"digits": none, "mnist": none}) == ""
+
+
+def test_a_table_of_claims_has_numbers_in_points_and_links_to_entries():
+    judged = ledger.judge_all(ledger.CLAIMS, {d: Evidence(d, None) for d in ledger.DATASETS})
+    mnist = ledger.judge_all(
+        ledger.CLAIMS,
+        {"digits": Evidence("digits", None), "mnist": Evidence("mnist", ROOT / "results" / "mnist")},
+    )
+    assert "not computed" in ledger.verdict_table(judged, ledger.HEADLINES)
+    text = plain(ledger.verdict_table(mnist, [*ledger.HEADLINES, *ledger.SUMMED_UP], "ledger.html"))
+    assert "7.9 points (7.1 to 8.6)" in text
+    assert '<a href="ledger.html#claim-3b">3b</a>' in text
+    assert not re.search(r"[ (]-\d", text)
 
 
 def test_a_verdict_from_results_on_disk(tmp_path, small_run):

@@ -170,26 +170,33 @@ def test_share_of_the_matrix_is_all_or_nothing_at_the_ends():
     assert deviations.share_of_matrix(table(np.tile(noise[:, :1], 5))) == pytest.approx(1)
 
 
-def test_a_kept_table_is_read_back_and_made_anew_for_another_scale(tmp_path, monkeypatch):
+def test_a_kept_table_is_read_back_and_that_of_another_scale_refused(tmp_path, monkeypatch):
     path = tmp_path / "kept" / "shared.csv"
     made = deviations.shared_table(SCALE, results=path)
     monkeypatch.setattr(deviations, "train_together", None)  # training again would fail
     pd.testing.assert_frame_equal(deviations.shared_table(SCALE, results=path), made, check_exact=True)
-    monkeypatch.undo()
     assert staleness(path) is None
-    other = deviations.shared_table(replace(SCALE, matrices=2), results=path)
-    assert set(other["matrix"]) == {0, 1}
-    assert staleness(path) is None
-    text = path.read_text()
-    path.write_text(text.replace("0,0,0,0.", "0,0,0,0.9", 1))
-    assert "that its record shared.json does not know" in staleness(path)
+    with pytest.raises(InputError, match="belongs to another experiment"):
+        deviations.shared_table(replace(SCALE, matrices=2), results=path)
 
 
-def test_a_damaged_table_is_refused(tmp_path):
+DAMAGE = {
+    "another number": lambda text: text.replace(",0,0,0.", ",0,0,0.9", 1),
+    "a row less": lambda text: "".join(text.splitlines(keepends=True)[:-1]),
+    "another experiment": lambda text: text.replace(text.splitlines()[1][:16], "0" * 16),
+    "other columns": lambda text: "matrix\n1\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_table_is_refused_and_not_made_anew(damage, tmp_path):
     path = tmp_path / "shared.csv"
-    path.write_text("matrix\n1\n")  # other columns
+    deviations.shared_table(SCALE, results=path)
+    changed = DAMAGE[damage](path.read_text())
+    path.write_text(changed)
     with pytest.raises(InputError, match=r"shared\.csv is damaged"):
         deviations.shared_table(SCALE, results=path)
+    assert path.read_text() == changed
 
 
 def test_figures_show_what_they_are_given():

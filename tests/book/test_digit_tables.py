@@ -15,8 +15,10 @@ from dfa_book.digit_tables import (
     digit_counts,
     sample_stacks,
 )
+from dfa_book.site.freshness import staleness
 from dfa_lib import InputError
 from dfa_lib.data.digits import load_digits
+from dfa_lib.experiments.provenance import Record
 from dfa_lib.training import DIGIT_SETS
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +116,7 @@ def test_without_images_and_file_the_loaders_sentence_is_said(no_images, tmp_pat
 
 def test_a_table_of_another_dataset_is_refused(file):
     build, path = file
-    with pytest.raises(InputError, match=r"\.csv is not of the dataset 'mnist'"):
+    with pytest.raises(InputError, match=r"its dataset is 'digits' and not 'mnist'"):
         build("mnist", results=path)
 
 
@@ -122,7 +124,9 @@ DAMAGE = {
     "a line is missing": lambda text: "".join(text.splitlines(keepends=True)[:-1]),
     "a line is cut short": lambda text: text[:-3],
     "a value is no number": lambda text: text[:-2] + "x\n",
+    "a value is another": lambda text: text[:-2] + str((int(text[-2]) + 1) % 10) + "\n",
     "a column is missing": lambda text: text.replace("dataset,", "", 1),
+    "no rows": lambda text: text.splitlines(keepends=True)[0],
 }
 
 
@@ -132,6 +136,32 @@ def test_a_damaged_table_is_refused_in_a_sentence(file, damage):
     path.write_text(DAMAGE[damage](path.read_text()))
     with pytest.raises(InputError, match=r"is damaged: .* delete it, and it will be computed again"):
         build("digits", results=path)
+
+
+def test_every_byte_of_a_table_and_of_its_record_is_watched(tmp_path):
+    """Cut anywhere, or with another digit in any place, it is refused or says the same."""
+    path = tmp_path / "counts.csv"
+    before, refused = digit_counts("digits", results=path), []
+    for file in (path, path.with_suffix(".json")):
+        content = file.read_bytes()
+        for i in range(len(content)):
+            digit = content[i : i + 1].isdigit()
+            for changed in [content[:i], content[:i] + b"7" + content[i + 1 :]][: 1 + digit]:
+                file.write_bytes(changed)
+                try:
+                    pd.testing.assert_frame_equal(digit_counts("digits", results=path), before)
+                except InputError as problem:
+                    refused.append(str(problem))
+        file.write_bytes(content)
+    assert all("is damaged" in message for message in refused)
+    assert digit_counts("digits", results=path).equals(before)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_committed_tables_of_mnist_have_records_that_know_them(name):
+    path = ROOT / "results" / "mnist" / f"{name}.csv"
+    assert staleness(path) is None
+    assert Record.read(path).sessions[-1]["rows"] == len(path.read_text().splitlines()) - 1
 
 
 @pytest.fixture

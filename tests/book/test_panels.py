@@ -252,11 +252,6 @@ def test_letters_can_be_read_on_light_and_dark_pages_and_in_boxes():
         assert contrast(dark("ink"), dark(ground)) >= 4.5
 
 
-def test_the_home_pages_numbers_have_the_colours_of_their_methods():
-    styled = re.findall(r"dfa-home-result dt:\w+-of-type \{\s*color: (#\w+);", STYLES)
-    assert styled == [COLOURS["dfa"].lower(), COLOURS["bp"].lower()]
-
-
 def test_every_shade_that_turns_has_another_on_dark_pages():
     assert all(dark(name) != shade for name, shade in TURNING.items())
 

@@ -16,12 +16,11 @@ from dfa_book.answers import chapter_evidence, verdict_on, verdicts, which_outco
 from dfa_book.chapter import Answer, check_parameters
 from dfa_book.chapters import deviations as deviations_page
 from dfa_book.chapters import experiments, problems, representations
+from dfa_book.claims.judge import Evidence
 from dfa_book.claims.thesis_claims import CLAIMS
 from dfa_book.words import SPACE
-from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import with_outcomes
-from dfa_lib.experiments.tables import read_table
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results" / "mnist"
@@ -189,7 +188,7 @@ def test_appendix_b_says_nothing_wrong(stored, seeds):
     settings, _ = stored
     networks = studies.study("memorising", settings)
     networks = networks._replace(table=networks.table[networks.table["seed"] < seeds])
-    probes = read_table(STORED / "probes.csv", PROBE_COLUMNS)
+    probes = Evidence("mnist", STORED).probes()
     probes = probes[probes["seed"] < seeds]
     for text in said(
         representations.changes_table(networks, probes),

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joblib.externals.loky import reusable_executor
 
+from dfa_book.site.freshness import staleness
 from dfa_lib import (
     InputError,
     Run,
@@ -28,12 +29,15 @@ from dfa_lib import (
 )
 from dfa_lib.experiments import final_epoch, repeats, run_histories
 from dfa_lib.experiments import runner as experiments
+from dfa_lib.experiments.kept_table import KeptTable, Writer, sole_writer
 from dfa_lib.experiments.progress import cost
-from dfa_lib.experiments.results import COLUMNS, save, sole_writer
+from dfa_lib.experiments.results import COLUMNS as RUN_COLUMNS
+from dfa_lib.experiments.results import rows_of, runs_table
 from dfa_lib.experiments.statistics import summarise
 from dfa_lib.training import METRICS, History
 
 ROOT = Path(__file__).parents[2]
+COLUMNS = list(RUN_COLUMNS)
 MEASURED = [name for name in METRICS if name.endswith(("loss", "accuracy"))]
 
 
@@ -157,15 +161,16 @@ def test_runs_give_the_same_bits_alone_in_a_pool_and_in_any_order(tmp_path, smal
 def test_a_killed_process_of_the_pool_loses_what_was_in_training_and_says_so(
     tmp_path, small_run, monkeypatch
 ):
-    file, real = tmp_path / "results.csv", experiments.save
+    file, real, kills = tmp_path / "results.csv", Writer.append, []
 
-    def save_and_kill(path, results):
-        real(path, results)
-        if len(results) == 1:
-            for pid in list(reusable_executor._executor._processes):
+    def append_and_kill(writer, rows):
+        real(writer, rows)
+        if not kills:
+            kills.extend(reusable_executor._executor._processes)
+            for pid in kills:
                 os.kill(pid, signal.SIGKILL)
 
-    monkeypatch.setattr(experiments, "save", save_and_kill)
+    monkeypatch.setattr(Writer, "append", append_and_kill)
     with pytest.raises(InputError, match=r"one of 2 processes was killed, .* is kept"):
         run_all(repeats([small_run(samples=10_000)], 20), file, jobs=2)
     assert 2 <= len(read_results(file)) < 40
@@ -233,11 +238,18 @@ def test_results_are_read_back_exactly(tmp_path, small_run):
     assert files(file.parent) == ["results.csv"]
 
 
-VALUES = st.floats(allow_infinity=False)
+LOSSES = st.floats(0, allow_infinity=False) | st.just(math.nan)
+SHARES = st.floats(0, 1) | st.just(math.nan)
+COSINES = st.floats(-1, 1) | st.just(math.nan)
+VALUES = {"loss": LOSSES, "accuracy": SHARES, "sign_agreement": SHARES, "sign_share": SHARES}
+
+
+def values_of(metric):
+    return next((found for ending, found in VALUES.items() if metric.endswith(ending)), COSINES)
 
 
 @given(
-    rows=st.lists(st.tuples(*(VALUES for _ in METRICS)), min_size=1, max_size=4),
+    rows=st.lists(st.tuples(*map(values_of, METRICS)), min_size=1, max_size=4),
     rate=st.floats(min_value=1e-300, max_value=1e300),
     hidden=st.lists(st.integers(1, 999), min_size=1, max_size=3).map(tuple),
     seed=st.integers(0, 2**62),
@@ -248,7 +260,9 @@ def test_any_number_survives_the_csv(rows, rate, hidden, seed, tmp_path_factory)
     for row in rows:
         history.append(dict(zip(METRICS, row, strict=True)))
     file = tmp_path_factory.mktemp("csv") / "results.csv"
-    save(file, {run: history})
+    with runs_table(file).writer() as writer:
+        writer.start(["digits"], "jobs=1")
+        writer.append(rows_of([history]))
     (again,) = run_histories([run], file).values()
     assert again.run == run
     for name in METRICS:
@@ -305,7 +319,7 @@ def test_killed_run_resumes_without_retraining(tmp_path, small_run, trained):
     code = interrupted(4, file, 2, "os.kill(os.getpid(), signal.SIGKILL)")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert files(tmp_path) == [".results.csv.lock", "results.csv"]
+    assert files(tmp_path) == [".results.csv.lock", ".results.csv.log", "results.csv"]
     before = read_results(file)
     assert before["seed"].tolist() == [0, 0, 1, 1]
 
@@ -323,25 +337,55 @@ def test_what_a_kill_left_of_a_write_is_gone_after_the_next_run(trained, tmp_pat
     assert files(tmp_path) == ["results.csv"]
 
 
-@pytest.mark.parametrize("moment", ["os.fsync", "pathlib.Path.replace"])
-def test_an_interrupted_write_leaves_the_file_before_it(
-    moment, trained, tmp_path, small_run, monkeypatch
+def at_the(number, real, happens):
+    """Do what ``real`` does, except that something happens at one of the calls."""
+    calls = []
+
+    def call(*given, **named):
+        calls.append(given)
+        if len(calls) == number:
+            happens()
+        return real(*given, **named)
+
+    return call
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def use_up_quota():
+    raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+MOMENTS = [("os.fsync", number) for number in range(1, 6)] + [
+    ("pathlib.Path.replace", number) for number in range(1, 3)
+]
+
+
+@pytest.mark.parametrize(("moment", "number"), MOMENTS)
+@pytest.mark.parametrize("happens", [interrupt, use_up_quota])
+def test_a_write_that_is_stopped_anywhere_costs_at_most_its_run(
+    happens, moment, number, trained, tmp_path, small_run, monkeypatch
 ):
-    file = tmp_path / "results.csv"
+    file, whole = tmp_path / "results.csv", tmp_path / "whole" / "results.csv"
+    run_all(repeats([small_run()], 2), whole)
     run_all(repeats([small_run()], 1), file)
-    content = file.read_bytes()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
+    before = file.read_bytes()
+    trained.clear()
+    module, _, name = moment.rpartition(".")
+    owner = os if module == "os" else Path
     with monkeypatch.context() as patch:
-        patch.setattr(moment, interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, name, at_the(number, getattr(owner, name), happens))
+        with pytest.raises((KeyboardInterrupt, InputError)):
             run_all(repeats([small_run()], 2), file)
-    assert file.read_bytes() == content
-    assert files(tmp_path) == ["results.csv"]
+    saved = len(read_results(file)) // 2
+    assert saved == 2 or file.read_bytes() == before
     run_all(repeats([small_run()], 2), file)
-    assert [run.seed for run in trained] == [0, 1, 1]
+    assert trained.count(small_run(seed=1)) == (1 if saved == 2 or number == 1 else 2)
+    assert file.read_bytes() == whole.read_bytes()
+    assert files(tmp_path) == ["results.csv", "whole"]
+    assert staleness(file) is None
 
 
 def test_a_run_that_raises_loses_only_itself(trained, tmp_path, small_run, monkeypatch):
@@ -379,7 +423,7 @@ def no_space(monkeypatch, tmp_path):
     full, real = [], Path.open
 
     def open_(path, mode="r", *args, **kwargs):
-        if "w" in mode and path.parent in full:
+        if set(mode) & set("wxa") and not {*path.parents}.isdisjoint(full):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, mode, *args, **kwargs)
 
@@ -387,66 +431,78 @@ def no_space(monkeypatch, tmp_path):
     return full
 
 
+@pytest.fixture
+def full_while_training(no_space, monkeypatch):
+    """Let disks be full from the next run on."""
+    made_up = experiments.train
+
+    def fill(*folders):
+        def train_and_fill(run):
+            monkeypatch.setattr(experiments, "train", made_up)
+            no_space.extend(folders)
+            return made_up(run)
+
+        monkeypatch.setattr(experiments, "train", train_and_fill)
+
+    return fill
+
+
 def test_a_full_disk_leaves_the_old_file_and_a_copy_with_all_results(
-    trained, tmp_path, small_run, no_space
+    trained, tmp_path, small_run, no_space, full_while_training
 ):
     folder = tmp_path / "results"
     file, runs = folder / "sgd.csv", repeats([small_run()], 3)
     run_all(runs[:1], file)
     content = file.read_bytes()
-    no_space.append(folder)
+    full_while_training(folder)
     with pytest.raises(InputError) as caught:
         run_all(runs, file)
     (copy,) = (tmp_path / "tmp").iterdir()
     assert str(caught.value) == (
-        f"{file} could not be written (No space left on device) and is as it was before; all 2 finished "
-        f"runs are in {copy}: make room, move that file to {file}, and run again to train only what is "
-        f"missing."
+        f"{file} could not be written (No space left on device) and is as it was before; all that is "
+        f"finished is in {copy}: make room, move sgd.csv and sgd.json from there to {folder}, and run "
+        f"again to compute only what is missing."
     )
     assert file.read_bytes() == content
-    assert files(folder) == ["sgd.csv"]
-    assert read_results(copy)["seed"].tolist() == [0, 0, 1, 1]
+    assert read_results(file)["seed"].tolist() == [0, 0]
+    assert read_results(copy / "sgd.csv")["seed"].tolist() == [0, 0, 1, 1]
 
     # The advice is good.
     no_space.clear()
-    copy.replace(file)
+    for name in ("sgd.csv", "sgd.json"):
+        (copy / name).replace(folder / name)
     run_all(runs, file)
     assert [run.seed for run in trained] == [0, 1, 2]
+    assert staleness(file) is None
+    assert files(folder) == ["sgd.csv"]
 
 
-def test_disks_that_are_full_everywhere_leave_the_old_file(trained, tmp_path, small_run, no_space):
+def test_disks_that_are_full_everywhere_leave_the_old_file(
+    trained, tmp_path, small_run, no_space, full_while_training
+):
     folder = tmp_path / "results"
     file = folder / "sgd.csv"
     run_all([small_run()], file)
     content = file.read_bytes()
-    no_space.extend([folder, tmp_path / "tmp"])
+    full_while_training(folder, tmp_path / "tmp")
     with pytest.raises(InputError, match=r"as it was before; a copy .* failed too .*: make room"):
         run_all(repeats([small_run()], 2), file)
     assert file.read_bytes() == content
-    assert files(folder) == ["sgd.csv"]
-    assert files(tmp_path / "tmp") == []
 
 
-@pytest.mark.parametrize("moment", ["os.fsync", "pathlib.Path.replace"])
-def test_a_write_that_fails_late_leaves_the_file_before_it(
-    moment, trained, tmp_path, small_run, no_space, monkeypatch
+def test_a_disk_that_is_full_already_is_told_before_anything_is_trained(
+    trained, tmp_path, small_run, no_space
 ):
-    file = tmp_path / "results.csv"
-    run_all([small_run()], file)
-    content = file.read_bytes()
-
-    def fail(*_):
-        raise OSError(errno.EDQUOT, "Disk quota exceeded")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(moment, fail)
-        with pytest.raises(InputError, match="Disk quota exceeded"):
-            run_all(repeats([small_run()], 2), file)
-    assert file.read_bytes() == content
-    assert files(tmp_path) == ["results.csv", "tmp"]
+    folder = tmp_path / "results"
+    run_all([small_run()], folder / "sgd.csv")
+    no_space.append(folder)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\); nothing"):
+        run_all(repeats([small_run()], 2), folder / "sgd.csv")
+    assert len(trained) == 1
+    assert files(folder) == ["sgd.csv"]
 
 
-@pytest.mark.parametrize("read_only", ["file", "folder"])
+@pytest.mark.parametrize("read_only", ["file", "record", "folder"])
 def test_what_is_read_only_is_refused_before_anything_is_trained(
     read_only, trained, tmp_path, small_run
 ):
@@ -454,7 +510,8 @@ def test_what_is_read_only_is_refused_before_anything_is_trained(
     file = folder / "sgd.csv"
     run_all([small_run()], file)
     trained.clear()
-    place = file if read_only == "file" else folder
+    place = {"file": file, "record": folder / "sgd.json", "folder": folder}[read_only]
+    record = (folder / "sgd.json").read_bytes()
     mode = place.stat().st_mode
     place.chmod(mode & ~0o222)
     try:
@@ -469,6 +526,7 @@ def test_what_is_read_only_is_refused_before_anything_is_trained(
         place.chmod(mode)
     assert trained == []
     assert files(folder) == ["sgd.csv"]
+    assert (folder / "sgd.json").read_bytes() == record
 
 
 def test_a_folder_is_no_results_file(trained, tmp_path, small_run):
@@ -476,7 +534,7 @@ def test_a_folder_is_no_results_file(trained, tmp_path, small_run):
         with pytest.raises(InputError, match=f"{tmp_path} cannot be read"):
             use()
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be read or written"):
         run_all([small_run()], tmp_path / "file" / "results.csv")
     assert trained == []
 
@@ -506,17 +564,17 @@ def test_a_second_process_is_refused_and_neither_loses_anything(trained, tmp_pat
 def test_what_another_process_has_written_meanwhile_is_not_trained_again(
     trained, tmp_path, small_run, monkeypatch
 ):
-    file, real = tmp_path / "results.csv", experiments.sole_writer
+    file, real = tmp_path / "results.csv", KeptTable.writer
 
     @contextlib.contextmanager
-    def late(path):
+    def late(table):
         with monkeypatch.context() as patch:
-            patch.setattr(experiments, "sole_writer", real)
+            patch.setattr(KeptTable, "writer", real)
             run_all(repeats([small_run()], 2), file)
-        with real(path):
-            yield
+        with real(table) as writer:
+            yield writer
 
-    monkeypatch.setattr(experiments, "sole_writer", late)
+    monkeypatch.setattr(KeptTable, "writer", late)
     run_all(repeats([small_run()], 3), file)
     assert [run.seed for run in trained] == [0, 1, 2]
 
@@ -599,9 +657,25 @@ def assert_refused(file, content, runs, *parts):
 def test_a_file_truncated_mid_line_is_refused_and_left_alone(results):
     file, runs, trained = results
     content = file.read_bytes()
-    assert_refused(file, content[:-40], runs, "line 5", "delete that line")
-    assert_refused(file, content[:-1], runs, "line 5", "no end")
+    assert_refused(file, content[:-40], runs, "line 5", "delete the rows of that run")
+    assert_refused(file, content[:-2], runs, "line 5", "no end")
     assert trained == []
+
+
+def test_a_file_that_lacks_only_its_last_line_break_costs_no_run(results):
+    file, runs, trained = results
+    content, table = file.read_bytes(), read_results(file)
+    file.write_bytes(content[:-1])
+    same(read_results(file), table)
+    run_all([*runs, replace(runs[0], seed=2)], file)
+    assert [run.seed for run in trained] == [2]
+    assert file.read_bytes().startswith(content)
+
+
+def test_without_a_record_a_last_line_that_has_no_end_is_refused(results):
+    file, runs, _ = results
+    file.with_suffix(".json").unlink()
+    assert_refused(file, file.read_bytes()[:-1], runs, "line 5", "no end")
 
 
 def test_a_file_cut_anywhere_is_refused_or_holds_whole_runs(results):
@@ -619,8 +693,8 @@ def test_a_file_cut_anywhere_is_refused_or_holds_whole_runs(results):
         accepted.append(cut)
         if len(table):
             same(table, whole[: len(table)])
-    # Just the header, with its end of line or without; and the first run.
-    assert accepted == [ends[0] - 1, ends[0], ends[2]]
+    # Just the header, with its end of line or without; and whole runs, likewise.
+    assert accepted == [ends[0] - 1, ends[0], ends[2] - 1, ends[2], ends[4] - 1]
 
 
 def edited(content, line, column, value):
@@ -646,9 +720,10 @@ def test_a_missing_column_is_named(results):
 def test_a_column_twice_is_refused(results):
     file, runs, _ = results
     content = file.read_bytes()
-    assert_refused(file, edited(content, 1, "epoch", "epochs"), runs, "lacks epoch")
+    twice = content.replace(b"epoch,train", b"epochs,train", 1)
+    assert_refused(file, twice, runs, "lacks epoch")
     doubled = b"".join(line + b"," + line.split(b",")[0] + b"\n" for line in content.splitlines())
-    assert_refused(file, doubled, runs, "names a column twice")
+    assert_refused(file, doubled, runs, "names columns twice or out of order")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"hello\n", b"<html>\n<body>\n"])
@@ -669,7 +744,17 @@ def test_a_file_that_is_not_text_is_refused(content, results):
     [
         ("method", "bpp", "method cannot be 'bpp'"),
         ("epochs", "two", "two"),
-        ("learning_rate", "", "learning_rate must be"),
+        ("epochs", "1_0", "1_0"),
+        ("seed", "١", "١"),
+        ("samples", "9" * 40, "9" * 40),
+        ("test_accuracy", "1.7", "'1.7' is not a number from 0 to 1"),
+        ("test_accuracy", "-3", "-3"),
+        ("train_accuracy", "inf", "inf"),
+        ("test_loss", "1e400", "1e400"),
+        ("test_loss", "-0.1", "-0.1"),
+        ("gradient_alignment", "1.5", "1.5"),
+        ("feedback", "x" * 200_000, "feedback cannot be"),
+        ("learning_rate", "", "'' is not a number"),
         ("learning_rate", "-1.0", "learning_rate must be"),
         ("hidden", "16x", "in line 3"),
         ("biases", "maybe", "biases must be True or False"),
@@ -681,14 +766,50 @@ def test_a_file_that_is_not_text_is_refused(content, results):
 )
 def test_a_value_that_is_not_one_is_named_with_its_line(column, value, part, results):
     file, runs, _ = results
-    assert_refused(file, edited(file.read_bytes(), 3, column, value), runs, "line 3", part)
+    wrong = edited(file.read_bytes(), 3, column, value)
+    assert_refused(file, wrong, runs)
+    file.with_suffix(".json").unlink()
+    assert_refused(file, wrong, runs, "line 3", part)
 
 
 def test_missing_repeated_or_shuffled_epochs_are_refused(results):
     file, runs, trained = results
     header, *rows = file.read_bytes().splitlines(keepends=True)
     for wrong in ([rows[0], *rows[2:]], [rows[0], *rows], [rows[1], rows[0], *rows[2:]], rows[:3]):
+        assert_refused(file, b"".join([header, *wrong]), runs, "not what its record results.json knows")
+    file.with_suffix(".json").unlink()
+    for wrong in ([rows[0], *rows[2:]], [rows[0], *rows], [rows[1], rows[0], *rows[2:]], rows[:3]):
         assert_refused(file, b"".join([header, *wrong]), runs, "epochs", "instead of 1 to 2")
+    assert trained == []
+
+
+def test_a_changed_or_rounded_number_is_noticed(results):
+    file, runs, trained = results
+    content = file.read_bytes()
+    known = "is damaged: lines 2 and following (one unit of rows of 2) are not what its record"
+    assert_refused(file, edited(content, 3, "test_accuracy", "0.99"), runs, known)
+    rounded = pd.read_csv(file, dtype={"learning_rate": str, "weight_decay": str})
+    text = rounded.to_csv(index=False, float_format="%.4f").encode()
+    assert_refused(file, text, runs, "record results.json knows")
+    assert trained == []
+
+
+def test_a_run_whose_rows_are_gone_is_trained_again_into_the_same_bytes(results):
+    file, runs, trained = results
+    content = file.read_bytes()
+    file.write_bytes(b"".join(content.splitlines(keepends=True)[:3]))
+    run_all(runs, file)
+    assert trained == [runs[1]]
+    assert file.read_bytes() == content
+    assert staleness(file) is None
+
+
+def test_nothing_is_added_to_a_file_whose_record_is_lost(results):
+    file, runs, trained = results
+    file.with_suffix(".json").unlink()
+    assert len(run_all(runs, file)) == 4
+    with pytest.raises(InputError, match=r"results\.csv has no record results\.json beside it"):
+        run_all([*runs, replace(runs[0], seed=2)], file)
     assert trained == []
 
 
@@ -745,11 +866,12 @@ def test_what_a_process_left_that_was_killed_at_its_very_end_is_tidied_up(traine
     # All runs are saved, so that the next call has nothing to train and takes no lock.
     path = tmp_path / "some.csv"
     run_all([small_run()], results=path)
-    left = [tmp_path / name for name in (".some.csv.lock", ".some.csv.tmp", ".some.json.tmp")]
+    names = (".some.csv.lock", ".some.csv.log", ".some.csv.tmp", ".some.json.tmp")
+    left = [tmp_path / name for name in names]
     for place in left:
         place.touch()
     run_all([small_run()], results=path)
-    assert [place.exists() for place in left] == [False] * 3
+    assert [place.exists() for place in left] == [False] * 4
     assert trained == [small_run()]
 
 
@@ -761,3 +883,98 @@ def test_reading_leaves_the_files_of_a_process_at_work_alone(trained, small_run,
         run_all([small_run()], results=path)
         assert (tmp_path / ".some.csv.tmp").exists()
         assert (tmp_path / ".some.csv.lock").exists()
+
+
+# ---- links, and files that others have put there ----
+
+
+def test_a_results_file_that_is_a_link_stays_one_and_its_target_has_the_results(
+    trained, small_run, tmp_path
+):
+    target, link = tmp_path / "disk" / "sgd.csv", tmp_path / "link.csv"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for seeds in (1, 2):  # first it leads nowhere
+        run_all(repeats([small_run()], seeds), link)
+        assert link.is_symlink()
+        assert len(read_results(target)) == len(read_results(link)) == 2 * seeds
+    assert files(target.parent) == ["sgd.csv"]
+    assert staleness(link) is None
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    with pytest.raises(InputError, match=r"loop\.csv cannot be read"):
+        run_all([small_run()], loop)
+
+
+PLANTED = [".some.csv.tmp", ".some.json.tmp", ".some.csv.log", ".some.csv.lock"]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_link_is_not_written_through(name, trained, small_run, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / name).symlink_to(victim)
+    run_all([small_run()], tmp_path / "some.csv")
+    assert victim.read_text() == "precious"
+    assert files(tmp_path) == ["some.csv", "victim"]
+    assert staleness(tmp_path / "some.csv") is None
+
+
+def test_a_planted_log_does_not_vouch_for_rows(results):
+    file, *_ = results
+    changed = edited(file.read_bytes(), 5, "test_accuracy", "0.99")
+    file.write_bytes(changed)
+    (file.parent / ".results.csv.log").write_text("{}\n[1, 2]\nnonsense")
+    assert read_results(file)["seed"].tolist() == [0, 0]  # the changed run counts as unfinished
+
+
+def test_a_file_keeps_its_permissions(trained, small_run, tmp_path):
+    file = tmp_path / "some.csv"
+    run_all([small_run()], file)
+    file.chmod(0o640)
+    run_all(repeats([small_run()], 2), file)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ("runs.json", r"results cannot be runs\.json, which is the name of a record"),
+        (5, "results must be the path of a CSV file, not 5"),
+        (b"runs.csv", "results must be the path of a CSV file, not b'runs.csv'"),
+        ("a\0b.csv", "cannot be read or written"),
+        ("x" * 300 + ".csv", "cannot be read or written"),
+    ],
+)
+def test_what_cannot_be_a_results_file_is_told_before_anything_is_trained(
+    results, message, trained, small_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        run_all([small_run()], results)
+    assert trained == []
+    assert files(tmp_path) == []
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("runs", [None, [None], "abc", 3, [{"method": "bp"}]])
+def test_what_is_no_list_of_runs_is_refused_in_a_sentence(runs):
+    with pytest.raises(InputError, match=r"runs must be a list of Run\(\.\.\.\), and .* is none"):
+        run_all(runs)
+
+
+def test_readers_beside_a_writer_see_whole_runs_only(trained, small_run, tmp_path):
+    file, wanted, seen = tmp_path / "some.csv", repeats([small_run()], 60), []
+
+    def read_often():
+        while not seen or seen[-1] < len(wanted):
+            with contextlib.suppress(FileNotFoundError):
+                seen.append(len(read_results(file)) // 2 if file.exists() else 0)
+
+    reader = threading.Thread(target=read_often)
+    reader.start()
+    run_all(wanted, file)
+    reader.join(60)
+    assert not reader.is_alive()
+    assert seen == sorted(seen)

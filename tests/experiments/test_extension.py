@@ -214,7 +214,7 @@ def test_what_is_shipped_needs_neither_this_module_nor_a_registration(small_run)
     run = small_run(method="sign_symmetric")
     program = """
         import pickle, sys
-        from dfa_lib.extension import train_shipped
+        from dfa_lib.experiments.extension import train_shipped
         from dfa_lib.methods import METHODS
         history = train_shipped(sys.stdin.buffer.read())
         assert "sign_symmetric" not in METHODS and "test_extension" not in sys.modules

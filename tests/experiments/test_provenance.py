@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 
 from dfa_book.site.freshness import staleness
-from dfa_lib import InputError, run_all
-from dfa_lib.experiments import provenance
-from dfa_lib.experiments import runner as experiments
+from dfa_lib import InputError, run_all, train
+from dfa_lib.experiments import kept_table, provenance
 from dfa_lib.experiments.provenance import (
     checksums,
     commit,
     fingerprint,
+    log_path,
     machine,
     numerical_code,
     read_record,
     source_digest,
     versions,
 )
-from dfa_lib.experiments.results import digest, digests, read_histories
+from dfa_lib.experiments.results import digest, digests, read_histories, rows_of, runs_table
 
 LIBRARY = Path(provenance.__file__).parents[1]
 
@@ -71,18 +71,18 @@ def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
     assert not set(digests(other)) & set(found)
 
 
-def test_a_kill_between_record_and_results_leaves_no_run_that_no_record_knows(
+def test_a_kill_between_log_and_results_leaves_no_run_that_no_record_knows(
     small_run, tmp_path, monkeypatch
 ):
-    path, real, saved = tmp_path / "some.csv", experiments.save, []
+    path, real, saved = tmp_path / "some.csv", kept_table._append, []
 
-    def killed_before_the_second(path, results):
-        saved.append(len(results))
+    def killed_before_the_second(*given):
+        saved.append(given)
         if len(saved) == 2:
             raise KeyboardInterrupt
-        real(path, results)
+        real(*given)
 
-    monkeypatch.setattr(experiments, "save", killed_before_the_second)
+    monkeypatch.setattr(kept_table, "_append", killed_before_the_second)
     runs = [small_run(seed=seed) for seed in range(2)]
     with pytest.raises(KeyboardInterrupt):
         run_all(runs, results=path)
@@ -94,12 +94,33 @@ def test_a_kill_between_record_and_results_leaves_no_run_that_no_record_knows(
 
 
 def test_a_record_that_cannot_be_written_does_not_lose_the_results(small_run, tmp_path, monkeypatch):
+    path = tmp_path / "some.csv"
+
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(provenance, "replace_text", full)
-    run_all([small_run()], results=tmp_path / "some.csv")
-    assert len(digests((tmp_path / "some.csv").read_text())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "replace_text", full)
+        with pytest.raises(InputError, match=r"some\.csv has all that is finished, but its rows could"):
+            run_all([small_run()], results=path)
+        assert len(read_histories(path)) == 1
+        assert staleness(path) is None
+    run_all([small_run()], results=path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["some.csv", "some.json"]
+
+
+def test_a_kill_between_record_and_log_counts_nothing_twice(small_run, tmp_path):
+    path = tmp_path / "some.csv"
+    with runs_table(path).writer() as writer:
+        writer.start(["digits"], "jobs=1")
+        writer.append(rows_of([train(small_run())]))
+        log = log_path(path).read_text()
+    before = read_record(path)
+    log_path(path).write_text(log)
+    assert read_record(path) == before
+    run_all([small_run()], results=path)
+    assert read_record(path) == before
+    assert not log_path(path).exists()
 
 
 def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):
@@ -113,13 +134,14 @@ def test_nothing_is_recorded_where_nothing_is_trained(small_run, tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
+        *('{"sessions": [[]]}', '{"sessions": "", "more": 1}', "null", "1", '"text"', "\ufeff{}"),
         *("", "[]", "{}", '{"sessions": 3}', "\x00", '{"sessions": [3]}', '{"sessions": [{}]}'),
         *('{"sessions": []}', '{"session": [{}]}', "[" * 100_000),
     ],
 )
 def test_a_damaged_record_is_named_before_anything_is_trained(text, small_run, tmp_path):
     (tmp_path / "some.json").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"some\.json is damaged.*move it away"):
+    with pytest.raises(InputError, match=r"some\.json is damaged.*put it back, or move it away with"):
         run_all([small_run()], results=tmp_path / "some.csv")
     assert not (tmp_path / "some.csv").exists()
 
@@ -136,24 +158,49 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
     assert commit() == "unknown"
 
 
-def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(tmp_path, monkeypatch):
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A function that commits files of ``tmp_path``, and one that says where the library lies there."""
+
     def git(*words):
         author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
         subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
 
-    source, results = tmp_path / "dfa_lib/experiments/provenance.py", tmp_path / "results/sgd.csv"
-    for file in (source, results):
-        file.parent.mkdir(parents=True)
-        file.write_text("before\n", encoding="utf-8")
-    git("init")
-    git("add", ".")
-    git("commit", "--message", "A state of the library")
-    monkeypatch.setattr(provenance, "__file__", str(source))
+    def commit_files(*names):
+        git("init")
+        git("add", *names)
+        git("commit", "--message", "A state of the files")
 
+    def library_at(folder):
+        source = tmp_path / folder / "dfa_lib/experiments/provenance.py"
+        source.parent.mkdir(parents=True)
+        source.write_text("before\n", encoding="utf-8")
+        monkeypatch.setattr(provenance, "__file__", str(source))
+        return source
+
+    return commit_files, library_at
+
+
+def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(repository, tmp_path):
+    commit_files, library_at = repository
+    source, results = library_at("."), tmp_path / "results/sgd.csv"
+    results.parent.mkdir()
+    results.write_text("before\n", encoding="utf-8")
+    commit_files(".")
     results.write_text("after\n", encoding="utf-8")
     assert re.fullmatch("[0-9a-f]{12}", commit())
     source.write_text("after\n", encoding="utf-8")
     assert re.fullmatch("[0-9a-f]{12}-dirty", commit())
+
+
+@pytest.mark.parametrize("committed", ["thesis.tex", "."])
+def test_the_commit_of_another_projects_repository_is_not_named(committed, repository, tmp_path):
+    """Neither beside the library, in an environment that git ignores, nor with it, in a copy."""
+    commit_files, library_at = repository
+    library_at("venv/lib/site-packages")
+    (tmp_path / "thesis.tex").write_text("text\n", encoding="utf-8")
+    commit_files(committed)
+    assert commit() == "unknown"
 
 
 def test_digits_have_a_checksum_and_clusters_none():

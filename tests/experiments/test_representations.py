@@ -1,4 +1,5 @@
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from dfa_book.site.freshness import staleness
 from dfa_lib import InputError, Run
 from dfa_lib.data.digits import load_digits
 from dfa_lib.experiments import representations as module
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import checksums, read_record
 from dfa_lib.experiments.representations import (
+    PROBE_COLUMNS,
     PROBES,
     TARGETS,
     digit_representation,
@@ -242,23 +245,27 @@ BUILDERS = {"probes": two_seeds, "maps": embedding_table}
 
 @pytest.fixture(scope="module")
 def saved(runs, tmp_path_factory):
-    """Each table as it was built, and the text of the CSV that was saved."""
+    """Each table as it was built, and the text of the CSV that was saved, and of its record."""
     folder = tmp_path_factory.mktemp("saved") / "new"
-    tables = {name: build(runs, results=folder / name) for name, build in BUILDERS.items()}
-    return {name: (table, (folder / name).read_text()) for name, table in tables.items()}
+    tables = {name: build(runs, results=folder / f"{name}.csv") for name, build in BUILDERS.items()}
+    return {
+        name: (table, *((folder / f"{name}.{kind}").read_text() for kind in ("csv", "json")))
+        for name, table in tables.items()
+    }
 
 
 @pytest.fixture(params=BUILDERS)
 def file(request, saved, tmp_path):
     """A builder, its table, and a CSV of it to be spoilt."""
-    table, text = saved[request.param]
+    table, text, record = saved[request.param]
     path = tmp_path / "table.csv"
     path.write_text(text)
+    path.with_suffix(".json").write_text(record)
     return BUILDERS[request.param], table, path
 
 
 def test_the_probe_table_has_a_row_for_each_seed_weights_probe_and_target(saved):
-    table, _ = saved["probes"]
+    table, *_ = saved["probes"]
     keys = table[["seed", "weights", "probe", "target"]]
     assert len(keys.drop_duplicates()) == len(table) == 2 * 4 * 2 * 2
     assert list(table["weights"].unique()) == ["pixels", "untrained", "bp-sgd", "dfa-sgd"]
@@ -267,7 +274,7 @@ def test_the_probe_table_has_a_row_for_each_seed_weights_probe_and_target(saved)
 
 
 def test_raw_pixels_are_the_same_for_every_seed_and_untrained_weights_are_not(saved):
-    table, _ = saved["probes"]
+    table, *_ = saved["probes"]
     scores = {
         key: own["accuracy"].tolist() for key, own in table.groupby(["weights", "seed"], sort=False)
     }
@@ -291,7 +298,7 @@ def test_the_scores_are_those_of_the_runs_own_first_and_last_weights(runs, saved
 
 
 def test_the_maps_show_the_same_test_digits_for_each_of_the_weights(runs, saved):
-    table, _ = saved["maps"]
+    table, *_ = saved["maps"]
     shown = load_digits().test.labels[:COUNT].tolist()
     assert list(table["weights"].unique()) == weights_names(runs)
     for _, points in table.groupby("weights"):
@@ -310,7 +317,7 @@ def test_a_saved_table_is_read_back_exactly_without_training(runs, file, trained
     build, table, path = file
     pd.testing.assert_frame_equal(build(runs, results=path), table, check_exact=True)
     assert trained == []
-    assert [each.name for each in path.parent.iterdir()] == ["table.csv"]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["table.csv", "table.json"]
 
 
 def test_the_tables_do_not_depend_on_the_number_of_processes(runs, saved, trained):
@@ -319,7 +326,8 @@ def test_the_tables_do_not_depend_on_the_number_of_processes(runs, saved, traine
 
 def test_a_missing_seed_is_added_and_a_spare_one_stays(runs, saved, trained, tmp_path):
     path = tmp_path / "probes.csv"
-    table, text = saved["probes"]
+    table, text, record = saved["probes"]
+    path.with_suffix(".json").write_text(record)
     lines = text.splitlines(keepends=True)
     path.write_text("".join(lines[:17]))  # the header and the 16 rows of seed 0
     one = probe_table(runs, 1, results=path)
@@ -345,6 +353,24 @@ def test_tables_have_records_that_know_their_rows(runs, trained, tmp_path):
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join([*lines[:-1], lines[-1].replace("0", "1")]))
         assert "holds one run that its record" in staleness(path)
+
+
+def test_two_writers_of_a_table_lose_no_seed(runs, tmp_path, monkeypatch):
+    """One asks for two seeds, and another, which is done before the first has the lock, for three."""
+    path, real = tmp_path / "probes.csv", KeptTable.writer
+
+    @contextmanager
+    def late(table):
+        monkeypatch.setattr(KeptTable, "writer", real)
+        probe_table(runs, 3, results=path)
+        with table.writer() as writer:
+            yield writer
+
+    monkeypatch.setattr(KeptTable, "writer", late)
+    assert set(probe_table(runs, 2, results=path)["seed"]) == {0, 1}
+    with KeptTable(path, PROBE_COLUMNS).writer(), pytest.raises(InputError, match="by another process"):
+        probe_table(runs, 4, results=path)
+    assert set(KeptTable(path, PROBE_COLUMNS).frame()["seed"]) == {0, 1, 2}
 
 
 def test_a_diverged_run_is_saved_and_read_as_nan(runs, tmp_path):
@@ -392,7 +418,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_and_left_alone(runs, file, dama
     damaged = DAMAGE[damage](path.read_text()).encode(errors="surrogateescape")
     path.write_bytes(damaged)
     with pytest.raises(
-        InputError, match=r"table\.csv is damaged: .* delete it, and it will be computed"
+        InputError, match=r"table\.csv is damaged: .*(delete it, and it will be computed|not text)"
     ):
         build(runs, results=path)
     assert path.read_bytes() == damaged
@@ -400,10 +426,18 @@ def test_a_damaged_file_is_refused_in_a_sentence_and_left_alone(runs, file, dama
 
 def test_an_accuracy_above_one_and_a_digit_above_nine_are_damage(runs, saved, tmp_path):
     for name, values in (("probes", {"accuracy": 1.5}), ("maps", {"digit": 10})):
-        path = tmp_path / name
+        path = tmp_path / f"{name}.csv"
         saved[name][0].assign(**values).to_csv(path, index=False, lineterminator="\n")
+        path.with_suffix(".json").write_text(saved[name][2])
         with pytest.raises(InputError, match="is damaged"):
             BUILDERS[name](runs, results=path)
+
+
+def test_a_table_without_its_record_is_refused(runs, file):
+    build, _, path = file
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"are not what its record table\.json knows"):
+        build(runs, results=path)
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 0.25}, {"epochs": 2}, {"hidden": 13}])

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from dfa_book.site import accessibility
+from bs4 import BeautifulSoup
+
+from dfa_book.site.accessibility import REPAIRS, Repairs
 
 
-def repaired(page):
-    (page,) = accessibility.repaired({Path("page.html"): page}).values()
-    return page
+def repaired(text, path="page.html", repair=None):
+    page = BeautifulSoup(text, "html.parser")
+    (repair or Repairs())(Path(path), page)
+    return str(page)
 
 
 TABLE = """\
@@ -51,12 +54,18 @@ def test_the_parameters_of_a_signature_are_no_list_of_definitions():
 
 def test_a_link_from_the_source_to_what_the_reference_lacks_is_left_out():
     link = '<a class="viewcode-back" href="../reference.html#dfa_lib.{}">[docs]</a>'
-    reference, source = Path("reference.html"), Path("_modules/dfa_lib.html")
-    pages = {
-        reference: '<dt class="sig" id="dfa_lib.train">',
-        source: link.format("train") + link.format("save"),
-    }
-    assert accessibility.repaired(pages)[source] == link.format("train")
+    repair = Repairs()
+    repaired('<dt class="sig" id="dfa_lib.train">', "reference.html", repair)
+    links = link.format("train") + link.format("save")
+    assert repaired(links, "_modules/dfa_lib.html", repair) == link.format("train")
+
+
+def test_a_repair_that_no_page_needed_is_named():
+    repair = Repairs()
+    assert repair.unused() == list(REPAIRS)
+    repaired(TABLE + SIGNATURE, repair=repair)
+    left = [name for name in REPAIRS if name not in ("signatures", "rows of tables without a head")]
+    assert repair.unused() == left
 
 
 def test_the_second_proof_of_a_page_has_not_the_id_of_the_first():

@@ -370,15 +370,14 @@ def test_the_fold_below_a_figure_opens_by_keyboard_and_its_table_downloads(page,
     page.keyboard.press("Escape")
 
 
-def test_a_chapters_notebook_downloads(page, site):
+def test_a_chapters_plain_notebooks_download(page, site):
     page.goto("experiments.html")
-    page.locator(".dropdown-download-buttons > button").click()
-    with page.expect_download() as download:
-        page.locator(".btn-download-source-button").click()
-    assert (
-        download.value.path().read_bytes()
-        == (site.folder / "_sources" / "experiments.ipynb").read_bytes()
-    )
+    for edition in ("student", "instructor"):
+        page.locator(".dropdown-download-buttons > button").click()
+        with page.expect_download() as download:
+            page.locator(f".btn-download-{edition}-button").click()
+        there = site.folder / "_notebooks" / edition / "experiments.ipynb"
+        assert download.value.path().read_bytes() == there.read_bytes()
 
 
 def test_a_copy_button_copies_its_code(page):

@@ -5,10 +5,12 @@ import sys
 import tomllib
 import types
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 
@@ -18,7 +20,7 @@ from dfa_book.site.cli import main
 from dfa_book.site.launch import (
     COLAB_CELL,
     colab_cell,
-    launch_config,
+    launch_addresses,
     repository,
     site_address,
     write_colab_cells,
@@ -45,7 +47,7 @@ def book(tmp_path):
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: one\n", encoding="utf-8")
     cells = [
         new_markdown_cell("# One", id="one-00"),
-        new_code_cell("x = 1", id="one-01", metadata={"tags": ["parameters"]}),
+        new_code_cell('profile = "digits"', id="one-01", metadata={"tags": ["parameters"]}),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "book" / "one.ipynb")
     return Book(tmp_path, tmp_path)
@@ -109,7 +111,7 @@ HOSTILE = (
 @pytest.mark.parametrize("address", HOSTILE)
 def test_an_address_that_would_be_more_than_a_link_is_refused(book, monkeypatch, address):
     for name, use in (
-        ("DFA_REPOSITORY_URL", launch_config),
+        ("DFA_REPOSITORY_URL", launch_addresses),
         ("DFA_SITE_URL", lambda book: site_address(book.root)),
     ):
         with monkeypatch.context() as patch:
@@ -119,7 +121,7 @@ def test_an_address_that_would_be_more_than_a_link_is_refused(book, monkeypatch,
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv("DFA_JUPYTERHUB_URL", address)
     with pytest.raises(InputError, match="DFA_JUPYTERHUB_URL must be an address") as refusal:
-        launch_config(book)
+        launch_addresses(book)
     assert "pass/word" not in str(refusal.value)
 
 
@@ -132,9 +134,11 @@ def test_an_origin_that_is_no_plain_address_is_not_published(tmp_path, address):
 
 def test_a_hub_and_a_site_may_be_on_this_machine(book, monkeypatch):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
-    monkeypatch.setenv("DFA_JUPYTERHUB_URL", "http://localhost:8000/hub")
+    monkeypatch.setenv("DFA_JUPYTERHUB_URL", "http://localhost:8000/base")
     monkeypatch.setenv("DFA_SITE_URL", "http://127.0.0.1:8000")
-    assert launch_config(book)["launch_buttons"]["jupyterhub_url"] == "http://localhost:8000/hub"
+    assert launch_addresses(book)["JupyterHub"].startswith(
+        "http://localhost:8000/base/hub/user-redirect/"
+    )
     assert site_address(book.root) == "http://127.0.0.1:8000/"
 
 
@@ -142,22 +146,34 @@ def test_a_hub_and_a_site_may_be_on_this_machine(book, monkeypatch):
 
 
 def test_a_book_that_is_not_published_has_no_buttons(book):
-    assert launch_config(book) == {}
+    assert launch_addresses(book) == {}
 
 
-def test_buttons_open_the_sources(book, monkeypatch):
+def test_buttons_open_the_plain_notebooks(book, monkeypatch):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv("DFA_JUPYTERHUB_URL", "https://hub.example.org")
     write_colab_cells(book, URL)
-    assert launch_config(book) == {
-        "repository": {"url": URL, "branch": "main", "path_to_book": "book"},
-        "launch_buttons": {
-            "notebook_interface": "jupyterlab",
-            "binderhub_url": "https://mybinder.org",
-            "colab_url": "https://colab.research.google.com",
-            "jupyterhub_url": "https://hub.example.org",
-        },
-    }
+    found = {name: unquote(address) for name, address in launch_addresses(book).items()}
+    pull = f"git-pull?repo={URL}&branch=notebooks&urlpath=lab/tree/companion/student/PAGE-NAME.ipynb"
+    assert (
+        unquote(found["Binder"]) == f"https://mybinder.org/v2/gh/someone/companion/main?urlpath={pull}"
+    )
+    assert found["Colab"] == (
+        "https://colab.research.google.com/github/someone/companion/blob/notebooks/student/PAGE-NAME.ipynb"
+    )
+    assert found["JupyterHub"] == f"https://hub.example.org/hub/user-redirect/{pull}"
+
+
+def test_binder_takes_its_environment_from_the_last_tag(book, monkeypatch):
+    monkeypatch.setenv("DFA_REPOSITORY_URL", "https://gitlab.com/a/b/c")
+    git(book.root, "init")
+    identity = ("-c", "user.name=x", "-c", "user.email=x@y")
+    git(book.root, *identity, "commit", "--allow-empty", "-m", "one")
+    git(book.root, "tag", "v1.0")
+    git(book.root, *identity, "commit", "--allow-empty", "-m", "two")
+    assert launch_addresses(book)["Binder"].startswith(
+        "https://mybinder.org/v2/gl/a%2Fb%2Fc/v1.0?urlpath="
+    )
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "foo", 'https://a.org/"onclick="x', "//a"])
@@ -166,13 +182,13 @@ def test_what_is_no_address_of_a_site_is_refused(book, monkeypatch, name, addres
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv(name, address)
     with pytest.raises(InputError, match=f"^{name} must be an address such as https://example.org/book"):
-        launch_config(book) if name == "DFA_JUPYTERHUB_URL" else site_address(book.root)
+        launch_addresses(book) if name == "DFA_JUPYTERHUB_URL" else site_address(book.root)
 
 
 def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, monkeypatch):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     write_colab_cells(book, "")  # Colab would not know where dfa_lib is
-    assert set(launch_config(book)["launch_buttons"]) == {"notebook_interface", "binderhub_url"}
+    assert set(launch_addresses(book)) == {"Binder"}
 
 
 def test_a_built_page_has_the_buttons_and_the_sitemap_has_it(book, monkeypatch, tmp_path):
@@ -193,11 +209,15 @@ def test_a_built_page_has_the_buttons_and_the_sitemap_has_it(book, monkeypatch, 
     nbformat.write(notebook, book.staging / "one.ipynb")
     assert build_site(book) == 0
     page = (book.html / "one.html").read_text(encoding="utf-8")
-    assert "https://mybinder.org/v2/gh/someone/companion/main?urlpath=lab/tree/book/one.ipynb" in page
-    assert "https://colab.research.google.com/github/someone/companion/blob/main/book/one.ipynb" in page
-    assert "https://hub.example.org/hub/user-redirect/git-pull?" in page
-    assert "_sources/one.ipynb" in page
-    assert (book.html / "_sources" / "one.ipynb").is_file()
+    links = {str(link["href"]) for link in BeautifulSoup(page, "html.parser").find_all("a", href=True)}
+    assert {address.replace("PAGE-NAME", "one") for address in launch_addresses(book).values()} <= links
+    assert len(launch_addresses(book)) == 3
+    assert {f"_notebooks/{edition}/one.ipynb" for edition in ("student", "instructor")} <= links
+    for edition in ("student", "instructor"):
+        first = nbformat.read(book.html / "_notebooks" / edition / "one.ipynb", as_version=4).cells[0]
+        assert "https://someone.github.io/companion/one.html" in first.source
+    assert not list(book.html.rglob("_sources/*.ipynb"))
+    assert '<meta property="og:url" content="https://someone.github.io/companion/one.html"/>' in page
     assert "google.colab" not in page  # the cell for Colab is not shown
     assert '<a href="https://example.org/">another edition</a>' in page
     assert "<loc>https://someone.github.io/companion/one.html</loc>" in (
@@ -296,13 +316,14 @@ def test_every_chapter_begins_with_the_same_cell(path):
     assert first.id == f"{path.stem}-colab"
 
 
-def test_binder_installs_what_conda_does_with_torch_for_processors():
+def test_binder_has_python_alone_and_then_what_notebooks_need():
     conda, binder = (
         yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
         for name in ("environment.yml", ".binder/environment.yml")
     )
     assert conda["dependencies"][-1] == {"pip": ["-r requirements.txt", "-e ."]}
-    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
-    assert binder["dependencies"][-1] == {"pip": [index, "-r ../requirements.txt", "-e .."]}
-    assert binder["dependencies"][:-1] == conda["dependencies"][:-1]
+    assert binder["dependencies"] == conda["dependencies"][:-1]
     assert binder["channels"] == conda["channels"]
+    *_, torch, others = (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8").splitlines()
+    assert torch.endswith("--index-url https://download.pytorch.org/whl/cpu")
+    assert others.endswith("--constraint requirements.txt . jupyterlab myst-nb nbgitpuller")

@@ -122,7 +122,7 @@ def matrices(parameters):
 @pytest.fixture(scope="module")
 def largest_errors(request, tmp_path_factory):
     """Run the page's mathematics, in Node where there is one, else in Chromium."""
-    script = ROOT / "tests" / "live_vectors.mjs"
+    script = Path(__file__).with_name("live_vectors.mjs")
     node = shutil.which("node")
 
     def by_node(cases):
@@ -341,6 +341,25 @@ def test_after_a_new_b_the_weights_turn_again_and_the_address_restores_every_bit
     assert View(visit(state), "turn").at(500).digest == view.digest
 
 
+def test_with_one_hidden_layer_fa_trains_as_dfa_does(visit):
+    digests = [
+        View(visit(f"#turn&at=50&lane={rule},sgd,0.5,uniform,1"), "turn").at(50).digest
+        for rule in ("fa", "dfa")
+    ]
+    assert len(set(digests)) == 1
+
+
+def test_wrong_stacks_are_shown_while_it_trains(visit):
+    view = View(visit("#race&steps=10000"), "race").at(0)
+    first = view.place.locator(".live-wrong").inner_text()
+    view.place.get_by_label("Speed").select_option("Infinity")
+    view.press("Play")
+    view.page.wait_for_function(
+        "first => document.querySelector('.live-wrong').innerText !== first", arg=first
+    )
+    assert view.place.locator(".live-play").inner_text() == "❚❚ Pause"
+
+
 def test_reset_keeps_the_start(visit):
     view = View(visit("#turn"), "turn").at(0)
     start = view.digest
@@ -465,8 +484,8 @@ def firefox(address):
     if program is None:
         pytest.skip("Firefox is not here")
 
-    def visit(state, *expressions):
-        values = in_firefox(program, address + state, *expressions)
+    def visit(*visits):
+        values = in_firefox(program, *((address + state, *asked) for state, *asked in visits))
         return [json.loads(value) for value in values if isinstance(value, str)]
 
     return visit
@@ -478,8 +497,7 @@ def test_firefox_turns_weights_toward_b_again_after_a_new_one_and_restores_every
         speed.value = "Infinity";
         speed.dispatchEvent(new Event("change"));
     }"""
-    first, redrawn, end = firefox(
-        "#turn&at=100&steps=500",
+    actions = [
         f'{AT}("turn", 100)',
         "globalThis.before = document.querySelector('[data-view=turn]').dataset.digest; undefined",
         PRESS.format('"Redraw"'),
@@ -487,20 +505,23 @@ def test_firefox_turns_weights_toward_b_again_after_a_new_one_and_restores_every
         fast,
         PRESS.format('"Play"'),
         f'{AT}("turn", 500)',
-    )
+    ]
+    first, redrawn, end = firefox(["#turn&at=100&steps=500", *actions])
     angles = [seen["cells"][0][3] for seen in (first, redrawn, end)]
     assert angles[0] < 75 <= angles[1] <= 105
     assert angles[2] < angles[1] - 10
-    (again,) = firefox(end["hash"], f'{AT}("turn", 500)')
+    (again,) = firefox([end["hash"], f'{AT}("turn", 500)'])
     assert again["digest"] == end["digest"]
 
 
 def test_firefox_learns_three_digits_and_clusters_and_says_what_is_unstable(firefox):
     lanes = "&lane=dfa,rmsprop,0.003,uniform,1&lane=relu_features,rmsprop,0.003,uniform,1"
-    (race,) = firefox(f"#race&at=1000{lanes}", f'{AT}("race", 1000)')
-    (clusters,) = firefox("#clusters&at=500", f'{AT}("clusters", 500)')
-    # It is told unstable by the first measurement, after two steps.
-    (high,) = firefox("#turn&at=1000&lane=dfa,sgd,1000,uniform,1", f'{AT}("turn", 2)')
+    race, clusters, high = firefox(
+        [f"#race&at=1000{lanes}", f'{AT}("race", 1000)'],
+        ["#clusters&at=500", f'{AT}("clusters", 500)'],
+        # It is told unstable by the first measurement, after two steps.
+        ["#turn&at=1000&lane=dfa,sgd,1000,uniform,1", f'{AT}("turn", 2)'],
+    )
     assert race["cells"][0][1] > 70
     assert 45 <= race["cells"][1][1] <= 55
     assert clusters["cells"][0][1] > 90

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from firefox import find_firefox, in_firefox
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = 'profile = "digits"\nseeds = epochs = jobs = results = None\ndevice = "cpu"'
@@ -834,12 +835,14 @@ class Structure(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.words = [], []
+        self.tags, self.words, self.policy = [], [], ""
         self.feed(html)
         self.text = " ".join("".join(self.words).split())
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, attributes))
+        if ("http-equiv", "Content-Security-Policy") in attributes:
+            self.policy = dict(attributes)["content"]
 
     def handle_data(self, data):
         self.words.append(data)
@@ -902,28 +905,92 @@ def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
     assert {outcomes[way] for way in outcomes if way[2] in ("commit", "library", "digests")} == {None}
 
 
-def test_no_value_of_a_record_becomes_a_script_of_the_built_page(copied):
+PAYLOAD = (
+    "<script>document.title = 4711</script> `<img src=x onerror=document.title=4711>` "
+    "[x](javascript:document.title=4711) <javascript:document.title=4711>"
+)
+# As if escaping failed: what would run without a policy.
+INTRUDER = """<div id="intruder"><script>document.title = 4711</script>
+<script src="data:text/javascript,document.title=4711"></script>
+<svg onload="document.title = 4711"></svg>
+<img src="x" onerror="document.title = 4711"><a href="javascript:document.title=4711">x</a>
+<iframe srcdoc="<script>parent.document.title = 4711</script>"></iframe>
+<button onclick="document.title = 4711">x</button></div>"""
+CLICK = "document.querySelectorAll('#intruder a, #intruder button').forEach(element => element.click())"
+# Scripts of the site, inline and in files, have run, and workers may.
+# Whether an intruder has run, and whether the site's own scripts have, inline and in files, and workers.
+OURS = """new Promise(resolve => {
+    const worker = new Worker(URL.createObjectURL(new Blob(["postMessage(1)"])));
+    worker.onmessage = () => setTimeout(() => resolve([
+        document.title === "4711",
+        ["light", "dark"].includes(document.documentElement.dataset.theme),
+        Boolean(DOCUMENTATION_OPTIONS.pagename),
+    ]), 300);
+})"""
+
+
+@pytest.fixture
+def hostile(copied, monkeypatch):
+    """The site of a book in which everything that may come from elsewhere is hostile."""
+    from dfa_book.site.book import Book
     from dfa_book.site.build import build_site
 
     book, path = copied
+    for name in ("DFA_SITE_URL", "DFA_REPOSITORY_URL", "DFA_JUPYTERHUB_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(
+        "DFA_FOOTER", '<img src="x" onerror="document.title=4711"> <a href="javascript:x">x</a>'
+    )
     record = rich_record(path)
     for way in leaves(record):
         if way[2] in ("machine", "taken from", "agreement"):
-            record = replaced(
-                record, way, f"<script>alert(4711)</script> `<img onerror=alert(4711)>` {way[-1]}"
-            )
+            record = replaced(record, way, f"{PAYLOAD} {way[-1]}")
     path.with_suffix(".json").write_text(json.dumps(record))
-    shutil.copyfile(ROOT / "_config.yml", book.root / "_config.yml")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    del config["sphinx"]["config"]["dfa_complete"]
+    (book.root / "_config.yml").write_text(yaml.safe_dump(config))
     (book.source / "references.bib").write_text("")
-    (book.source / "index.md").write_text("# Home\n")
     chapter = nbformat.read(book.staging / "one.ipynb", as_version=4)
     chapter.cells.insert(0, nbformat.v4.new_markdown_cell("# One"))
+    frame = {"text/html": "<table><tr><td>&lt;script&gt;4711&lt;/script&gt;</td></tr></table>"}
+    chapter.cells.append(nbformat.v4.new_code_cell("table"))
+    chapter.cells[-1].outputs = [nbformat.v4.new_output("display_data", frame)]
     nbformat.write(chapter, book.staging / "one.ipynb")
+    folder = book.root / "a <img src=x onerror=document.title=4711>"
+    folder.mkdir()
+    for name in ("book", "_build", "_config.yml", "_toc.yml"):
+        (book.root / name).rename(folder / name)
+    staged = folder / "_build" / "book" / "one.ipynb"
+    moved = json.dumps(str(book.build))[1:-1], json.dumps(str(folder / "_build"))[1:-1]
+    staged.write_text(staged.read_text().replace(*moved))
+    book = Book(folder, folder)
     assert build_site(book) == 0
-    page = Structure((book.html / "one.html").read_text(encoding="utf-8"))
+    return book.html
+
+
+def test_nothing_from_elsewhere_becomes_a_script_of_the_built_site(hostile, open_chromium):
+    page = Structure((hostile / "one.html").read_text(encoding="utf-8"))
+    plain = " ".join(PAYLOAD.split())
     for name in ("system", "instructions", "processor", "GPU", "taken from", "agreement"):
-        assert f"<script>alert(4711)</script> `<img onerror=alert(4711)>` {name}" in page.text
-    assert not any(name == "onerror" for _, attributes in page.tags for name, _ in attributes)
+        assert f"{plain} {name}" in page.text
+    handlers = {value for _, attributes in page.tags for name, value in attributes if name[:2] == "on"}
+    assert handlers == {"toggleFullScreen()", "window.print()", "document.title=4711"}  # of the footer
+    assert "https" not in page.policy
+    text = (hostile / "one.html").read_text(encoding="utf-8")
+    assert "<article" in text
+    intruded = text.replace("</article>", INTRUDER + "</article>", 1)
+    (hostile / "two.html").write_text(intruded)
+    (hostile / "bare.html").write_text(intruded.replace('http-equiv="Content-Security-Policy"', ""))
+    addresses = [(hostile / f"{name}.html").as_uri() for name in ("one", "two", "search", "bare")]
+    with open_chromium() as chromium:
+        tab = chromium.new_page()
+        for address, said in zip(addresses, [[False, True, True]] * 3 + [[True] * 3], strict=True):
+            tab.goto(address)
+            tab.evaluate(CLICK)
+            assert tab.evaluate(OURS) == said, address
+    if program := find_firefox():
+        _, said = in_firefox(program, (addresses[1], CLICK, f"{OURS}.then(String)"), strict=False)
+        assert said == "false,true,true"
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

@@ -7,25 +7,32 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
 
+from dfa_book.claims.ledger import CLAIMS, points
+from dfa_book.claims.queries import final
 from dfa_book.site.book import Book
 from dfa_book.site.myst import labels
-from dfa_book.site.teach import read_pages
+from dfa_book.site.teach import EDITIONS, read_pages
 from dfa_book.site.verify import verify
 from dfa_book.studies import REPRODUCED
 from dfa_lib.experiments.provenance import fingerprint
+from dfa_lib.experiments.results import read_results
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {
-    "foundations.html": ["Fig. 1.1", "Fig. 1.2"],
+    "introduction.html": ["Fig. 1", "Fig. 2"],
+    "foundations.html": [f"Fig. 1.{number}" for number in range(1, 6)],
     "learning-problems.html": [f"Fig. 2.{number}" for number in range(1, 4)],
     "experiments.html": [f"Fig. 3.{number}" for number in range(1, 8)],
+    "conclusion.html": ["Fig. 4.1"],
     "extension.html": [f"Fig. 5.{number}" for number in range(1, 4)],
+    "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
     "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
     "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 6)],
-    "ledger.html": ["Fig. 6.1"],
-    "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
 }
 
 
@@ -184,10 +191,30 @@ def test_every_internal_link_leads_somewhere(html):
     assert broken == []
 
 
-def test_home_page_tells_the_result_of_this_edition(html):
-    text = (html / "index.html").read_text(encoding="utf-8")
-    assert "With three digits and SGD, DFA lags behind BP: " in text
-    assert "2 epochs of 512 stacks through 16 hidden units, with 2 seeds a method" in text
+def test_home_page_two_minute_page_and_conclusion_say_what_the_ledger_says(built, html):
+    results = read_results(built[2] / "results" / "smoke" / "sgd.csv")
+    gap = final(results, k=3, method="bp") - final(results, k=3, method="dfa")
+    here = points(gap.interval().mean)
+    for name in ("index", "two-minutes", "conclusion"):
+        text = re.sub(r"<[^>]*>", "", (html / f"{name}.html").read_text(encoding="utf-8"))
+        assert f"On the digits, random feedback costs {here} points (" in text
+        assert "On MNIST, random feedback costs 7.9 points (7.1 to 8.6) with SGD" in text
+    ledger = (html / "ledger.html").read_text(encoding="utf-8")
+    entry = ledger.partition('id="claim-3b"')[2].partition("</details>")[0]
+    assert f"{gap.interval().mean:+.3f}".replace("-", "−") in entry
+    assert "+0.079 (95\N{NO-BREAK SPACE}% interval: +0.071 to +0.086; 5 seeds)" in entry
+
+
+def test_every_claim_is_a_row_that_a_link_opens(html):
+    page = Page(html / "ledger.html")
+    rows = re.findall(r'<details class="dfa-claim".*?</details>', page.text, flags=re.DOTALL)
+    assert len(rows) == len(CLAIMS)
+    for row, claim in zip(rows, CLAIMS, strict=True):
+        # The label is inside the fold: browsers open what a link leads into.
+        assert f'id="claim-{claim.id}"' in row.partition("</summary>")[2]
+        assert row.count("dfa-chip") == 2
+    assert page.text.count('src="_static/ledger.mjs"') == 1
+    assert (html / "_static" / "ledger.mjs").is_file()
 
 
 # ---- what pages load ----
@@ -283,6 +310,44 @@ def test_teaching_notebooks_number_everything_as_the_site_does(html):
     assert {name: on_the_site(html, name, label.page) for name, label in numbered.items()} == {
         name: label.text for name, label in numbered.items()
     }
+
+
+@pytest.mark.filterwarnings("ignore")  # of nbconvert's templates
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_chapter_has_a_plain_notebook_that_others_can_show(html, edition):
+    paths = sorted((html / "_notebooks" / edition).glob("*.ipynb"))
+    chapters = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb") if path.stem != "index")
+    assert [path.stem for path in paths] == chapters
+    exporter = HTMLExporter()
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        assert 'profile = "class"' in str(notebook)
+        body, _ = exporter.from_notebook_node(notebook)
+        shown = BeautifulSoup(body, "html.parser").body.get_text()
+        for text in (shown, *(cell.source for cell in notebook.cells)):
+            assert not re.search(
+                r"\{(?:glue|cite|numref|ref|eq|term|doc|(?:prf|py):\w+)\W|:::|```\{", text
+            )
+        page = (html / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert f'href="_notebooks/{edition}/{path.name}"' in page
+    assert not list((html / "_sources").rglob("*.ipynb"))
+
+
+def test_a_trial_build_says_so_on_its_pages(html):
+    for name in ("index", "experiments", "glossary"):
+        page = BeautifulSoup((html / f"{name}.html").read_bytes(), "html.parser")
+        assert "no number here means anything" in page.select_one(".bd-header-announcement").get_text()
+
+
+def test_every_page_has_a_policy_and_no_script_in_its_text(html):
+    for path in html.rglob("*.html"):
+        page = BeautifulSoup(path.read_bytes(), "html.parser")
+        (policy,) = page.find_all("meta", {"http-equiv": "Content-Security-Policy"})
+        assert policy["content"].startswith(
+            "default-src 'none'; script-src 'self' 'unsafe-hashes' 'sha256-"
+        )
+        assert path.read_bytes().index(b"charset") < 1024
 
 
 def on_the_site(html, name, page):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import imagesize
 import pytest
+from bs4 import BeautifulSoup
 from docutils import nodes
 from fontTools.ttLib import TTFont
 from nbformat.v4 import new_notebook
@@ -23,10 +24,9 @@ from dfa_book.site.pictures import (
 )
 from dfa_book.site.web import (
     STYLESHEET,
-    escape_launch_buttons,
     introduce,
     lighten,
-    write_sitemap,
+    offer_notebooks,
 )
 from dfa_lib import run_all
 
@@ -182,43 +182,23 @@ def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
 # ---- what it tells of itself ----
 
 
-def introduced(tmp_path, address, paragraphs):
+def introduced(paragraphs):
     document = new_document("page")
     document.extend(nodes.paragraph(text=text) for text in paragraphs)
-    config = SimpleNamespace(html_baseurl=address, html_title="The book")
-    context = {"title": "1. A <em>page</em>", "metatags": ""}
-    introduce(SimpleNamespace(config=config, srcdir=tmp_path), "one", "page.html", context, document)
-    return dict(re.findall(r'(?:property|name)="(.*?)" content="(.*?)"', context["metatags"]))
+    context = {"metatags": "", "meta": None}
+    introduce(None, "one", "page.html", context, document)
+    (meta,) = BeautifulSoup(context["metatags"], "html.parser").find_all("meta")
+    assert meta["name"] == "description"
+    return meta["content"], context["meta"]["og:description"]
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_a_page_says_what_the_reader_will_know(tmp_path):
-    told = introduced(
-        tmp_path, "", ["What you need: little.", 'What you will know: a "much"\nlonger story.']
+def test_a_page_says_what_the_reader_will_know():
+    said, shown = introduced(
+        ["What you need: little.", 'What you will know: a "much"\nlonger <b> story.']
     )
-    assert told["description"] == "A &quot;much&quot; longer story."
-    assert told["og:title"] == "1. A page"
-    assert "og:url" not in told
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_a_published_page_shows_its_address_and_the_card(tmp_path):
-    assert "og:image" not in introduced(tmp_path, "https://example.org/book/", ["Text."])
-    (tmp_path / "_static").mkdir()
-    (tmp_path / "_static" / "card.png").touch()
-    told = introduced(tmp_path, "https://example.org/book/", ["Text."])
-    assert told["og:url"] == "https://example.org/book/one.html"
-    assert told["og:image"] == "https://example.org/book/_static/card.png"
-    assert told["twitter:card"] == "summary_large_image"
-    assert told["description"] == "Text."
-
-
-def test_the_sitemap_lists_every_page_with_its_address(html):
-    write_sitemap(html, "https://example.org/book/")
-    found = re.findall("<loc>(.*?)</loc>", (html / "sitemap.xml").read_text(encoding="utf-8"))
-    assert found == [
-        f"https://example.org/book/{name}" for name in ("folder/two.html", "one.html", "search.html")
-    ]
+    assert said == 'A "much" longer <b> story.'
+    assert shown == "A &quot;much&quot; longer &lt;b&gt; story."  # sphinxext.opengraph does not escape
+    assert introduced(["Text."]) == ("Text.", "Text.")
 
 
 @pytest.mark.parametrize(
@@ -282,8 +262,28 @@ def test_references_to_figures_read_the_page_once_and_are_numbered_as_by_sphinx(
     assert read.count("one") == 2
 
 
+def buttons(page="one", **config):
+    """The buttons of a page, by the group that they are in."""
+    source = {"type": "link", "label": "download-source-button", "url": "_sources/one.ipynb"}
+    groups = [{"type": "group", "label": "download-buttons", "buttons": [source]}]
+    context = {"header_buttons": groups, "page_source_suffix": ".ipynb", "sourcename": "one.ipynb"}
+    context["pathto"] = lambda place, _: f"../{place}"
+    app = SimpleNamespace(
+        config=SimpleNamespace(**{"dfa_notebooks": ["one"], "dfa_launch": {}} | config)
+    )
+    offer_notebooks(app, page, "page.html", context, None)
+    assert context["sourcename"] == ""
+    return {group["label"]: [b["url"] for b in group["buttons"]] for group in context["header_buttons"]}
+
+
+def test_a_chapters_buttons_download_its_notebooks_and_not_its_source():
+    folder = "../_notebooks"
+    assert buttons() == {
+        "download-buttons": [f"{folder}/student/one.ipynb", f"{folder}/instructor/one.ipynb"]
+    }
+    assert buttons("index") == {"download-buttons": []}
+
+
 def test_addresses_of_launch_buttons_are_escaped():
-    button = {"type": "link", "url": 'https://example.org/"><script>?a=1&b=2'}
-    context = {"header_buttons": [{"type": "group", "buttons": [button]}, {"type": "javascript"}]}
-    escape_launch_buttons(None, "one", "page.html", context, None)
-    assert button["url"] == "https://example.org/&quot;&gt;&lt;script&gt;?a=1&amp;b=2"
+    found = buttons(dfa_launch={"Binder": 'https://example.org/"><script>?a=1&b=PAGE-NAME'})
+    assert found["launch-buttons"] == ["https://example.org/&quot;&gt;&lt;script&gt;?a=1&amp;b=one"]

@@ -55,7 +55,7 @@ def test_shellcheck_finds_what_is_wrong():
 
 
 def test_shellcheck_finds_nothing_in_what_every_submission_runs():
-    assert shellcheck(str(ROOT / ".ci" / "run")) == []
+    assert shellcheck(str(ROOT / ".ci" / "run"), str(ROOT / ".binder" / "postBuild")) == []
 
 
 def test_every_submission_runs_the_commands_in_the_order_of_the_readme():
@@ -106,7 +106,7 @@ def test_only_what_publishes_may_write(path):
     content = read(path)
     assert content["permissions"] == {"contents": "read"}
     writing = {name for name, job in content["jobs"].items() if "permissions" in job}
-    assert writing <= {"publish"}
+    assert writing <= {"publish", "notebooks"}
 
 
 def test_each_schedule_is_one_that_its_jobs_know():
@@ -132,7 +132,7 @@ def test_editions_are_built_and_put_where_their_links_lead():
     assert "mv _build/html digits\n" in builds[0]["run"]
     assert "mv digits _build/html/\n" in builds[1]["run"]
     uploaded = [s["with"]["path"] for s in jobs["editions"]["steps"] if "upload" in s.get("uses", "")]
-    assert uploaded == ["_build/html"]
+    assert uploaded == ["_build/html/_notebooks", "_build/html"]
 
 
 def test_python_is_the_one_of_the_conda_environment():

@@ -6,7 +6,7 @@ import { lane, shortName } from "./settings.mjs";
 
 const clustersStart = {
   view: "clusters", problem: "clusters", k: 1, hidden: 64, layers: 1, activation: "relu", seed: 1, steps: 1000,
-  halt: true, every: 2, mostLanes: 2, lanes: [lane("dfa", "adam", 0.01), lane("relu_features", "adam", 0.01)], events: [],
+  halt: true, every: 4, mostLanes: 2, lanes: [lane("dfa", "adam", 0.01), lane("relu_features", "adam", 0.01)], events: [],
 };
 // Colours for class 0 and 1, those of the book's figures (dfa_book.plots.LABEL_COLOURS).
 const CLASSES = [[169, 123, 0], [91, 107, 224]];
@@ -40,19 +40,17 @@ export const clusters = {
       chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "a coin"], format: (x) => decimal(x, 1) }),
       chart({ title: "Angle of B and W", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
     ];
-    let examples = null;
     const made = element("div", { class: "live-stage" },
       element("div", { class: "live-maps" }, ...maps.map((each) => each.element)),
       element("div", { class: "live-charts" }, ...charts.map((each) => each.element)));
 
     function draw(frame, history, settings) {
-      examples = frame.examples ?? examples;
       maps.forEach((each, i) => {
         each.element.hidden = i >= settings.lanes.length;
         if (each.element.hidden || !frame.field[i]) return;
         each.caption.textContent = shortName(settings.lanes, i);
         each.surface.element.setAttribute("aria-label", `The plane of the points, coloured by the answers of ${each.caption.textContent}, right on ${percent(frame.now.lanes[i].accuracy)} of new points.`);
-        drawField(each.surface, frame.field[i], examples);
+        drawField(each.surface, frame.field[i], frame.examples);
       });
       for (const each of charts) each.draw(history, settings.lanes, settings.steps);
     }
@@ -76,6 +74,9 @@ function drawField(surface, answers, examples) {
   context.beginPath();
   for (let row = 0; row + 1 < side; row++)
     for (let column = 0; column + 1 < side; column++) {
+      const first = row * side + column;
+      const odd = [first, first + 1, first + side, first + side + 1].filter((i) => answers[i] > 0.5).length;
+      if (odd % 4 === 0) continue; // most squares
       const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([dx, dy]) => [column + dx, row + dy, answers[(row + dy) * side + column + dx] - 0.5]);
       const crossings = corners.flatMap(([x, y, here], i) => {
         const [x2, y2, there] = corners[(i + 1) % 4];
@@ -85,16 +86,24 @@ function drawField(surface, answers, examples) {
       crossings.forEach((point, i) => (i % 2 ? context.lineTo(...point) : context.moveTo(...point)));
     }
   context.stroke();
-  if (!examples) return;
-  // Labels differ in shape, too: disks and rings.
-  const { X, y } = examples;
-  context.lineWidth = 1.5;
-  for (let i = 0; i < y.length; i++) {
+  // The points stay where they are: drawn once, and again for another size or theme.
+  const looks = `${width} ${devicePixelRatio} ${paper}`;
+  if (surface.points?.examples !== examples || surface.points.looks !== looks)
+    surface.points = { examples, looks, picture: pointsPicture(examples, width, paper) };
+  context.drawImage(surface.points.picture, 0, 0, width, width);
+}
+
+// Labels differ in shape, too: disks and rings.
+function pointsPicture({ X, y }, width, paper) {
+  const side = Math.round(width * devicePixelRatio), scale = side / 1.2;
+  const picture = new OffscreenCanvas(side, side), context = picture.getContext("2d");
+  context.lineWidth = 1.5 * devicePixelRatio;
+  y.forEach((label, i) => {
     context.beginPath();
-    context.arc(((X[3 * i + 1] + 0.6) / 1.2) * width, ((0.6 - X[3 * i + 2]) / 1.2) * width, 3, 0, 2 * Math.PI);
-    context.fillStyle = y[i] ? css(CLASSES[1]) : paper;
-    context.strokeStyle = y[i] ? paper : css(CLASSES[0]);
+    context.arc((X[3 * i + 1] + 0.6) * scale, (0.6 - X[3 * i + 2]) * scale, 3 * devicePixelRatio, 0, 2 * Math.PI);
+    [context.fillStyle, context.strokeStyle] = label ? [css(CLASSES[1]), paper] : [paper, css(CLASSES[0])];
     context.fill();
     context.stroke();
-  }
+  });
+  return picture;
 }

@@ -66,8 +66,12 @@ export function canvas(width, height, label) {
   return { element: made, ready };
 }
 
-// The theme's colours, light or dark.
-export function theme() {
+const themes = {};
+
+// The theme's colours, light or dark; read once, because pictures are drawn many times a second.
+export const theme = () => (themes[document.documentElement.dataset.theme] ??= readTheme());
+
+function readTheme() {
   const style = getComputedStyle(document.documentElement);
   const named = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
   return {

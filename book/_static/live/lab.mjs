@@ -7,6 +7,7 @@ import { DASHES } from "./chart.mjs";
 
 const ANNOUNCE_MS = 6000; // a person's pace
 const CALM_MS = 1000; // between pictures, where the reader asks for little motion
+const CHART_POINTS = 500; // more than a chart has pixels
 const SPEEDS = [[2, "2 steps / s"], [15, "15 steps / s"], [60, "60 steps / s"], [Infinity, "fastest"]];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -86,6 +87,7 @@ export function mount(place, view, workerText, digits) {
   function restart(state) {
     settings = allowed(structuredClone(state.settings));
     [history, latest, step, problem, playing] = [[], null, 0, state.problem ?? "", false];
+    place.dataset.digest = "";
     const message = { start: settings, at: state.at, id: (id += 1) };
     ready = digits(settings.problem).then((data) => worker.postMessage({ ...message, digits: data }));
     ready.catch(({ message }) => (status.textContent = `Nothing can be trained here: ${message}.`));
@@ -182,15 +184,14 @@ export function mount(place, view, workerText, digits) {
     if (!data.frame) return;
     const { frame } = data;
     step = frame.step;
-    history.push(...frame.points);
-    latest = frame;
-    place.dataset.digest = frame.digest ?? ""; // known where it rests
+    const apart = settings.every * Math.ceil(settings.steps / settings.every / CHART_POINTS);
+    history.push(...frame.points.filter((point) => point.step % apart === 0));
+    latest = { examples: latest?.examples, ...frame };
     if (frame.over) {
       if (playing) address(step);
       playing = false;
       showPlaying();
     }
-    place.dataset.step = step;
     pending ??= requestAnimationFrame(show);
   });
   worker.addEventListener("error", ({ message }) => (status.textContent = `The training stopped: ${message}`));
@@ -204,7 +205,8 @@ export function mount(place, view, workerText, digits) {
       return;
     }
     drawn = now;
-    panel.draw(latest, history, settings);
+    worker.postMessage({ shown: true });
+    panel.draw(latest, [...history, latest.now], settings);
     const examples = settings.problem === "parity" ? `, ${(step * 128).toLocaleString("en")} stacks seen` : "";
     counter.textContent = `Step ${step.toLocaleString("en")} of ${settings.steps.toLocaleString("en")}${examples}`;
     showTable();
@@ -223,6 +225,7 @@ export function mount(place, view, workerText, digits) {
       });
       announcer.textContent = `Step ${step}. ${measures.join("; ")}. ${text}`;
     }
+    [place.dataset.step, place.dataset.digest] = [latest.step, latest.digest ?? ""]; // the digest is known where it rests
   }
 
   function unstableSentence({ unstable, loss }, i) {

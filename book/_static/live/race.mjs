@@ -58,7 +58,7 @@ export const race = {
       element("div", { class: "live-beside" },
         element("figure", {}, element("figcaption", {}, "The error's way back: an arrow is as wide as what arrives"), ways),
         pad.element),
-      element("div", { class: "live-wrong-all" }, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong (shown when paused)"), wrong));
+      element("div", { class: "live-wrong-all" }, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong"), wrong));
 
     function prepare(settings) {
       ways.replaceChildren(...settings.lanes.map((each, i) => makeWay(each, shortName(settings.lanes, i), settings.layers)));

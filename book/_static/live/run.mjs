@@ -99,14 +99,16 @@ export class Runs {
     const { forward, direct, gradients } = math.RULES[lane.rule];
     const { logits } = forward(lane.parameters, X, activation);
     const loss = math.crossEntropy(logits, y);
-    const trainLoss = math.crossEntropy(forward(lane.parameters, probe.X, activation).logits, probe.y);
+    const seen = X === probe.X ? logits : forward(lane.parameters, probe.X, activation).logits;
+    const trainLoss = math.crossEntropy(seen, probe.y);
     if (!(trainLoss < UNSTABLE && Number.isFinite(loss))) {
       lane.unstable ??= { step: this.step, finite: Number.isFinite(loss + trainLoss) };
       lane.stopped = this.settings.halt || !Number.isFinite(loss + trainLoss);
       if (!Number.isFinite(loss + trainLoss)) return (lane.measured = { ...lane.measured, unstable: lane.unstable });
     }
-    const layers = this.settings.layers, signals = {};
-    gradients(lane.parameters, probe.X, probe.y, activation, signals);
+    const layers = this.settings.layers, signals = {}, random = direct !== undefined;
+    const ours = [lane.parameters, probe.X, probe.y, activation, signals];
+    const gradientAngles = random ? math.gradientAngles(lane.rule, ...ours) : void gradients(...ours);
     const measured = {
       loss,
       accuracy: math.accuracy(logits, y),
@@ -114,10 +116,10 @@ export class Runs {
       unstable: lane.unstable,
       signals: Array.from({ length: layers }, (_, i) => signals[i + 1] ?? 0),
     };
-    if (direct !== undefined) {
+    if (random) {
+      measured.gradientAngles = gradientAngles;
       measured.weightAngles = Array.from({ length: layers }, (_, i) => math.weightAngle(lane.parameters, i + 1, direct));
       measured.agreement = Array.from({ length: layers }, (_, i) => math.signAgreement(lane.parameters, i + 1, direct));
-      measured.gradientAngles = math.gradientAngles(lane.rule, lane.parameters, probe.X, probe.y, activation);
     }
     return (lane.measured = measured);
   }

@@ -16,7 +16,7 @@ export const turn = {
   defaults: turnStart,
   speed: 60,
   fields: [],
-  rules: ["bp", "dfa", "relu_features"],
+  rules: ["bp", "dfa", "fa", "relu_features"],
   presets: [
     {
       name: "Aligning",

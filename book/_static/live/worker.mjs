@@ -1,13 +1,15 @@
 // The Web Worker: trains, and tells the page what it measures. The page stays free for the reader meanwhile.
 //
-// It is told { start, digits }, { play: steps per second }, { pause }, { goal: step }, { event } and { ask: pixels };
-// it answers with { frame } and { answers }.
+// It is told { start, digits }, { play: steps per second }, { pause }, { goal: step }, { event }, { ask: pixels }, and
+// { shown } when the page has drawn a frame; it answers with { frame } and { answers }.
 
 import { Runs } from "./run.mjs";
 import { readDigits } from "./problems.mjs";
 
 const SLICE_MS = 20; // between looks at what the page wants
-const FRAME_MS = 30;
+const FRAME_MS = 16;
+const GOAL_FRAME_MS = 250; // on the way to a step that was asked for
+const MISTAKES_MS = 2000;
 const FIELD_SIDE = 48;
 const MISTAKES = 3;
 
@@ -16,7 +18,9 @@ let goal = 0;
 let speed = Infinity;
 let points = []; // measured since the last frame
 let due = 0;
-let lastTick = 0, lastFrame = 0;
+let lastTick = 0, lastFrame = 0, lastMistakes = 0;
+let frameEvery = FRAME_MS;
+let shown = true; // the last frame: pages that draw slowly get fewer
 let timer = null;
 let current = 0; // which start this is
 const answer = (message) => postMessage({ ...message, id: current });
@@ -28,10 +32,11 @@ const HANDLERS = {
     runs = new Runs(start, digits && readDigits(digits));
     points = [runs.measure()];
     send(at === 0);
-    if (at > 0) run(at, Infinity);
+    if (at > 0) run(at, Infinity, GOAL_FRAME_MS);
   },
-  play: ({ play }) => run(runs.settings.steps, play),
-  goal: ({ goal }) => run(goal, Infinity),
+  play: ({ play }) => run(runs.settings.steps, play, FRAME_MS),
+  goal: ({ goal }) => run(goal, Infinity, GOAL_FRAME_MS),
+  shown: () => (shown = true),
   pause() {
     halt();
     send();
@@ -54,8 +59,9 @@ function halt() {
   timer = null;
 }
 
-function run(until, stepsPerSecond) {
+function run(until, stepsPerSecond, milliseconds) {
   halt();
+  frameEvery = milliseconds;
   [goal, speed] = [Math.min(until, runs.settings.steps), stepsPerSecond];
   [due, lastTick] = [0, performance.now()];
   tick();
@@ -72,7 +78,7 @@ function tick() {
     if (runs.step % runs.settings.every === 0) points.push(runs.measure());
   }
   const over = runs.step >= goal || runs.finished;
-  if (over || (points.length && performance.now() - lastFrame > FRAME_MS)) send(over);
+  if (over || (points.length && shown && performance.now() - lastFrame > frameEvery)) send(over);
   timer = over ? null : setTimeout(tick, 0);
 }
 
@@ -86,9 +92,11 @@ function send(over = true) {
     frame.field = runs.field(FIELD_SIDE);
     if (runs.step === 0) frame.examples = { X: runs.problem.points.X.values, y: runs.problem.points.y.values };
   }
-  if (settings.view === "race" && over) frame.mistakes = runs.mistakes(MISTAKES);
+  if (settings.view === "race" && (over || performance.now() - lastMistakes > MISTAKES_MS)) {
+    frame.mistakes = runs.mistakes(MISTAKES);
+    lastMistakes = performance.now();
+  }
   if (over) frame.digest = runs.digest();
   answer({ frame });
-  points = [];
-  lastFrame = performance.now();
+  [points, shown, lastFrame] = [[], false, performance.now()];
 }

@@ -1,0 +1,74 @@
+"""Figures of chapter 1: how a small network trains by DFA, and the paths of seven optimizers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dfa_lib.experiments.names import COLOURS, INK, MUTED, OPTIMIZER_NAMES, SPARE_COLOURS
+
+from .plots import REFERENCE_LINE, STYLE, Curve, belongs_to, draw_curve, legend_below, row_of_panels
+
+COSINES = {"weights": ("cos(B, W₂ᵀ)", "-"), "updates": ("cosine of the updates", (0, (3, 1.2)))}
+
+
+def training_course(rows: pd.DataFrame) -> Figure:
+    """Draw a network's loss, and what has aligned, against the step; ``rows`` has a column for each."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = row_of_panels(2, height=3.6, same_y=False)
+        draw_curve(left, _course("loss", rows, "loss", "-"))
+        left.set_ylabel("loss, nats")
+        for column, (name, style) in COSINES.items():
+            draw_curve(right, _course(name, rows, column, style))
+        right.axhline(0.0, **REFERENCE_LINE)
+        right.set_ylabel("cosine")
+        right.set_ylim(top=1.0)
+        for panel in (left, right):
+            panel.set_xlabel("step")
+        legend_below(figure, [line for line in right.lines if isinstance(line, Curve)])
+    return figure
+
+
+def _course(name: str, rows: pd.DataFrame, column: str, style: Any) -> Curve:
+    look: dict[str, Any] = {"color": COLOURS["dfa"], "linestyle": style, "linewidth": 1.9}
+    return Curve(name, rows["step"], rows[column], label=name, **look)
+
+
+def valley_paths(
+    paths: Mapping[str, np.ndarray], steepness: Sequence[float], groups: Mapping[str, Sequence[str]]
+) -> Figure:
+    """Draw the paths of optimizers through a valley, over lines of equal loss.
+
+    Parameters
+    ----------
+    paths
+        For each optimizer the places that it comes to, ``(steps + 1, 2)``.
+    steepness
+        λ₁ and λ₂ of the loss ½(λ₁θ₁² + λ₂θ₂²).
+    groups
+        The title of each panel, and the optimizers whose paths it has.
+    """
+    along, across = np.meshgrid(np.linspace(-1.25, 0.45, 120), np.linspace(-0.62, 0.62, 120))
+    loss = (steepness[0] * along**2 + steepness[1] * across**2) / 2
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(len(groups), height=3.9)
+        for panel, (title, names) in zip(panels, groups.items(), strict=True):
+            levels = np.geomspace(0.01, float(loss.max()), 9)
+            panel.contour(along, across, loss, levels=levels, colors=[MUTED], linewidths=0.5, alpha=0.6)
+            for name, colour in zip(names, SPARE_COLOURS, strict=False):
+                panel.plot(
+                    *paths[name].T, color=colour, marker="o", markersize=2.8, linewidth=1.3,
+                    label=OPTIMIZER_NAMES[name], gid=belongs_to(OPTIMIZER_NAMES[name]),
+                )  # fmt: skip
+            panel.plot(0, 0, "*", color=INK, markersize=10)
+            panel.grid(visible=False)
+            panel.set_xlim(-1.25, 0.45)
+            panel.set_ylim(-0.62, 0.62)
+            panel.set_title(title)
+            panel.set_xlabel("θ₁, along the valley")
+            panel.set_ylabel("θ₂, across")
+            panel.legend(loc="upper right", fontsize=9)
+    return figure

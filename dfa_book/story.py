@@ -1,0 +1,393 @@
+"""The result in a few numbers: what random feedback costs, on both datasets.
+
+Home page, two-minute page, conclusion and ledger say the same numbers, because all take them from here,
+and these from the quantities that the ledger's claims are judged by.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from dfa_lib.data.examples import Examples
+from dfa_lib.data.images import Digits
+from dfa_lib.experiments.names import COLOURS, METHOD_NAMES, MUTED, OPTIMIZER_NAMES
+from dfa_lib.experiments.statistics import Interval, summarise
+from dfa_lib.optimizers import OPTIMIZERS
+from dfa_lib.validation import InputError
+
+from .claims.judge import Evidence, NotComputed
+from .claims.ledger import DATASETS, points
+from .claims.measures import ADAPTIVE, CHANCE, LAZY, best_lazy, gap, lazy, runs, with_optimizer
+from .claims.queries import Sample, mean_of
+from .claims.thesis_claims import BP, DFA
+from .plots import (
+    REFERENCE_LINE,
+    STYLE,
+    Curve,
+    belongs_to,
+    draw_curve,
+    draw_unstable,
+    row_of_panels,
+)
+from .site.book import find_book
+from .site.launch import launch_config
+from .words import enumerated
+
+THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
+"""The three methods of the story, and what figures call them."""
+# Light ink on a dark tile, which is seen on a white page and on a dark one.
+TILE = LinearSegmentedColormap.from_list("tile", ["#22303f", "#f4f1e8"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out for three digits on one dataset, by seed.
+
+    Parameters
+    ----------
+    dataset
+        A key of ``DATASETS``.
+    sgd, adaptive
+        Test accuracy of BP and of DFA, by method: with SGD, and the mean over the four optimizers that
+        have a step size for each weight.
+    gap, adaptive_gap
+        BP's minus DFA's.
+    lazy
+        Test accuracy of the best method with fixed features, ``lazy_method``.
+    gaps
+        BP's test accuracy minus DFA's, by optimizer.
+    curves
+        Test accuracy by epoch with SGD: for each of ``THREE`` a table as from ``summarise``.
+    """
+
+    dataset: str
+    sgd: Mapping[str, Sample]
+    adaptive: Mapping[str, Sample]
+    gap: Sample
+    adaptive_gap: Sample
+    lazy: Sample
+    lazy_method: str
+    ends: Mapping[tuple[str, str], Sample]
+    gaps: Mapping[str, Sample]
+    curves: Mapping[str, pd.DataFrame]
+
+    @property
+    def name(self) -> str:
+        """The dataset, as a sentence names it."""
+        return DATASETS[self.dataset]
+
+
+def outcome(evidence: Evidence) -> Outcome | None:
+    """Return what came out on a dataset; None where its results are not there, or are stale."""
+    try:
+        ends = {(m, o): with_optimizer(m, o)(evidence) for m in ("bp", "dfa") for o in OPTIMIZERS}
+        sgd = {"bp": BP(evidence), "dfa": DFA(evidence)}
+        gaps = {o: gap(o)(evidence) for o in OPTIMIZERS}
+        there = set(runs(evidence, "reproduction", k=3)["method"])
+        fixed = {m: lazy(3, m)(evidence) for m in LAZY if m in there}
+        best = max(fixed, key=lambda method: float(fixed[method].values.mean()))
+        tables = {m: runs(evidence, "sgd", k=3, method=m) for m in sgd}
+        tables["lazy"] = runs(evidence, "reproduction", k=3, method=best)
+        return Outcome(
+            dataset=evidence.dataset,
+            sgd=sgd,
+            adaptive={m: mean_of([ends[m, o] for o in ADAPTIVE]) for m in sgd},
+            gap=sgd["bp"] - sgd["dfa"],
+            adaptive_gap=mean_of([gaps[o] for o in ADAPTIVE]),
+            lazy=best_lazy(3)(evidence),
+            lazy_method=best,
+            ends=ends,
+            gaps=gaps,
+            curves={m: summarise(table, ["epoch"], "test_accuracy") for m, table in tables.items()},
+        )
+    except NotComputed:
+        return None
+
+
+def outcomes(evidence: Mapping[str, Evidence]) -> dict[str, Outcome]:
+    """Return what came out on each dataset whose results are there."""
+    found = {dataset: outcome(of) for dataset, of in evidence.items()}
+    return {dataset: each for dataset, each in found.items() if each is not None}
+
+
+# ---- sentences ----
+
+
+def percent(sample: Sample) -> str:
+    """Write the mean of a sample in percent."""
+    return f"{points(float(sample.values.mean()))} %"
+
+
+def span(interval: Interval) -> str:
+    """Write the ends of an interval in points; of one seed, that there is none."""
+    if np.isnan(interval.low):
+        return "one seed" if interval.n == 1 else "no interval"
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def cost(sample: Sample) -> str:
+    """Write what random feedback costs, in points: ``7.9 points (7.1 to 8.6)``."""
+    interval = sample.interval()
+    unstable = f"; {len(sample.unstable)} of {len(sample)} seeds unstable" if sample.unstable else ""
+    return f"{points(interval.mean)} points ({span(interval)}{unstable})"
+
+
+def finding(each: Outcome) -> str:
+    """Say what random feedback costs on a dataset, with SGD and with step sizes for each weight."""
+    return (
+        f"On {each.name}, random feedback costs {cost(each.gap)} with SGD and "
+        f"{cost(each.adaptive_gap)} with a step size for each weight."
+    )
+
+
+def fixed_features(each: Outcome) -> str:
+    """Say how far the best method with fixed features gets, and how far DFA is above it."""
+    lead = (each.sgd["dfa"] - each.lazy).interval()
+    ahead = f"{points(abs(lead.mean))} points {'below' if lead.mean >= 0 else 'above'} DFA"
+    return (
+        f"On {each.name}, the best fixed features, {METHOD_NAMES[each.lazy_method]}, reach "
+        f"{percent(each.lazy)}, {ahead} with SGD."
+    )
+
+
+def absent(found: Mapping[str, Outcome]) -> str:
+    """Say which dataset's results are not there; empty if none is missing."""
+    missing = [name for dataset, name in DATASETS.items() if dataset not in found]
+    return f"This edition has no results on {enumerated(missing)}." if missing else ""
+
+
+def sentences(found: Mapping[str, Outcome]) -> dict[str, str]:
+    """Return the sentences that pages quote, by the key under which they are glued."""
+    said = {}
+    for dataset, name in DATASETS.items():
+        missing = f"This edition has no results on {name}."
+        said[f"finding_{dataset}"] = finding(found[dataset]) if dataset in found else missing
+        said[f"fixed_{dataset}"] = fixed_features(found[dataset]) if dataset in found else ""
+    return said
+
+
+def numbers(each: Outcome) -> dict[str, float]:
+    """Return the numbers that chapter 3 glues as well, under the same keys."""
+    ends = zip(("", "_low", "_high"), each.gap.interval()[:3], strict=True)
+    means = {f"{method}_k3": float(sample.values.mean()) for method, sample in each.sgd.items()}
+    return means | {f"gap_k3{end}": float(value) for end, value in ends}
+
+
+def links() -> str:
+    """Return links to the repository and to places where its notebooks run; empty if it has none."""
+    try:
+        published = launch_config(find_book()).get("repository")
+    except InputError:  # a notebook by itself, without its book
+        published = None
+    if published is None:
+        return ""
+    url, branch = published["url"], published["branch"]
+    said = [f"[The repository]({url})"]
+    if url.startswith("https://github.com/"):
+        place = url.removeprefix("https://github.com/")
+        first = f"{published['path_to_book']}/introduction.ipynb"
+        said += [
+            f"[run it on Binder](https://mybinder.org/v2/gh/{place}/{branch}?labpath={first})",
+            f"[open it in Colab](https://colab.research.google.com/github/{place}/blob/{branch}/{first})",
+        ]
+    return " · ".join(said)
+
+
+def results_table(found: Mapping[str, Outcome]) -> str:
+    """Return the numbers as an HTML table, a column for each dataset."""
+    groups: dict[str, dict[str, Callable[[Outcome], str]]] = {
+        "with SGD": {
+            "BP": lambda o: percent(o.sgd["bp"]),
+            "DFA": lambda o: percent(o.sgd["dfa"]),
+            "DFA loses": lambda o: _loses(o.gap),
+        },
+        "with a step size for each weight": {
+            "BP": lambda o: percent(o.adaptive["bp"]),
+            "DFA": lambda o: percent(o.adaptive["dfa"]),
+            "DFA loses": lambda o: _loses(o.adaptive_gap),
+        },
+        "without learning features": {
+            "best fixed features": lambda o: percent(o.lazy),
+            "guessing": lambda o: f"{points(CHANCE)} %",
+        },
+    }
+    heads = "".join(f'<th scope="col">{name}</th>' for name in DATASETS.values())
+    bodies = []
+    for group, rows in groups.items():
+        head = f'<tr><th scope="rowgroup" colspan="{1 + len(DATASETS)}">{group}</th></tr>'
+        lines = [
+            f'<tr><th scope="row">{name}</th>'
+            + "".join(f"<td>{cell(found[d]) if d in found else '–'}</td>" for d in DATASETS)
+            + "</tr>"
+            for name, cell in rows.items()
+        ]
+        bodies.append(f"<tbody>{head}{''.join(lines)}</tbody>")
+    return (
+        f'<table class="dfa-results"><thead><tr><td></td>{heads}</tr></thead>{"".join(bodies)}</table>'
+    )
+
+
+def _loses(sample: Sample) -> str:
+    interval = sample.interval()
+    return f"<b>{points(interval.mean)}</b> <small>({span(interval)})</small>"
+
+
+# ---- figures ----
+
+
+def story_curves(found: Mapping[str, Outcome]) -> Figure:
+    """Draw test accuracy against epoch with SGD, a panel for each dataset: BP, DFA, fixed features.
+
+    A line is a mean over stable seeds, named at its end, its band the 95 % interval.
+    """
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(found, 3.6)
+        for panel, each in zip(panels, found.values(), strict=False):
+            heights, last = {}, 0.0
+            for method, name in THREE.items():
+                summary = each.curves[method]
+                ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
+                colour = COLOURS[each.lazy_method if method == "lazy" else method]
+                curve = Curve(name, summary["epoch"], *ends, color=colour, linewidth=2.2)
+                draw_curve(panel, curve)
+                heights[name], last = float(curve.y[-1]), float(curve.x[-1])
+            panel.axhline(CHANCE, **REFERENCE_LINE)
+            panel.set_ylim(0.45, 0.9)
+            panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
+            for name, y in apart(heights | {"guessing": CHANCE}, 0.028).items():
+                panel.annotate(
+                    name, (last, y), xytext=(6, 0), textcoords="offset points", va="center",
+                    fontsize=10.5, annotation_clip=False, gid=belongs_to(name),
+                )  # fmt: skip
+            panel.set_title(f"three digits, {each.name.removeprefix('the ')}")
+            panel.set_xlabel("epoch")
+            panel.set_ylabel("right answers")
+    return figure
+
+
+def _panels(found: Mapping[str, Outcome], height: float) -> tuple[Figure, list[Axes]]:
+    figure, panels = row_of_panels(max(1, len(found)), height)
+    if not found:
+        panels[0].set_axis_off()
+        panels[0].text(0.5, 0.5, "There are no results here yet.", ha="center")
+    return figure, panels
+
+
+def apart(heights: Mapping[str, float], least: float) -> dict[str, float]:
+    """Move heights apart, upwards and in their order, until no two are nearer than ``least``."""
+    placed: dict[str, float] = {}
+    floor = -np.inf
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        placed[name] = floor = max(height, floor + least)
+    return placed
+
+
+def curves_in_words(found: Mapping[str, Outcome]) -> str:
+    """Say what ``story_curves`` shows, for those who cannot see it."""
+    panels = (
+        f"{each.name}: BP ends at {percent(each.sgd['bp'])}, DFA at {percent(each.sgd['dfa'])}, the "
+        f"best fixed features at {percent(each.lazy)}"
+        for each in found.values()
+    )
+    return f"Right answers against epoch with SGD. On {'; on '.join(panels)}; guessing gets half."
+
+
+def gap_rows(found: Mapping[str, Outcome]) -> Figure:
+    """Draw BP and DFA at the last epoch, a row for each optimizer, a panel for each dataset.
+
+    A small dot is a seed, a cross an unstable one, a large dot the mean of all; the number is BP's lead
+    in points. The last row is the best method with fixed features.
+    """
+    rows = [*OPTIMIZERS, "fixed features"]
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(found, 4.4)
+        for panel, each in zip(panels, found.values(), strict=False):
+            beside = panel.get_yaxis_transform()
+            panel.text(1.02, -0.75, "BP's lead", transform=beside, va="center", fontsize=9.5)
+            for y, row in enumerate(rows):
+                if row == "fixed features":
+                    _dots(panel, each.lazy, y, each.lazy_method)
+                    continue
+                bp, dfa = (each.ends[m, row] for m in ("bp", "dfa"))
+                means = [float(sample.values.mean()) for sample in (dfa, bp)]
+                panel.plot(means, [y, y], color=MUTED, linewidth=3, alpha=0.5, zorder=1)
+                for method, sample in (("bp", bp), ("dfa", dfa)):
+                    _dots(panel, sample, y, method)
+                    if y == 0:
+                        x = float(sample.values.mean())
+                        panel.annotate(
+                            METHOD_NAMES[method], (x, y), xytext=(0, 9), textcoords="offset points",
+                            ha="center", fontsize=10,
+                        )  # fmt: skip
+                said = points(each.gaps[row].interval().mean)
+                panel.text(1.02, y, said, transform=beside, va="center")
+            panel.axvline(CHANCE, **REFERENCE_LINE)
+            panel.set_yticks(range(len(rows)), [OPTIMIZER_NAMES.get(row, row) for row in rows])
+            panel.set_ylim(len(rows) - 0.5, -0.9)
+            panel.set_xlim(0.45, 0.92)
+            panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
+            panel.set_title(each.name.removeprefix("the "))
+            panel.set_xlabel("right answers on three digits, last epoch")
+    return figure
+
+
+def _dots(panel: Axes, sample: Sample, y: float, method: str) -> None:
+    look: dict[str, Any] = {
+        "color": COLOURS[method],
+        "linestyle": "",
+        "gid": belongs_to(METHOD_NAMES[method]),
+    }
+    stable = sample.sound.values if sample.unstable else sample.values
+    panel.plot(stable, [y] * len(stable), marker="o", markersize=3.5, alpha=0.4, **look)
+    for value in sample.values[sample.values.index.isin(list(sample.unstable))]:
+        draw_unstable(panel, [value], [y], color=look["color"], gid=look["gid"], alpha=0.8)
+    panel.plot(float(sample.values.mean()), y, marker="o", markersize=8, zorder=3, **look)
+
+
+def gaps_in_words(found: Mapping[str, Outcome]) -> str:
+    """Say what ``gap_rows`` shows, for those who cannot see it."""
+    panels = (
+        f"on {each.name} "
+        + enumerated([f"{OPTIMIZER_NAMES[o]} {points(each.gaps[o].interval().mean)}" for o in each.gaps])
+        for each in found.values()
+    )
+    return (
+        "Two dots for each optimizer, BP's and DFA's right answers on three digits. BP's lead in "
+        f"points: {'; '.join(panels)}."
+    )
+
+
+def stacks_in_words(stacks: Examples, digits: Digits) -> str:
+    """Say which digits ``stack_row`` shows."""
+    sums = (
+        f"{' + '.join(map(str, digits.labels[index].tolist()))} is {'odd' if label else 'even'}"
+        for index, label in zip(stacks.index, stacks.labels, strict=True)
+    )
+    return f"Pictures of handwritten digits, side by side in stacks: {'; '.join(sums)}."
+
+
+def stack_row(stacks: Examples, digits: Digits) -> Figure:
+    """Draw stacks of digits side by side, light on dark, each over its sum and whether that is odd."""
+    count, k = stacks.index.shape
+    side = round(digits.images.shape[1] ** 0.5)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.3 * count, 1.5), layout="constrained")
+        for panel, index, label in zip(
+            figure.subplots(1, count, squeeze=False)[0], stacks.index, stacks.labels, strict=True
+        ):
+            image = np.hstack(list(digits.images[index].view(k, side, side).numpy()))
+            panel.imshow(image, cmap=TILE, interpolation="nearest")
+            numbers = digits.labels[index].tolist()
+            total = f"{' + '.join(map(str, numbers))} = {sum(numbers)}"
+            panel.set_title(f"{total}: {'odd' if label else 'even'}", y=-0.34, fontsize=11)
+            panel.set_axis_off()
+    return figure
