@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.kept_table import KeptTable
+from dfa_lib.experiments.converged import COLUMNS
+from dfa_lib.experiments.kept_table import Column, KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
@@ -111,10 +112,17 @@ class Evidence:
 
     def probes(self) -> pd.DataFrame:
         """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
-        self.used.add("probes")
-        if "probes" in self.tables and not self._has_file("probes"):
-            return self.tables["probes"]
-        return KeptTable(self._path("probes"), PROBE_COLUMNS).frame()
+        return self._kept("probes", PROBE_COLUMNS)
+
+    def solved(self) -> pd.DataFrame:
+        """Return the solutions on the clusters, as from ``converged_table``; raise ``NotComputed``."""
+        return self._kept("clusters_converged", COLUMNS)
+
+    def _kept(self, name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
+        self.used.add(name)
+        if name in self.tables and not self._has_file(name):
+            return self.tables[name]
+        return KeptTable(self._path(name), columns).frame()
 
     def trained_since(self, experiment: str) -> str | None:
         """Return when the first of an experiment's runs that are here was trained, as an ISO date."""

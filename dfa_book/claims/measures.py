@@ -258,6 +258,17 @@ def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "t
     return Quantity(of)
 
 
+def solved_error(method: str, like: str) -> Quantity:
+    """Return the test error of a model solved to convergence, at each n and d of an experiment."""
+
+    def of(evidence: Evidence) -> Sample:
+        rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
+        places = list(rows.itertuples(index=False, name=None))
+        return queries.solved_error(evidence.solved(), method, places)
+
+    return Quantity(of)
+
+
 def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]) -> Quantity:
     """Return the test error at the smallest or the largest value of what an experiment varies."""
 
