@@ -64,22 +64,14 @@ def named(*groups: str) -> list[str]:
     ]
 
 
-def verdicts(evidence: Evidence, *groups: str, **glued: str) -> Answer:
-    """Return the ledger's verdicts on claims, as a list that leads to their entries.
-
-    Parameters
-    ----------
-    *groups
-        As for ``named``.
-    **glued
-        Claims whose verdicts other pages show, by the name under which they do.
-    """
+def verdicts(evidence: Evidence, *groups: str) -> Answer:
+    """Return the ledger's verdicts on claims, see ``named``, as a list that leads to their entries."""
     lines = ["**Does this edition agree?** By the rules of [the ledger](ledger.ipynb):", ""]
     for id in named(*groups):
         claim, judgement = judged(id, evidence)
         text = f"{{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"
         lines.append(f"- {text}{_only_number(claim, judgement)}.")
-    return Answer("\n".join(lines), {name: verdict_on(id, evidence) for name, id in glued.items()})
+    return Answer("\n".join(lines))
 
 
 def _only_number(claim: Claim, judgement: Judgement) -> str:

@@ -80,8 +80,7 @@ def shared_answer(runs: pd.DataFrame) -> Answer:
     harmless = " Sharing the matrix does no harm in this experiment." if share < 0.02 else ""
     return Answer(
         f"**Answer.** The random matrix accounts for {percent(share, '.0f')} of the variance between "
-        f"runs.{harmless}\n\n{table(heads, rows)}",
-        {"deviations-matrix-share": 100 * share},
+        f"runs.{harmless}\n\n{table(heads, rows)}"
     )
 
 
@@ -109,11 +108,10 @@ def coverage(runs: pd.DataFrame) -> dict[str, Any]:
 
 def coverage_answer(runs: pd.DataFrame) -> Answer:
     """Say what the bootstrap holds."""
-    boot, student = (coverage_of(runs)[name, False][0].mean for name in ("bootstrap", "Student-t"))
+    boot = coverage_of(runs)["bootstrap", False][0].mean
     return Answer(
         f"The bootstrap interval holds the mean in {percent(boot, '.0f')} of cases; "
-        "{prf:ref}`prop-bootstrap` expects three in four for symmetrically distributed values.",
-        {"deviations-bootstrap": 100 * boot, "deviations-student": 100 * student},
+        "{prf:ref}`prop-bootstrap` expects three in four for symmetrically distributed values."
     )
 
 
@@ -172,7 +170,7 @@ def carried_answer(runs: pd.DataFrame) -> Answer:
     texts.append(
         f"No interval reaches further than {number(100 * min(reach, 1), '.1f')}{SPACE}points from 0."
     )
-    return Answer(f"**Answer.** {' '.join(texts)}", {"deviations-carried": " ".join(texts)})
+    return Answer(f"**Answer.** {' '.join(texts)}")
 
 
 # ---- Adam that counts epochs ----
@@ -243,8 +241,7 @@ def adam_answer(runs: pd.DataFrame, scale: Scale) -> Answer:
     return Answer(
         f"**Answer.** {' '.join(sentences)} After {scale.epochs} epochs the steps are "
         f"{1 / factor.min():.1f} times too short at the same rate. Tuning can make up for a part, with "
-        f"a larger rate: it chooses {enumerated(tuned)}.",
-        {"deviations-adam": " ".join(sentences)},
+        f"a larger rate: it chooses {enumerated(tuned)}."
     )
 
 
@@ -302,6 +299,5 @@ def peeking_answer(runs: pd.DataFrame) -> Answer:
         )
     return Answer(
         f"**Answer.** {said} In {agreed} of {splits} splits, test and validation digits choose the same "
-        f"rate, or one with the same score.\n\n{table(heads, rows)}",
-        {"deviations-rates": said},
+        f"rate, or one with the same score.\n\n{table(heads, rows)}"
     )

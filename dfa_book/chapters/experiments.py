@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 
 from dfa_lib.experiments.names import FEEDBACK_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.results import read_results
@@ -18,7 +17,6 @@ from ..captions import DOTS, INTERVALS, LINES, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
 from ..claims.queries import Sample
-from ..panels import figure_html
 from ..plots import (
     accuracy_curves,
     error_curves,
@@ -313,8 +311,6 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
         {
             "alignment-start": float(start.values.mean()),
             "alignment-end": float(end.values.mean()),
-            "dfa-long": float(dfa.values.mean()),
-            "delay_or_limit": lead,
             "alignment_dip": dip,
             "alignment_stability": stable,
         },
@@ -457,7 +453,6 @@ def matrices_answer(study: Study) -> Answer:
         f"**Answer.** {sentence} Differences are paired, seed by seed:\n\n{table(heads, rows)}\n\n"
         f"{trade}\n\n**Signs or sizes?** {suffice}",
         {
-            "signs_suffice": suffice,
             # Other pages resolve no cross-reference of this one.
             "matrices_trade": trade.replace("{prf:ref}`prop-experiments-scale`", "that proposition"),
             "matrices_verdict": listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()}),
@@ -521,29 +516,6 @@ def optimizers_answer(study: Study) -> Answer:
         pair = each["rmsprop", m], each["sgd", m]
         sentences.append(compared(f"{name} with RMSProp", f"{name} with SGD", *pair))
     return Answer("**Answer.** " + " ".join(sentences))
-
-
-def for_the_home_page(study: Study) -> Answer:
-    """Glue the curves of each rule with its best optimizer, chosen on validation digits."""
-    chosen = study.scores[study.scores["chosen"]].set_index("optimizer")
-    best = {str(m): str(rows["score"].idxmax()) for m, rows in chosen.groupby("method")}
-    samples = {m: ends(study, method=m, optimizer=o) for m, o in best.items()}
-    figure = accuracy_curves(
-        pd.concat(queries.select(study.table, method=m, optimizer=o) for m, o in best.items())
-    )
-    figure.axes[0].set_title("three digits: is their sum odd?")
-    accuracies = listed({label(m, o): mean(samples[m]) for m, o in best.items()})
-    alt = f"Test accuracy against epoch on the parity of three digits. At the last epoch: {accuracies}."
-    values: dict[str, Any] = {"home": HTML(figure_html(figure, alt, "home"))}
-    for m, o in best.items():
-        # The home page shows the optimizer beside the mean of all seeds, which needs the unstable ones.
-        counted = samples[m].unstable
-        note = f" ({len(counted)} of {len(samples[m])} seeds unstable)" if counted else ""
-        values |= {
-            f"{m}_best": float(samples[m].values.mean()),
-            f"{m}_best_optimizer": OPTIMIZER_NAMES[o] + note,
-        }
-    return Answer("", values)
 
 
 # ---- alignment under two optimizers ----
@@ -637,8 +609,7 @@ def explains_answer(study: Study) -> Answer:
     last = explained.dfa_endings(study.table)
     what, signs = explained.which_explains(last), explained.signs_or_sizes(last)
     return Answer(
-        f"{explained.table_of(last)}\n\n**Answer.** {what}\n\n**Which signs are right?** {signs}",
-        {"what_explains": what, "muted_or_corrected": signs},
+        f"{explained.table_of(last)}\n\n**Answer.** {what}\n\n**Which signs are right?** {signs}"
     )
 
 

@@ -266,7 +266,4 @@ def memorising(study: Study) -> Answer:
         if all(memory):
             conclusion += " Part of their accuracy on training digits is memory."
     heads = ["rule", "last epoch's training stacks", "new stacks of test digits", "difference, points"]
-    return Answer(
-        f"**Do they memorise?** {conclusion}\n\n{table(heads, rows)}",
-        {"representations_memorising": conclusion},
-    )
+    return Answer(f"**Do they memorise?** {conclusion}\n\n{table(heads, rows)}")

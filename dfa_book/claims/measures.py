@@ -250,12 +250,8 @@ def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
 
 def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
     """Return the error of the last epoch, averaged over what the experiment varies."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, method=method, optimizer=optimizer)
-        return queries.final(rows, f"{judged}_accuracy").mapped(lambda accuracy: 1 - accuracy)
-
-    return Quantity(of)
+    fields = {"method": method, "optimizer": optimizer}
+    return Quantity(lambda evidence: queries.errors(runs(evidence, experiment, **fields), judged))
 
 
 def solved_error(method: str, like: str) -> Quantity:
@@ -274,8 +270,7 @@ def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, method=method)
-        chosen = queries.final(rows[rows[varied] == end(rows[varied])])
-        return chosen.mapped(lambda accuracy: 1 - accuracy)
+        return queries.errors(rows[rows[varied] == end(rows[varied])])
 
     return Quantity(of)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dfa_book import deviations, studies
+from dfa_book import deviations, story, studies
 from dfa_book.answers import chapter_evidence, verdict_on, verdicts, which_outcome
 from dfa_book.chapter import Answer, check_parameters
 from dfa_book.chapters import deviations as deviations_page
@@ -145,7 +145,6 @@ def test_chapter_3_says_nothing_wrong(odd):
         experiments.optimizers(adaptive, settings),
         experiments.optimizers_table(adaptive),
         experiments.optimizers_answer(adaptive),
-        experiments.for_the_home_page(adaptive),
         experiments.alignment_of_optimizers(aligned, settings),
         experiments.alignment_of_optimizers_answer(aligned),
         experiments.explains(adaptive, settings),
@@ -181,6 +180,15 @@ def test_the_ledgers_verdicts_say_nothing_wrong(odd):
     evidence = chapter_evidence(settings, *made.values())
     groups = sorted({re.match(r"\d+", claim.id)[0] for claim in CLAIMS} - {"13"}, key=int)
     check(verdicts(evidence, *groups).text.replace("found that", "reported that"))
+
+
+def test_chapter_3_glues_the_numbers_that_the_ledger_glues(stored):
+    settings, made = stored
+    glued = experiments.sgd_answer(made["sgd"], settings).values
+    on_mnist = story.outcome(Evidence("mnist", STORED))
+    numbers = story.numbers(on_mnist)
+    assert set(numbers) == {"bp_k3", "dfa_k3", "gap_k3", "gap_k3_low", "gap_k3_high"}
+    assert {key: repr(glued[key]) for key in numbers} == {k: repr(v) for k, v in numbers.items()}
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
