@@ -1,6 +1,7 @@
 """What saving costs a run, from 100 to 10,000 runs in one results file.
 
-The histories are made up, so nothing but bookkeeping takes time: ``python benchmarks/saving.py 100 1000``.
+The histories are made up, so nothing but bookkeeping takes time:
+``python benchmarks/saving.py 100 1000``.
 """
 
 import resource

@@ -38,7 +38,7 @@ from .plots import (
     row_of_panels,
 )
 from .site.book import find_book
-from .site.launch import launch_config
+from .site.launch import PAGE, launch_addresses, repository
 from .words import enumerated
 
 THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
@@ -182,23 +182,18 @@ def numbers(each: Outcome) -> dict[str, float]:
 
 
 def links() -> str:
-    """Return links to the repository and to places where its notebooks run; empty if it has none."""
+    """Return links to the repository and to where a chapter runs; empty if the book is not published."""
     try:
-        published = launch_config(find_book()).get("repository")
+        book = find_book()
     except InputError:  # a notebook by itself, without its book
-        published = None
+        return ""
+    published = repository(book.root)
     if published is None:
         return ""
-    url, branch = published["url"], published["branch"]
-    said = [f"[The repository]({url})"]
-    if url.startswith("https://github.com/"):
-        place = url.removeprefix("https://github.com/")
-        first = f"{published['path_to_book']}/introduction.ipynb"
-        said += [
-            f"[run it on Binder](https://mybinder.org/v2/gh/{place}/{branch}?labpath={first})",
-            f"[open it in Colab](https://colab.research.google.com/github/{place}/blob/{branch}/{first})",
-        ]
-    return " · ".join(said)
+    places = {"The repository": published.url}
+    for name, address in launch_addresses(book).items():
+        places[f"run it on {name}"] = address.replace(PAGE, "introduction")
+    return " · ".join(f"[{name}]({address})" for name, address in places.items())
 
 
 def results_table(found: Mapping[str, Outcome]) -> str:

@@ -14,6 +14,7 @@ from ..chapter import Settings
 from ..site.book import find_book
 from ..site.freshness import staleness
 from ..site.markdown import as_text
+from .export import citation
 from .judge import (
     FAILS,
     HOLDS,
@@ -318,6 +319,7 @@ def entry(
             lines += [when, ""]
     if all(judgements[dataset].verdict != NOT_TESTED for dataset in DATASETS):
         lines += [f"**Taken together: {overall(list(judgements.values()))}**", ""]
+    lines += [f"**To cite this verdict:** {as_text(citation(claim, judgements))}", ""]
     if claim.note:
         lines += [f"*{claim.note}*", ""]
     return "\n".join([*lines, "</details>"])

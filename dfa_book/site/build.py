@@ -16,6 +16,7 @@ from ..answers import contradictions, differences
 from .book import TOC, Book, put_in_place, read_config
 from .checks import text_problems
 from .children import python, run
+from .crate import write_data
 from .execute import status
 from .figures import Shown, add_folds, figures, stale_results, write_list
 from .launch import NOTEBOOKS, launch_addresses, site_address
@@ -175,6 +176,7 @@ def _jupyter_book(book: Book, folder: Path) -> int:
         print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
         status = 1
     if status == 0:
+        write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
         put_in_place(built, book.html)
     return status

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..chapter import PARAMETERS, PROFILES, check_parameters
 from .book import Book, find_book, sole_builder
 from .build import build_site
 from .children import Stopped, stoppable
+from .confirmations import check_place, write_report
 from .execute import TIMEOUT, execute, status
 from .kept import results_folder
 from .launch import repository, write_colab_cells
@@ -96,11 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         help=text,
         description=f"{text}; where all agree, each file's record vouches for it with the code of today",
     )
+    command.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all tables")
     command.add_argument("--profile", default="digits", help="whose results (default: digits)")
     command.add_argument("--results", help="folder of results (default: that of the profile)")
     command.add_argument("--sample", type=int, default=3, help="runs of each file (default: 3)")
     command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
     command.add_argument("--jobs", type=int, default=joblib.cpu_count(), help="processes")
+    command.add_argument(
+        "--report", metavar="FILE", help="write a report to be sent in; the records stay as they are"
+    )
     _add_output(command)
     command.set_defaults(run=_verify)
     command = commands.add_parser(
@@ -196,7 +202,11 @@ def _verify(options: argparse.Namespace) -> int:
     profile = choice("profile", options.profile, PROFILES)
     own = results_folder(book, check_parameters({"profile": profile}))
     folder = Path(options.results) if options.results else own
-    rows = verify(folder, options.sample, jobs=options.jobs, seed=options.seed)
+    report = Path(options.report) if options.report else None
+    if report:
+        check_place(book, folder, report)
+    started = time.monotonic()
+    rows = verify(folder, options.sample, only=options.experiments, jobs=options.jobs, seed=options.seed)
     for row in rows:
         verdict = "the same bits" if row.same_bits else "agrees" if row.agrees else "DOES NOT AGREE"
         print(
@@ -205,8 +215,10 @@ def _verify(options: argparse.Namespace) -> int:
         )
     wrong = sum(not row.agrees for row in rows)
     print(f"{len(rows) - wrong} of {len(rows)} runs agree within {TOLERANCE:g}.")
-    certified = certify(folder, rows)
-    if certified:
+    if report:
+        write_report(report, folder, rows, time.monotonic() - started)
+        print(f"The report is written: {report}")
+    elif certified := certify(folder, rows):
         print(f"The records of {', '.join(certified)} say so.")
     return wrong
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from dfa_lib.experiments.provenance import Entry, digests_of, record_path
 
 from ..chapter import PARAMETERS, check_parameters
 from .book import Book
+from .confirmations import confirmations, confirmed
 from .freshness import (
     entries_of,
     misfit,
@@ -151,6 +153,8 @@ def _fold(book: Book, figure: Shown) -> str:
             ("Trained with", _trained(figure.files)),
             ("Freshness", [_freshness(figure)]),
         ]
+        if by_others := confirmed(confirmations(book)[0], figure.files):
+            rows.append(("By others", [by_others]))
     else:
         rows.append(("Results", ["none: nothing was trained for this figure"]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
@@ -285,13 +289,18 @@ def write_list(book: Book, shown: Sequence[Shown]) -> None:
     page = book.staging / LIST
     if page.exists():
         text = page.read_text(encoding="utf-8")
-        entries = "\n\n".join(f"{{numref}}`{f.name}`\n: {f.title}\n: {_briefly(f)}" for f in shown)
+        reports, refused = confirmations(book)
+        print("".join(f"{sentence}\n" for sentence in refused), end="", file=sys.stderr, flush=True)
+        entries = "\n\n".join(
+            f"{{numref}}`{f.name}`\n: {f.title}\n: {_briefly(f, confirmed(reports, f.files))}"
+            for f in shown
+        )
         listed = f":::{{container}} dfa-figures\n{entries}\n:::"
         page.write_text(text.replace(PLACE, listed), encoding="utf-8")
 
 
-def _briefly(figure: Shown) -> str:
-    """Say what a figure is drawn from, when that was computed, by which code, and how fresh it is."""
+def _briefly(figure: Shown, by_others: str = "") -> str:
+    """Say what a figure is drawn from, when that was computed, by which code, how fresh, confirmed."""
     if not figure.files:
         return f"nothing trained; drawn on {figure.drawn}; fresh"
     trained = [e for path in figure.files for e in _speaking(path) if "sample" not in e]
@@ -301,6 +310,7 @@ def _briefly(figure: Shown) -> str:
     return (
         f"from {', '.join(path.stem for path in figure.files)}; computed {computed}; numerical code "
         f"{codes}; {f'verified {verified}' if verified else 'fresh'}"
+        f"{'; ' if by_others else ''}{by_others}"
     )
 
 

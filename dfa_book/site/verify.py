@@ -11,7 +11,7 @@ from dfa_lib.experiments.kept_table import sole_writer
 from dfa_lib.experiments.provenance import Record, made_with
 from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
 from dfa_lib.training import History, Run
-from dfa_lib.validation import InputError, whole_number
+from dfa_lib.validation import InputError, choice, whole_number
 
 from .freshness import runs_in, unaccounted
 
@@ -36,7 +36,9 @@ class Comparison(NamedTuple):
         return both_diverged or abs(self.stored - self.again) <= TOLERANCE
 
 
-def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[Comparison]:
+def verify(
+    folder: Path, sample: int, *, only: Sequence[str] = (), jobs: int = 1, seed: int = 0
+) -> list[Comparison]:
     """Train runs again that are picked at random from each results file of a folder.
 
     Runs that a file's record does not know are picked first.
@@ -45,6 +47,8 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     ----------
     sample
         How many of each file; all, if there are not as many.
+    only
+        The experiments to pick from, such as ``"sgd"``; all, if none is named.
     jobs
         As for ``run_all``.
     seed
@@ -53,11 +57,14 @@ def verify(folder: Path, sample: int, *, jobs: int = 1, seed: int = 0) -> list[C
     Raises
     ------
     InputError
-        If the folder has no results, or ``sample`` or ``jobs`` is not accepted.
+        If the folder has no results, or not of what is named, or a number is not accepted.
     """
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
-    for path in results_files(folder):
+    files = {path.stem: path for path in results_files(folder)}
+    for name in only:
+        choice("experiment", name, files)
+    for path in [files[name] for name in only or files]:
         stored = list(histories_in(runs_table(path), unknown=True).values())
         unknown = unaccounted(path)
         chance.shuffle(stored)

@@ -215,10 +215,10 @@ def test_links_to_the_repository_are_there_when_it_is_known(monkeypatch):
     monkeypatch.setenv("DFA_REPOSITORY_URL", "https://github.com/someone/thesis")
     said = story.links()
     assert said.startswith("[The repository](https://github.com/someone/thesis) · ")
-    assert "mybinder.org/v2/gh/someone/thesis/" in said
-    assert said.endswith("/book/introduction.ipynb)")
+    assert "[run it on Binder](https://mybinder.org/v2/gh/someone/thesis/" in said
+    assert "introduction.ipynb" in said
     monkeypatch.setenv("DFA_REPOSITORY_URL", "https://example.org/thesis")
-    assert story.links() == "[The repository](https://example.org/thesis)"
+    assert story.links().startswith("[The repository](https://example.org/thesis) · ")
 
 
 def test_without_a_known_repository_there_are_no_links(monkeypatch, tmp_path):

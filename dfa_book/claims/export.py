@@ -1,0 +1,246 @@
+"""The ledger for programs: ``claims.json``, its schema, and how a verdict is cited."""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from IPython.display import display
+
+from dfa_lib.experiments.provenance import commit, fingerprint
+from dfa_lib.validation import InputError
+
+from ..site.book import find_book
+from ..site.launch import site_address
+from . import measures
+from .judge import INTERVALS, VERDICTS, Claim, Evidence, Judgement, Ledger, Number, Part, overall
+from .measures import Quantity
+
+NAME, SCHEMA_NAME = "claims.json", "claims.schema.json"
+PAGE = "ledger.html"
+# In the metadata of an output of the ledger's page.
+METADATA = "dfa_claims"
+
+
+def anchor(claim: Claim) -> str:
+    """Return the name of a claim's entry on the ledger's page; it stays, whatever the verdict."""
+    return f"claim-{claim.id}"
+
+
+def address(claim: Claim) -> str:
+    """Return the address of a claim's entry, whole where it is known where the site is published."""
+    return f"{_site()}{PAGE}#{anchor(claim)}"
+
+
+@cache  # of every claim the same, and git has to be asked
+def _site() -> str:
+    try:
+        return site_address(find_book().root)
+    except InputError:  # a notebook by itself, without its book
+        return ""
+
+
+_commit = cache(commit)
+
+
+def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
+    """Return a sentence by which to cite a claim's verdicts: with the code, and the entry's address."""
+    verdicts = ", ".join(f"{j.in_words()} on {dataset}" for dataset, j in judgements.items())
+    return (
+        f"An executable companion to ‘The Dynamics of Learning Beyond Stochastic Gradient Descent’, "
+        f"claim {claim.id}, ‘{claim.text}’: {verdicts}; commit {_commit()}, {address(claim)}"
+    )
+
+
+def publish(ledger: Ledger, evidence: Mapping[str, Evidence]) -> None:
+    """Let the site have the ledger as ``claims.json``; in Jupyter nothing is shown."""
+    display({"text/plain": ""}, raw=True, metadata={METADATA: export(ledger, evidence)})
+
+
+def export(ledger: Ledger, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
+    """Return the ledger as ``claims.json`` has it, see ``SCHEMA``; what is not finite is null."""
+    exported = {
+        "$schema": SCHEMA_NAME,
+        "commit": _commit(),
+        "code": fingerprint(),
+        "claims": [_claim(claim, judgements, evidence) for claim, judgements in ledger],
+    }
+    return dict(_plain(exported))
+
+
+def _claim(
+    claim: Claim, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence]
+) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "text": claim.text,
+        "made": claim.made,
+        "link": address(claim),
+        "figure": claim.figure,
+        "rule": {
+            "needs": "some number" if claim.some else "every number",
+            "since": claim.rule_since and claim.rule_since._asdict(),
+            "numbers": [_rule(part) for part in claim.parts],
+        },
+        "verdicts": {
+            dataset: {
+                "verdict": judgement.verdict,
+                "corrected": judgement.corrected,
+                "reason": judgement.reason,
+                "numbers": list(map(_number, judgement.numbers, judgement.verdicts)),
+                "results": _digests(judgement, evidence[dataset]),
+            }
+            for dataset, judgement in judgements.items()
+        },
+        "together": overall(list(judgements.values())),
+        "cite": citation(claim, judgements),
+    }
+
+
+def _rule(part: Part) -> dict[str, Any]:
+    return {
+        "what": part.what,
+        "above": part.above,
+        "below": part.below,
+        "kind": part.kind,
+        "optional": part.optional,
+        "formula": formula(part.measure),
+    }
+
+
+def _number(number: Number, verdict: str) -> dict[str, Any]:
+    return {
+        **number.interval._asdict(),
+        "p": number.p,
+        "unstable": number.unstable,
+        "undefined": number.undefined,
+        "verdict": verdict,
+    }
+
+
+def _digests(judgement: Judgement, evidence: Evidence) -> dict[str, str]:
+    """Return the SHA-256 of each results file that a verdict rests on."""
+    files = [evidence.folder / f"{e}.csv" for e in sorted(judgement.experiments) if evidence.folder]
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.exists()}
+
+
+def formula(measure: Any) -> Any:
+    """Return how a number is computed: as JSON, a function of ``measures`` and its arguments.
+
+    A difference of two numbers is the function ``-``, a ratio ``/``.
+    """
+    for name, constant in vars(measures).items():
+        if measure is constant and isinstance(constant, Quantity):
+            return {"function": name}
+    if isinstance(measure, Quantity):  # made by a function of measures, whose arguments it holds
+        of = inspect.unwrap(measure.of)
+        maker = of.__qualname__.partition(".<locals>")[0]
+        given = inspect.getclosurevars(of).nonlocals
+        name = {"Quantity.__sub__": "-", "Quantity.__truediv__": "/"}.get(maker, maker)
+        return {"function": name} | {argument: formula(value) for argument, value in given.items()}
+    if callable(measure):
+        return measure.__name__
+    if isinstance(measure, Mapping):
+        return {name: formula(value) for name, value in measure.items()}
+    return measure
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_plain, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_claims(exported: Mapping[str, Any], folder: Path) -> None:
+    """Write ``claims.json`` and its schema into a folder."""
+    for name, content in ((NAME, exported), (SCHEMA_NAME, SCHEMA)):
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+# ---- the schema ----
+
+
+def _object(**fields: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
+_NUMBER = {"type": ["number", "null"]}
+_VERDICT = {"enum": list(VERDICTS)}
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Claims of a thesis, the rule that each is judged by, and its verdict on each dataset",
+    **_object(
+        **{"$schema": _TEXT},
+        commit=_TEXT,
+        code=_TEXT,
+        claims=_list(
+            _object(
+                id={"type": "string", "pattern": r"^\d+[a-z]?$"},
+                text={"type": "string", "minLength": 1},
+                made=_TEXT,
+                link={"type": "string", "format": "uri-reference"},
+                figure=_TEXT,
+                rule=_object(
+                    needs={"enum": ["every number", "some number"]},
+                    since={"anyOf": [{"type": "null"}, _object(hash=_TEXT, date=_TEXT)]},
+                    numbers=_list(
+                        _object(
+                            what=_TEXT,
+                            above=_NUMBER,
+                            below=_NUMBER,
+                            kind={"enum": list(INTERVALS)},
+                            optional={"type": "boolean"},
+                            formula={"type": ["object", "string"]},
+                        )
+                    ),
+                ),
+                verdicts={
+                    "type": "object",
+                    "additionalProperties": _object(
+                        verdict=_VERDICT,
+                        corrected={"enum": ["", *VERDICTS]},
+                        reason=_TEXT,
+                        numbers=_list(
+                            _object(
+                                mean=_NUMBER,
+                                low=_NUMBER,
+                                high=_NUMBER,
+                                n=_COUNT,
+                                p=_NUMBER,
+                                unstable=_COUNT,
+                                undefined=_COUNT,
+                                verdict=_VERDICT,
+                            )
+                        ),
+                        results={
+                            "type": "object",
+                            "additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                        },
+                    ),
+                },
+                together=_VERDICT,
+                cite=_TEXT,
+            )
+        ),
+    ),
+}
+"""JSON schema of ``claims.json``. A number's range is open where an end is null; ``kind`` is of
+``judge.INTERVALS``; ``results`` are the SHA-256 of the tables that a verdict rests on."""

@@ -1,0 +1,211 @@
+"""Reports of stored runs that others have trained again: written, checked, and counted.
+
+``dfa-book verify --report`` writes one; ``results/confirmations`` holds those that were sent in. They
+are data: each field is checked against what it may be, and pages escape what they show.
+"""
+
+import json
+import math
+import reprlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dfa_lib.experiments.provenance import FIELDS, made_with
+from dfa_lib.validation import InputError
+
+from .book import Book
+from .freshness import misfit, runs_in
+from .markdown import as_text
+from .verify import TOLERANCE, Comparison, results_files
+
+FORMAT = 1
+# Below the folder of stored results.
+FOLDER = "confirmations"
+LARGEST = 1_000_000  # bytes
+ABOUT = ("commit", "library", "versions", "machine", "data", "date", "seconds")
+OF_A_REPORT = {"format", "results", "runs", *ABOUT}
+OF_A_RUN = {"file", "digest", "difference", "same_bits"}
+
+
+class Report(NamedTuple):
+    """An accepted report: what kind of machine it is from, and which runs it speaks of."""
+
+    name: str
+    machine: tuple[str, ...]
+    """Processor, instructions and GPU: what decides how numbers are rounded."""
+    same_bits: dict[str, bool]
+    """For the digest of each run, whether it was trained again to the same bits."""
+
+
+def check_place(book: Book, results: Path, path: Path) -> None:
+    """Stop before anything is trained, if no report could be written.
+
+    Raises
+    ------
+    InputError
+        If the results are not among those of the repository, or the file is there already, or its
+        folder is not.
+    """
+    if results.resolve().parent != (book.root / "results").resolve():
+        raise InputError(
+            f"a report is about results that others have too, those in {book.root / 'results'}, and not "
+            f"in {results}: name a profile or a folder whose results are stored."
+        )
+    if path.exists():
+        raise InputError(f"{path} is there already: name another file for the report.")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for the report.")
+
+
+def write_report(path: Path, results: Path, comparisons: Sequence[Comparison], seconds: float) -> None:
+    """Write what was trained again, with what, and how far it is from what is stored."""
+    datasets = sorted({row.run.dataset for row in comparisons})
+    report = {
+        "format": FORMAT,
+        "results": results.resolve().name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        **made_with(datasets),
+        "runs": [
+            {
+                "file": row.file,
+                "digest": row.digest,
+                "difference": _difference(row),
+                "same_bits": row.same_bits,
+            }
+            for row in comparisons
+        ],
+    }
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _difference(row: Comparison) -> float | None:
+    """Return how far the last test accuracy is from the stored one; None if only one is finite."""
+    if row.stored != row.stored and row.again != row.again:
+        return 0.0
+    difference = row.again - row.stored
+    return difference if math.isfinite(difference) else None
+
+
+# ---- reading ----
+
+
+def confirmations(book: Book) -> tuple[list[Report], list[str]]:
+    """Return the accepted reports in ``results/confirmations``, and for each other one a sentence."""
+    accepted: list[Report] = []
+    refused = []
+    for path in sorted((book.root / "results" / FOLDER).glob("*.json")):
+        try:
+            report = read_report(path, book.root / "results")
+            said = {digest for r in accepted if r.machine == report.machine for digest in r.same_bits}
+            if report.same_bits.keys() <= said:
+                raise _refusal(path, "all that it says is in another report from such a machine")
+            accepted.append(report)
+        except InputError as problem:
+            refused.append(str(problem))
+    return accepted, refused
+
+
+def read_report(path: Path, stored: Path) -> Report:
+    """Return a report, of which every field has been checked.
+
+    Parameters
+    ----------
+    stored
+        The folder of the stored results' folders.
+
+    Raises
+    ------
+    InputError
+        A sentence that says why it is refused: it is damaged, of other code or data than are here, of
+        runs that are not stored, or one of its runs did not agree.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise _refusal(path, f"it is larger than {LARGEST:,} bytes")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        raise _refusal(path, "it is no JSON") from problem
+    wrong = _misshapen(found)
+    if wrong is not None:
+        raise _refusal(path, wrong)
+    other = misfit(found)
+    if other is not None:
+        raise _refusal(path, f"it is {other}")
+    folder = stored / found["results"]
+    files = {file.name: file for file in results_files(folder)}
+    for run in found["runs"]:
+        place = f"{found['results']}/{run['file']}"
+        if run["file"] not in files or run["digest"] not in runs_in(files[run["file"]]):
+            raise _refusal(path, f"run {run['digest']} is not stored in {place}")
+        if run["difference"] is None or not abs(run["difference"]) <= TOLERANCE:
+            raise _refusal(path, f"run {run['digest']} of {place} did not agree")
+    machine = tuple(found["machine"][name] for name in ("processor", "instructions", "GPU"))
+    return Report(path.name, machine, {run["digest"]: run["same_bits"] for run in found["runs"]})
+
+
+def _refusal(path: Path, why: str) -> InputError:
+    return InputError(f"the report {reprlib.repr(path.name)} is refused: {why}.")
+
+
+def _misshapen(found: Any) -> str | None:
+    """Say what in a report's JSON is not as it has to be; None if all is."""
+    if not isinstance(found, dict) or found.keys() != OF_A_REPORT or found["format"] != FORMAT:
+        return f"it has to be an object with {', '.join(sorted(OF_A_REPORT))}, in format {FORMAT}"
+    for name in ABOUT:
+        if not FIELDS[name](found[name]):
+            return f"its {name} cannot be {reprlib.repr(found[name])}"
+    if not _is_name(found["results"]):
+        return f"its results cannot be {reprlib.repr(found['results'])}"
+    runs = found["runs"]
+    if not isinstance(runs, list) or not runs:
+        return "it has to list runs"
+    for run in runs:
+        if not isinstance(run, dict) or run.keys() != OF_A_RUN:
+            return f"a run has to have {', '.join(sorted(OF_A_RUN))}"
+        difference, same = run["difference"], run["same_bits"]
+        checks = {
+            "file": isinstance(run["file"], str) and _is_name(run["file"].removesuffix(".csv")),
+            "digest": FIELDS["digests"](run["digest"]) and len(run["digest"]) == 12,
+            "difference": difference is None
+            or (isinstance(difference, int | float) and not isinstance(difference, bool)),
+            "same_bits": isinstance(same, bool) and (not same or difference == 0),
+        }
+        for name, fine in checks.items():
+            if not fine:
+                return f"a run's {name} cannot be {reprlib.repr(run[name])}"
+    digests = [run["digest"] for run in runs]
+    if len(set(digests)) < len(digests):
+        return "it has a run twice"
+    return None
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isidentifier() and value.isascii()
+
+
+# ---- counting ----
+
+
+def confirmed(reports: Sequence[Report], files: Sequence[Path]) -> str:
+    """Say on how many kinds of machine runs of some files were confirmed; empty if on none.
+
+    A kind counts as *to the bit* if it gave the same bits for all of the runs that it trained.
+    """
+    stored = {digest for path in files if path.exists() for digest in runs_in(path)}
+    kinds: dict[tuple[str, ...], list[bool]] = {}
+    for report in reports:
+        theirs = [same for digest, same in report.same_bits.items() if digest in stored]
+        if theirs:
+            kinds.setdefault(report.machine, []).extend(theirs)
+    if not kinds:
+        return ""
+    exact = sum(all(bits) for bits in kinds.values())
+    processors = "; ".join(", ".join(map(as_text, machine[:2])) for machine in sorted(kinds))
+    count = "1 machine" if len(kinds) == 1 else f"{len(kinds)} machines"
+    return f"confirmed on {count}, {exact} to the bit ({processors})"

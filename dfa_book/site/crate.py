@@ -1,0 +1,96 @@
+"""What programs find in the built site: the claims, a script that judges them again, and an RO-Crate.
+
+An RO-Crate (https://w3id.org/ro/crate/1.1) says in JSON-LD which files are data and where they are from.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dfa_lib.experiments.provenance import commit, fingerprint
+
+from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
+from .book import Book
+from .launch import repository
+from .notebooks import read_notebook
+
+CRATE = "ro-crate-metadata.json"
+SCRIPT = "recompute_verdicts.py"
+ABOUT = {
+    NAME: "Each claim of the thesis with its rule, its numbers and its verdict on each dataset",
+    SCHEMA_NAME: "JSON schema of claims.json",
+    SCRIPT: "Recomputes the verdicts of claims.json from the results tables",
+}
+TYPES = {".csv": "text/csv", ".json": "application/json", ".py": "text/x-python"}
+
+
+def write_data(book: Book, html: Path) -> None:
+    """Write the claims, as the ledger's page has judged them, and the RO-Crate into a built site."""
+    if "ledger" in book.chapters():
+        for cell in read_notebook(book.executed("ledger")).cells:
+            for output in cell.get("outputs", []):
+                if METADATA in output.get("metadata", {}):
+                    write_claims(output.metadata[METADATA], html)
+    script = book.root / "results" / SCRIPT
+    if script.is_file():
+        shutil.copyfile(script, html / SCRIPT)
+    files = [html / name for name in ABOUT if (html / name).is_file()]
+    files += sorted(html.glob("_downloads/*/*.csv")) + sorted(html.glob("_downloads/*/*.json"))
+    crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": _graph(book, html, files)}
+    text = json.dumps(crate, indent=1, ensure_ascii=False)
+    (html / CRATE).write_text(text + "\n", encoding="utf-8")
+
+
+def _graph(book: Book, html: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
+    cited = book.root / "CITATION.cff"
+    citation = yaml.safe_load(cited.read_text(encoding="utf-8")) if cited.is_file() else {}
+    published = repository(book.root)
+    code: dict[str, Any] = {
+        "@id": published.url if published else "#code",
+        "@type": "SoftwareSourceCode",
+        "name": "dfa_lib, by which the results were computed",
+        "programmingLanguage": "Python",
+        "version": f"commit {commit()}; {fingerprint()}",
+    }
+    return [
+        {
+            "@id": CRATE,
+            "@type": "CreativeWork",
+            "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+            "about": {"@id": "./"},
+        },
+        {
+            "@id": "./",
+            "@type": "Dataset",
+            "name": citation.get("title", "A book, its claims and its results"),
+            "description": " ".join(citation.get("abstract", "Claims and results of a book.").split()),
+            "datePublished": f"{datetime.now(UTC):%Y-%m-%d}",
+            "license": {"@id": "https://creativecommons.org/licenses/by/4.0/"},
+            "hasPart": [{"@id": _place(path, html)} for path in files] + [{"@id": code["@id"]}],
+        },
+        code,
+        *({"@id": _place(path, html), **_file(path)} for path in files),
+    ]
+
+
+def _place(path: Path, html: Path) -> str:
+    return path.relative_to(html).as_posix()
+
+
+def _file(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    kind = "Results of runs, one row for each run and epoch, or the record of what they were made with"
+    return {
+        "@type": "File",
+        "name": path.name,
+        "description": ABOUT.get(path.name, kind),
+        "encodingFormat": TYPES[path.suffix],
+        "contentSize": str(len(content)),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
