@@ -26,7 +26,7 @@ from .claims.ledger import find_evidence, own_dataset
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
 from .studies import Study
-from .words import SHARE, SPACE, enumerated, mean, number, percent, size, span
+from .words import SHARE, SPACE, enumerated, mean, number, percent, size, span, the_other
 
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -211,7 +211,9 @@ def _unstable(difference: Sample) -> str:
     if not len(difference.sound):
         return text
     others = 100 * difference.sound.interval().mean
-    return f"{text}, and the difference over the other {n - few} is {number(others, '.1f')}{SPACE}points"
+    return (
+        f"{text}, and the difference over {the_other(n - few)} is {number(others, '.1f')}{SPACE}points"
+    )
 
 
 def lags(a: str, b: str, gaps: Mapping[str, Sample]) -> str:

@@ -257,10 +257,11 @@ class Answer(NamedTuple):
     values: Mapping[str, Any] = MappingProxyType({})
 
 
-def show(answer: Answer) -> None:
-    """Display an answer, and glue its values."""
+def show(answer: Answer | str) -> None:
+    """Display an answer, or other Markdown, if there is any, and glue the answer's values."""
     from myst_nb import glue  # heavy, and needed by notebooks only
 
+    answer = Answer(answer) if isinstance(answer, str) else answer
     if answer.text:
         display(Markdown(answer.text))
     for name, value in answer.values.items():

@@ -202,7 +202,7 @@ def outcome_curves(examples: Mapping[str, pd.DataFrame]) -> Figure:
         figure, panels = row_of_panels(2, height=3.8, same_y=False)
         for panel, metric in zip(panels, ("train_loss", "test_accuracy"), strict=True):
             for name, rows in examples.items():
-                look = {"color": COLOURS["dfa"], "linestyle": styles[name], "linewidth": 1.9}
+                look = {"color": INK, "linestyle": styles[name], "linewidth": 1.9}
                 draw_curve(panel, Curve(name, rows["epoch"], rows[metric], label=name, **look))
             panel.set_xlabel("epoch")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -75,13 +75,18 @@ def mean(sample: Sample, scale: Scale = SHARE, *, interval: bool = False) -> str
     if sample.unstable:
         sound = sample.sound
         others = (
-            f"; the other {len(sound)}: {_written(sound.values.mean(), scale)}" if len(sound) else ""
+            f"; {the_other(len(sound))}: {_written(sound.values.mean(), scale)}" if len(sound) else ""
         )
         return f"{text} ({len(sample.unstable)} of {n} seeds unstable{others})"
     if not interval or n < 2:
         return text
     _, low, high, _ = sample.interval(scale.kind)
     return f"{text} ({span(scale.factor * low, scale.factor * high, scale.form)})"
+
+
+def the_other(count: int) -> str:
+    """Return ``the other`` seed, or how many there are: ``the other 3``."""
+    return "the other" if count == 1 else f"the other {count}"
 
 
 def _written(value: float, scale: Scale) -> str:

@@ -23,7 +23,7 @@ from dfa_lib.experiments.tuning import (
 from ..chapter import EXPERIMENTS, Settings
 from ..claims import queries
 from ..deviation_plots import outcome_curves
-from ..plots import rate_curves, score_curves
+from ..plots import label, rate_curves, score_curves
 from ..site.markdown import as_code, as_text
 from ..site.verify import results_files
 from ..words import listed, plural, table
@@ -68,28 +68,28 @@ def protocol(settings: Settings) -> str:
 
 
 def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
-    """Return a figure of one tuning run of DFA for each outcome that occurs."""
-    outcomes = with_outcomes(queries.select(tuning, method="dfa"))
-    examples = {}
+    """Return a figure of one tuning run for each outcome that occurs, of DFA where there is one."""
+    judged = with_outcomes(tuning)
+    examples, what = {}, {}
     for outcome in OUTCOMES[:3]:
-        runs = outcomes[outcomes["outcome"] == outcome]
+        runs = judged[judged["outcome"] == outcome].sort_values(
+            "method", key=lambda methods: methods != "dfa", kind="stable"
+        )
         if len(runs):
             first = runs.iloc[0]
-            fields = ("optimizer", "feedback", "learning_rate", "seed")
-            examples[outcome] = queries.select(runs, **{name: first[name] for name in fields})
-    rates = {
-        outcome: f"{OPTIMIZER_NAMES[rows['optimizer'].iloc[0]]}, B "
-        f"{FEEDBACK_NAMES[rows['feedback'].iloc[0]]}, rate {rows['learning_rate'].iloc[0]:g}"
-        for outcome, rows in examples.items()
-    }
+            fields = ("method", "optimizer", "feedback", "learning_rate", "seed")
+            known = {name: first[name] for name in fields if not pd.isna(first[name])}
+            examples[outcome] = queries.select(runs, **known)
+            line = label(first["method"], first["optimizer"])
+            what[outcome] = f"{line} at the rate {first['learning_rate']:g}"
     ends = {name: f"a loss of {rows['train_loss'].iloc[-1]:.2g} nats" for name, rows in examples.items()}
     return {
         "figure": outcome_curves(examples),
         "results": ("tuning",),
         "caption": (
             "Three outcomes of a run: training loss (first, on a logarithmic axis) and accuracy on "
-            "validation digits (second) against epoch, one tuning run of DFA each, parity of three "
-            f"digits. {listed({f'*{name}*:': what for name, what in rates.items()})}. Dotted lines are "
+            "validation digits (second) against epoch, one tuning run each, parity of three "
+            f"digits. {listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are "
             "chance: a loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends "
             "unstable."
         ),

@@ -15,10 +15,11 @@ from dfa_book import deviations, story, studies
 from dfa_book.answers import chapter_evidence, verdict_on, verdicts, which_outcome
 from dfa_book.chapter import Answer, check_parameters
 from dfa_book.chapters import deviations as deviations_page
-from dfa_book.chapters import experiments, problems, representations
+from dfa_book.chapters import experiments, problems, representations, reproducibility
 from dfa_book.claims.judge import Evidence
 from dfa_book.claims.thesis_claims import CLAIMS
 from dfa_book.words import SPACE
+from dfa_lib.experiments.outcomes import COIN_LOSS, OUTCOMES, UNSTABLE_END
 from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import with_outcomes
 
@@ -205,6 +206,37 @@ def test_appendix_b_says_nothing_wrong(stored, seeds):
         representations.memorising(networks),
     ):
         check(text)
+
+
+def test_appendix_c_says_nothing_wrong(stored):
+    settings, made = stored
+    scores = made["random_matrices"].scores
+    tuning = read_results(STORED / "tuning.csv")
+    tuning = tuning[(tuning["k"] == 3) & (tuning["epochs"] == 20)]
+    trials = tuning[(tuning["method"] == "dfa") & (tuning["optimizer"] == "sgd")]
+    entries = reproducibility.records(STORED)
+    for text in said(
+        reproducibility.protocol(settings),
+        reproducibility.outcomes_table(settings),
+        reproducibility.outcomes_figure(tuning),
+        reproducibility.rates(trials, scores, "feedback", "DFA with SGD, by its random matrix"),
+        reproducibility.scores(scores, "feedback", "with SGD, by random matrix"),
+        reproducibility.records_table(entries),
+        reproducibility.computed_with(entries),
+    ):
+        check(re.sub(r"`[^`]*`|\d{4}-\d\d-\d\d|\w+-\w+", "", text))
+
+
+def test_a_run_of_each_outcome_is_drawn_with_its_loss():
+    tuning = read_results(STORED / "tuning.csv")
+    drawn = reproducibility.outcomes_figure(tuning[(tuning["k"] == 3) & (tuning["epochs"] == 20)])
+    loss, accuracy = drawn["figure"].axes[:2]
+    names = [line.get_label() for line in loss.lines if line.get_label() in OUTCOMES]
+    assert names == ["learned", "at chance", "unstable"]
+    ends = dict(zip(names, (line.get_ydata()[-1] for line in loss.lines), strict=False))
+    assert ends["learned"] < COIN_LOSS < UNSTABLE_END < ends["unstable"]
+    assert loss.get_yscale() == "log"
+    assert accuracy.get_ylabel() == "validation accuracy"
 
 
 def test_the_deviations_say_nothing_wrong():
