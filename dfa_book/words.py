@@ -138,9 +138,10 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,}{SPACE}{noun}" + ("" if count == 1 else "s")
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; first column left-aligned, the others right-aligned."""
-    lines = [_row(heads), "|---|" + "--:|" * (len(heads) - 1), *map(_row, rows)]
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right, or to the left."""
+    others = ("--:|" if right else "---|") * (len(heads) - 1)
+    lines = [_row(heads), f"|---|{others}", *map(_row, rows)]
     return "\n".join(lines)
 
 

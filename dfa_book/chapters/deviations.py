@@ -32,7 +32,8 @@ def _training(scale: Scale, samples: int | None = None) -> str:
 def _unstable(runs: pd.DataFrame) -> str:
     """Count the unstable runs among those of a table's last epoch."""
     count = int(runs["unstable"].sum())
-    return f"{count} of {len(runs)} runs are unstable." if count else "No run is unstable."
+    verb = "is" if count == 1 else "are"
+    return f"{count} of {len(runs)} runs {verb} unstable." if count else "No run is unstable."
 
 
 # ---- repeats that share a matrix ----
@@ -240,8 +241,7 @@ def adam_answer(runs: pd.DataFrame, scale: Scale) -> Answer:
     factor = deviations.step_factor(updates_an_epoch(scale), scale.epochs)
     return Answer(
         f"**Answer.** {' '.join(sentences)} After {scale.epochs} epochs the steps are "
-        f"{1 / factor.min():.1f} times too short at the same rate. Tuning can make up for a part, with "
-        f"a larger rate: it chooses {enumerated(tuned)}."
+        f"{1 / factor.min():.1f} times too short at the same rate. Tuning chooses {enumerated(tuned)}."
     )
 
 

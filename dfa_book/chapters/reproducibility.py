@@ -37,7 +37,7 @@ RATES_SHOWN = (
 
 def columns(rows: Mapping[str, Any], left: str, right: str) -> str:
     """Return a table of two columns."""
-    return table([left, right], [[name, as_text(value)] for name, value in rows.items()])
+    return table([left, right], [[name, as_text(value)] for name, value in rows.items()], right=False)
 
 
 def protocol(settings: Settings) -> str:
