@@ -82,7 +82,9 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
             examples[outcome] = queries.select(runs, **known)
             line = label(first["method"], first["optimizer"])
             what[outcome] = f"{line} at the rate {first['learning_rate']:g}"
-    ends = {name: f"a loss of {rows['train_loss'].iloc[-1]:.2g} nats" for name, rows in examples.items()}
+    ends = {
+        name: f"a loss of {rows['train_loss'].iloc[-1]:,.2f} nats" for name, rows in examples.items()
+    }
     return {
         "figure": outcome_curves(examples),
         "results": ("tuning",),
