@@ -311,6 +311,7 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
         {
             "alignment-start": float(start.values.mean()),
             "alignment-end": float(end.values.mean()),
+            "delay_or_limit": lead,
             "alignment_dip": dip,
             "alignment_stability": stable,
         },
@@ -453,6 +454,7 @@ def matrices_answer(study: Study) -> Answer:
         f"**Answer.** {sentence} Differences are paired, seed by seed:\n\n{table(heads, rows)}\n\n"
         f"{trade}\n\n**Signs or sizes?** {suffice}",
         {
+            "signs_suffice": suffice,
             # Other pages resolve no cross-reference of this one.
             "matrices_trade": trade.replace("{prf:ref}`prop-experiments-scale`", "that proposition"),
             "matrices_verdict": listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()}),
@@ -609,7 +611,8 @@ def explains_answer(study: Study) -> Answer:
     last = explained.dfa_endings(study.table)
     what, signs = explained.which_explains(last), explained.signs_or_sizes(last)
     return Answer(
-        f"{explained.table_of(last)}\n\n**Answer.** {what}\n\n**Which signs are right?** {signs}"
+        f"{explained.table_of(last)}\n\n**Answer.** {what}\n\n**Which signs are right?** {signs}",
+        {"what_explains": what},
     )
 
 

@@ -177,8 +177,8 @@ def tally(ledger: Ledger) -> str:
             )
             start += width
             if count:
-                chips.append(f'<span class="dfa-chip dfa-{look}">{count} {verdict}</span>')
-        said = ", ".join(f"{verdicts.count(v)} {v}" for v in LOOKS if v in verdicts)
+                chips.append(f'<span class="dfa-chip dfa-{look}">{verdict}: {count}</span>')
+        said = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
         bars.append(
             f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{said}" width="100%" '
             f'height="14">{"".join(segments)}</svg><span>{" ".join(chips)}</span></dd>'
@@ -200,7 +200,9 @@ def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
         link = f'<a href="{page}#claim-{id}">{id}</a>'
         rows.append(f'<tr><th scope="row">{link} {escape(claim.text)}</th>{cells}</tr>')
     return (
-        f'<table class="dfa-verdicts"><thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
+        '<table class="dfa-verdicts"><caption>In brackets, the interval that decides: of 95 %, and of '
+        "90 % where a claim is that two things are alike.</caption>"
+        f'<thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -210,7 +212,7 @@ def _numbers(claim: Claim, judgement: Judgement) -> str:
     there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
     if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
         return ""
-    return "; ".join(part.in_short(number.interval) for part, number in there)
+    return "<br>".join(part.in_short(number.interval) for part, number in there)
 
 
 def points(value: float) -> str:

@@ -410,8 +410,8 @@ def test_the_tally_counts_every_claim_once_for_each_dataset():
     ]
     text = ledger.tally(judged)
     assert re.findall(r'aria-label="([^"]*)"', text) == [
-        "1 holds, 2 does not hold",
-        "2 undecided, 1 not tested",
+        "holds: 1, does not hold: 2",
+        "undecided: 2, not tested: 1",
     ]
     widths = [float(width) for width in re.findall(r'width="([\d.]+)%" height="14"/>', text)]
     assert sum(widths) == pytest.approx(200, abs=0.1)
