@@ -113,17 +113,13 @@ def table_of(last: pd.DataFrame) -> str:
         if measure in measured(last):
             rho, p, ranks, r2 = explain(runs, measure)
             interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high, "+.2f")
-            cells = [_defined(rho, "+.2f"), _defined(p, ".3f"), interval, _defined(r2, ".2f")]
+            cells = [number(rho, "+.2f"), number(p, ".3f"), interval, number(r2, ".2f")]
             if unstable:
-                cells.append(_defined(explain(last, measure).r2, ".2f"))
+                cells.append(number(explain(last, measure).r2, ".2f"))
         else:
             cells = ["not measured", *[""] * (len(heads) - 2)]
         rows.append([name.replace("|", "\\|"), *cells])
     return table(heads, rows)
-
-
-def _defined(value: float, form: str) -> str:
-    return "not defined" if math.isnan(value) else number(value, form)
 
 
 def which_explains(last: pd.DataFrame) -> str:

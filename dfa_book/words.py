@@ -42,6 +42,8 @@ COSINE = Scale(1, ".2f", "", "", "fisher", 2)
 
 def number(value: float, form: str = ".2f") -> str:
     """Return a number with a true minus sign, and none before a rounded zero."""
+    if math.isnan(value):
+        return "not defined"
     text = f"{value:{form}}"
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("-+")
@@ -50,7 +52,7 @@ def number(value: float, form: str = ".2f") -> str:
 
 def percent(share: float, form: str = ".1f") -> str:
     """Return a share in percent."""
-    return f"{number(100 * share, form)}{SPACE}%"
+    return "not defined" if math.isnan(share) else f"{number(100 * share, form)}{SPACE}%"
 
 
 def span(low: float, high: float, form: str = ".2f") -> str:

@@ -60,7 +60,7 @@ def _fisher(x: float) -> float:
 
 
 def _logarithm(x: float) -> float:
-    return math.log(x) if x > 0 else -math.inf
+    return -math.inf if x <= 0 else math.log(x)
 
 
 def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:

@@ -65,19 +65,18 @@ def unstable(table):
 
 
 def reversed_(table):
-    """BP has DFA's results and the other way round, as far as both were run."""
-    other = table["method"].replace({"bp": "dfa", "dfa": "bp"})
-    swapped = table.assign(method=other)
-    both = set(table["method"]) >= {"bp", "dfa"}
-    # A method keeps its random matrix.
-    return swapped if both else table.assign(test_accuracy=1.2 - table["test_accuracy"])
+    """DFA is ahead of BP."""
+    change = table["method"].map({"bp": -0.2, "dfa": 0.1}).fillna(0.0)
+    return table.assign(test_accuracy=(table["test_accuracy"] + change).clip(0, 1))
 
 
 ODD = {
     "as stored": lambda table: table,
     "one seed": lambda table: table[table["seed"] == 0],
     "unstable seeds": unstable,
-    "all unstable": lambda table: table.assign(train_loss=300.0, test_accuracy=0.5),
+    "all unstable": lambda table: table.assign(
+        train_loss=300.0 + table["epoch"], test_accuracy=0.49 + 0.02 * table["test_accuracy"]
+    ),
     "reversed": reversed_,
     "not finite": lambda table: table.assign(
         test_accuracy=table["test_accuracy"].mask(table["seed"] == 0),
