@@ -22,7 +22,7 @@ from ..plots import probe_accuracies, representation_diagram, representation_map
 from ..studies import Study
 from ..words import capitalised, enumerated, gap, listed, mean, percent, size, table
 
-ASKED = {"digit": "which digit it is", "parity": "whether it is odd"}
+ASKED = {"digit": "the digit", "parity": "the parity of the digit"}
 
 
 def names(study: Study) -> dict[str, str]:
