@@ -323,6 +323,13 @@ def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
     panel.plot(x[last], y[last], **look | UNSTABLE_MARK | {"linestyle": ""})
 
 
+def _seed_dots(panel: Axes, x: pd.Series, y: pd.Series, unstable: pd.Series, **look: Any) -> None:
+    """Draw single seeds as dots, and unstable ones as crosses."""
+    panel.plot(x[~unstable], y[~unstable], linestyle="", markeredgewidth=0, **look)
+    for each in x.index[unstable]:
+        draw_unstable(panel, [x[each]], [y[each]], color=look["color"], alpha=0.8, gid=look["gid"])
+
+
 def draw_means(
     panel: Axes,
     entry: str,
@@ -424,10 +431,10 @@ def seeds_entry(label: str = "single seeds") -> Line2D:
     return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
 
 
-def unstable_entry(label: str = "unstable seeds") -> Line2D:
-    """Return the entry of a legend for unstable seeds."""
+def unstable_entry(label: str = "unstable seeds", linestyle: Any = UNSTABLE_LINE) -> Line2D:
+    """Return the entry of a legend for unstable seeds; for crosses alone with ``linestyle=""``."""
     return Line2D(
-        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=UNSTABLE_LINE, label=label,
+        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=linestyle, label=label,
         gid=belongs_to(UNSTABLE_SEEDS), **UNSTABLE_MARK,
     )  # fmt: skip
 
@@ -591,7 +598,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
                 _ending(panel, runs, i + shift, method)
             panel.add_line(
                 Curve(
-                    METHOD_NAMES[method], range(len(rows)), own["mean_sound"], own["low_sound"],
+                    METHOD_NAMES[method], np.arange(len(rows)), own["mean_sound"], own["low_sound"],
                     own["high_sound"], rows=True, shift=shift, color=COLOURS[method], linestyle="",
                     marker="|", markersize=13, markeredgewidth=2.5,
                 )
@@ -608,7 +615,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         ]
         if _is_unstable(last).any():
             every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
-            entries += [every, _cross_entry()]
+            entries += [every, unstable_entry(linestyle="")]
         if entries:
             legend_below(figure, entries)
     return figure
@@ -620,25 +627,16 @@ def _mark_entry(name: str, marker: str, colour: str) -> Line2D:
     return Line2D([], [], label=name, gid=belongs_to(name), **look)
 
 
-def _cross_entry(label: str = "unstable seeds") -> Line2D:
-    """Return the entry of a legend for crosses without a line."""
-    entry = unstable_entry(label)
-    entry.set_linestyle("")
-    return entry
-
-
 def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
     """Draw how the runs of a method ended, at a height ``y``: seeds, and the interval of their mean."""
     if runs.empty:
         return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
     unstable = _is_unstable(runs)
-    stable = runs["test_accuracy"][~unstable]
     summary = summarise(runs, ["method"]).iloc[0]
     panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=1.4, alpha=0.6, **look)
-    panel.plot(stable, [y] * len(stable), "o", alpha=0.75, markersize=5.5, markeredgewidth=0, **look)
-    for accuracy in runs["test_accuracy"][unstable].dropna():
-        draw_unstable(panel, [accuracy], [y], **look | {"alpha": 0.8})
+    dots = look | {"marker": "o", "markersize": 5.5, "alpha": 0.75}
+    _seed_dots(panel, runs["test_accuracy"], pd.Series(y, runs.index), unstable, **dots)
     if unstable.any():
         panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
         # Beside the axes: inside, it would lie over the dots.
@@ -748,7 +746,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             panel.set_title(METHOD_NAMES[method])
         entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
         if (scores["unsound"] > 0).any():
-            entries.append(_cross_entry("a tuning run is unsound"))
+            entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
         legend_below(figure, entries, columns=4)
     return figure
 
@@ -766,38 +764,31 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     titles
         The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
     """
-    (method,) = last["method"].unique()
+    (colour,) = (COLOURS[method] for method in last["method"].unique())
     with mpl.rc_context(STYLE):
         figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
         for panel, (measure, title) in zip(grid, titles.items(), strict=True):
             for optimizer, runs in last.groupby("optimizer", sort=False):
-                _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
+                name, unstable = OPTIMIZER_NAMES[str(optimizer)], _is_unstable(runs)
+                look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
+                x, y = runs[measure], runs["test_accuracy"]
+                seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
+                _seed_dots(panel, x, y, unstable, **seeds)
+                if not unstable.all():
+                    look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+                    means = [x[~unstable].mean()], [y[~unstable].mean()]
+                    panel.add_line(Curve(name, *means, linestyle="", **look))
             middle = 0.5 if measure.startswith("sign") else 0.0
             panel.axvline(middle, **REFERENCE_LINE)
             panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
         entries = [
-            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), COLOURS[str(method)])
+            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour)
             for o in last["optimizer"].unique()
         ]
         if _is_unstable(last).any():
-            entries.append(_cross_entry())
+            entries.append(unstable_entry(linestyle=""))
         legend_below(figure, entries, columns=4)
     return figure
-
-
-def _explaining_marks(
-    panel: Axes, runs: pd.DataFrame, measure: str, optimizer: str, colour: str
-) -> None:
-    unstable, gid = _is_unstable(runs), belongs_to(OPTIMIZER_NAMES[optimizer])
-    look: dict[str, Any] = {"linestyle": "", "marker": _optimizer_marker(optimizer), "color": colour}
-    x, y = runs[measure], runs["test_accuracy"]
-    panel.plot(x[~unstable], y[~unstable], **look, markersize=3.5, alpha=0.4, gid=gid)
-    for each in runs.index[unstable]:
-        draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
-    if not unstable.all():
-        means = [x[~unstable].mean()], [y[~unstable].mean()]
-        look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
-        panel.add_line(Curve(OPTIMIZER_NAMES[optimizer], *means, **look))
 
 
 # ---- how the error travels ----
@@ -998,14 +989,12 @@ def _difference_panel(
     )
     pairs["points"] = 100 * (pairs["test_accuracy_base"] - pairs["test_accuracy"])
     unstable = _is_unstable(pairs) | _is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
-    look: dict[str, Any] = {"color": COLOURS[line[0]], "gid": belongs_to(label(*line), SEEDS)}
-    sound = pairs[~unstable]
-    panel.plot(sound[x], sound["points"], "o", alpha=0.4, markersize=4, markeredgewidth=0, **look)
-    for _, each in pairs[unstable].iterrows():
-        draw_unstable(panel, [each[x]], [each["points"]], **look)
-    summary = summarise(sound, [x], "points")
+    colour, gid = COLOURS[line[0]], belongs_to(label(*line), SEEDS)
+    look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "alpha": 0.4}
+    _seed_dots(panel, pairs[x], pairs["points"], unstable, **look, gid=gid)
+    summary = summarise(pairs[~unstable], [x], "points")
     ends = (summary[end] for end in (x, "mean", "low", "high"))
-    curve = Curve(label(*line), *ends, form="+.1f", color=look["color"], linewidth=1.6)
+    curve = Curve(label(*line), *ends, form="+.1f", color=colour, linewidth=1.6)
     draw_curve(panel, curve, shade=0.2)
     panel.axhline(0.0, **REFERENCE_LINE)
     _along(panel, rows, x)
@@ -1257,19 +1246,16 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure, panels = row_of_panels(len(targets), height=4.3)
         for panel, target in zip(panels, targets, strict=True):
-            panel.set_title(TARGET_NAMES[target])
+            panel.set(title=TARGET_NAMES[target], ylabel="test accuracy of the probe")
             for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
                 rows = table[(table["target"] == target) & (table["probe"] == probe)]
                 _probe_marks(panel, names, rows, probe, shift)
             panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
             panel.set_xlim(-0.5, len(names) - 0.5)
             panel.grid(visible=False, axis="x")
-            panel.set_ylabel("test accuracy of the probe")
         panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
-        legend_below(
-            figure,
-            [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()],
-        )
+        entries = [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()]
+        legend_below(figure, entries)
     return figure
 
 
@@ -1279,15 +1265,13 @@ def _probe_marks(
     intervals = []
     for i, name in enumerate(names):
         accuracies, x = rows["accuracy"][rows["weights"] == name], i + shift
-        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
         interval = mean_interval(accuracies)
         intervals.append(interval)
-        look["marker"] = PROBE_MARKERS[probe]
-        panel.plot(
-            [x + 0.1] * len(accuracies), accuracies, linestyle="", markersize=5, alpha=0.6,
-            markeredgewidth=0, **look,
-        )  # fmt: skip
-        panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look | {"marker": ""})
-        panel.plot([x], [interval.mean], linestyle="", markersize=7, **look)
-    means, lows, highs = zip(*((each.mean, each.low, each.high) for each in intervals), strict=True)
-    panel.add_line(Curve(probe, range(len(names)), means, lows, highs, shift=shift, linestyle=""))
+        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
+        panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
+        look |= {"marker": PROBE_MARKERS[probe], "linestyle": ""}
+        dots = {"markersize": 5, "alpha": 0.6, "markeredgewidth": 0} | look
+        panel.plot([x + 0.1] * len(accuracies), accuracies, **dots)
+        panel.plot([x], [interval.mean], markersize=7, **look)
+    ends = np.array([[each.mean, each.low, each.high] for each in intervals]).T
+    panel.add_line(Curve(probe, np.arange(len(names)), *ends, shift=shift, linestyle=""))
