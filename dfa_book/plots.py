@@ -22,6 +22,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -186,12 +187,14 @@ def accuracy_curves(
         Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
     ks = sorted(int(k) for k in table["k"].unique())
-    figure = _curves(table, published, [(k, "test_accuracy") for k in ks], 5.4 if stacks else 4.2)
+    shown = [(k, "test_accuracy") for k in ks]
+    figure, entries = _curves(table, published, shown, 5.4 if stacks else 4.2)
     with mpl.rc_context(STYLE):
         for panel, k in zip(figure.axes, ks, strict=True):
             if stacks and digits is not None:
                 _stack_strip(panel, stacks[k], digits)
             panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+        legend_below(figure, entries)
     return figure
 
 
@@ -232,7 +235,10 @@ def metric_curves(
     published
         Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
     """
-    return _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+    figure, entries = _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+    with mpl.rc_context(STYLE):
+        legend_below(figure, entries)
+    return figure
 
 
 def _curves(
@@ -240,8 +246,8 @@ def _curves(
     published: pd.DataFrame | None,
     shown: Sequence[tuple[int | None, str]],
     height: float,
-) -> Figure:
-    """Draw a panel for each k and metric shown; without a k, of all runs."""
+) -> tuple[Figure, list[Line2D]]:
+    """Draw a panel for each k and metric, without a k of all runs; return the legend's entries, too."""
     table = _judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
@@ -254,8 +260,7 @@ def _curves(
                 for method, own in points.groupby("method"):
                     look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
                     panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
-        legend_below(figure, _entries(table, lines, published))
-    return figure
+    return figure, _entries(table, lines, published)
 
 
 def _metric_panel(
@@ -472,13 +477,19 @@ def _line_entries(
     return entries or [Curve(name, label=f"{name} ({note})", **look)]
 
 
-def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
-    """Give a figure a legend, whose entries know what belongs to them; name its lines at their ends."""
+def legend_below(
+    figure: Figure, entries: Sequence[Line2D], columns: int = 3, *, named: bool = True
+) -> None:
+    """Give a figure a legend, whose entries know what belongs to them.
+
+    Lines are named at their ends as well, unless ``named`` is false.
+    """
     legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
     )
     _own(legend, entries)
-    _name_ends(figure)
+    if named:
+        _name_ends(figure)
 
 
 def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
@@ -495,33 +506,44 @@ def _name_ends(figure: Figure) -> None:
         for axes in figure.axes
     ]
     entries = {line.entry for lines in curves for line in lines}
-    shared = {entry.partition(", ")[2].removesuffix(_OF_ALL[2:]) for entry in entries} - {""}
-    figure.draw_without_rendering()
+    optimizers = [
+        name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
+    ]
+    shared = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    names: list[tuple[Axes, list[Annotation]]] = []
     for axes, lines in zip(figure.axes, curves, strict=True):
-        ends = []
-        for line in lines:
-            known = np.flatnonzero(np.isfinite(line.y))
-            if known.size and not line.entry.endswith(_OF_ALL):
-                low, high = sorted(axes.get_ylim())
-                point = line.x[known[-1]], min(max(line.y[known[-1]], low), high)
-                name = line.entry.partition(", ")[0] if len(shared) == 1 else line.entry
-                ends.append((axes.transData.transform(point)[1] * 72 / figure.dpi, point, name, line))
-        if len(ends) < 2:
-            continue
-        ends.sort(key=lambda end: end[0])
-        names = [fill(name, 18) for _, _, name, _ in ends]
-        heights = _apart([end[0] for end in ends], [11.0 + 10.5 * name.count("\n") for name in names])
-        inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
-        for height, name, (own, point, _, line) in zip(heights, names, ends, strict=True):
-            axes.annotate(
-                name, point, (-4 if inside else 5, height - own + 7 * inside), fontsize=9.5,
-                textcoords="offset points", ha="right" if inside else "left", va="center",
+        shown = [
+            line for line in lines if not line.entry.endswith(_OF_ALL) and np.isfinite(line.y).any()
+        ]
+        names.append((axes, []))
+        for line in shown if len(shown) > 1 else ():
+            last = np.flatnonzero(np.isfinite(line.y))[-1]
+            low, high = sorted(axes.get_ylim())
+            inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
+            name = axes.annotate(
+                fill(line.entry.removesuffix(shared), 18),
+                (line.x[last], min(max(line.y[last], low), high)), (-4 if inside else 5, 7 * inside),
+                textcoords="offset points", ha="right" if inside else "left", va="center", fontsize=9.5,
                 linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
             )  # fmt: skip
+            names[-1][1].append(name)
+    figure.draw_without_rendering()  # lays it out
+    points = 72 / figure.dpi
+    for axes, of_axes in names:
+        own = {name: axes.transData.transform(name.xy)[1] * points + name.xyann[1] for name in of_axes}
+        ordered = sorted(of_axes, key=lambda name: own[name])
+        sizes = [11.0 + 10.5 * name.get_text().count("\n") for name in ordered]
+        top = axes.transAxes.transform((0, 1))[1] * points + 6
+        heights = _apart([own[name] for name in ordered], sizes, top)
+        for name, height in zip(ordered, heights, strict=True):
+            name.xyann = (name.xyann[0], name.xyann[1] + height - own[name])
 
 
-def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Move the middles of things, from below, as little as it takes for them not to overlap."""
+def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
+    """Move the middles of things, from below, as little as it takes for them not to overlap.
+
+    None is moved beyond the top.
+    """
     groups: list[list[int]] = []
 
     def ends(group: list[int]) -> tuple[float, float]:
@@ -532,11 +554,15 @@ def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
         groups.append([i])
         while len(groups) > 1 and ends(groups[-1])[0] < ends(groups[-2])[1]:
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [
+    moved = [
         ends(group)[0] + sum(sizes[j] for j in group if j < i) + sizes[i] / 2
         for group in groups
         for i in group
     ]
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], top - sizes[i] / 2)
+        top = moved[i] - sizes[i] / 2
+    return moved
 
 
 # Above a panel, in points: room for sample stacks.
@@ -1052,7 +1078,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
             entries.append(seeds_entry())
         if _is_unstable(last).any():
             entries.append(unstable_entry())
-        legend_below(figure, entries)
+        legend_below(figure, entries, named=False)  # lines end in the middle
     return figure
 
 
