@@ -252,7 +252,7 @@ def story_curves(found: Mapping[str, Outcome]) -> Figure:
                 ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
                 colour = COLOURS[each.lazy_method if method == "lazy" else method]
                 curve = Curve(name, summary["epoch"], *ends, color=colour, linewidth=2.2)
-                draw_curve(panel, curve, told=False)  # the table beside it has the numbers
+                draw_curve(panel, curve)
                 heights[name], last = float(curve.y[-1]), float(curve.x[-1])
             panel.axhline(CHANCE, **REFERENCE_LINE)
             panel.set_ylim(0.45, 0.9)
