@@ -485,9 +485,9 @@ def _read_log(path: Path) -> Entry | None:
     return None if _misshapen({"sessions": [entry]}) else entry
 
 
-def _as_entry(first: Entry, *lines: tuple[str, float, int, str]) -> Entry:
+def _as_entry(first: Entry, *lines: list[Any]) -> Entry:
     """Return the lines of a log as an entry of a record."""
-    finished, seconds, runs, digests = zip(*lines or [(first["started"], 0.0, 0, "")], strict=True)
+    finished, seconds, runs, digests = zip(*lines or [[first["started"], 0.0, 0, ""]], strict=True)
     return first | {
         "finished": finished[-1],
         "runs": sum(runs),
