@@ -14,6 +14,7 @@ help: ## list the targets
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing the pinned packages into $(VENV): this takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -48,6 +49,8 @@ bench: $(VENV)/.installed ## measure how fast the library trains, in some minute
 
 serve: $(VENV)/.installed ## show the built site at http://localhost:8000 (PORT=… for another)
 	@test -f _build/html/index.html || { echo "There is no site yet: run make book first."; exit 1; }
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "Port $(PORT) is in use: try another, make serve PORT=9000."; exit 1; }
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean: ## remove the environment and everything that was built

@@ -17,12 +17,12 @@ from .book import TOC, Book, put_in_place, read_config
 from .checks import text_problems
 from .children import python, run
 from .crate import write_data
-from .execute import status
 from .figures import Shown, add_folds, figures, stale_results, write_list
 from .launch import NOTEBOOKS, launch_addresses, site_address
 from .live import write_live
 from .notebooks import read_notebook
 from .pictures import CARD, CARD_SAYS, ON_THE_CARD, draw_pictures
+from .status import status
 from .teach import taught_chapters, write_editions
 
 # These need the site's address.
@@ -178,5 +178,6 @@ def _jupyter_book(book: Book, folder: Path) -> int:
     if status == 0:
         write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
+        write_data(book, built)
         put_in_place(built, book.html)
     return status

@@ -1,5 +1,6 @@
 """The gates: what must be true of a chapter, and of an executed chapter, before it is published."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -17,6 +18,10 @@ Notebook = dict[str, Any]
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 # Shorter alternative texts than this name a figure; they do not say what is seen.
 SHORTEST_ALT = 40
+# In MB, of one cell; the largest figures have a fifth of it.
+LARGEST_OUTPUT = 5
+# What chapters are stored with.
+PROFILE = "digits"
 # Those of _config.yml.
 EXTENSIONS = (
     *("amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "linkify", "substitution"),
@@ -55,7 +60,36 @@ def problems(notebook: Notebook) -> list[str]:
     papermill calls some failures a success (a kernel that died, ``sys.exit(0)``), so what counts is
     what the cells themselves show: every one executed, in order, without an error.
     """
-    return [*_execution_problems(notebook), *_figure_problems(notebook)]
+    return [
+        *_execution_problems(notebook), *_figure_problems(notebook), *_size_problems(notebook)
+    ]  # fmt: skip
+
+
+def parameter_problems(notebook: Notebook) -> list[str]:
+    """Return what is wrong with a chapter's cell of parameters, a sentence each."""
+    cells = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        return [
+            f"it has {len(cells) or 'no'} cells that are tagged parameters, and needs one, where the "
+            f"parameters are set"
+        ]
+    set_here = re.findall(r"""(?m)^profile\s*=\s*["'](.*?)["']""", cells[0]["source"])
+    if set_here != [PROFILE]:
+        return [
+            f"its cell of parameters has to set profile to {PROFILE!r}, not to "
+            f"{', '.join(set_here)!r}: set it back, and name another one with --profile"
+        ]
+    return []
+
+
+def _size_problems(notebook: Notebook) -> Iterator[str]:
+    for number, cell in _code_cells(notebook):
+        size = sum(len(json.dumps(output)) for output in cell["outputs"]) / 1e6
+        if size > LARGEST_OUTPUT:
+            yield (
+                f"cell {number} shows {size:.0f} MB, and no more than {LARGEST_OUTPUT} MB of a cell can "
+                f"be published: show less of it."
+            )
 
 
 def _execution_problems(notebook: Notebook) -> Iterator[str]:
@@ -146,7 +180,7 @@ def text_problems(text: str) -> list[str]:
     return [
         f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, "
         f"cite where it is from in the same paragraph, or write it as mathematics or code if it is none."
-        for prose, cites in _passages(_parser().parse(text, {}))
+        for prose, cites in _passages(parser().parse(text, {}))
         if not cites
         for found in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
     ]
@@ -157,7 +191,8 @@ def _around(prose: str, start: int, end: int) -> str:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def parser() -> MarkdownIt:
+    """Return the book's parser of MyST."""
     return create_md_parser(MdParserConfig(enable_extensions=set(EXTENSIONS)), RendererHTML)
 
 
@@ -194,9 +229,9 @@ def _directive(token: Token) -> Iterator[tuple[str, bool]]:
     if found is None or found[1] in NO_PROSE:
         return
     if found[1] not in NO_TITLE:
-        yield from _passages(_parser().parse(found[2], {}))
+        yield from _passages(parser().parse(found[2], {}))
     content = re.sub(r"\A\s*---\n(?:.*\n)*?---\n|\A(?:\s*:[\w-]+:.*\n?)+", "", token.content)
-    yield from _passages(_parser().parse(content, {}))
+    yield from _passages(parser().parse(content, {}))
 
 
 def _prose(children: Iterable[Token]) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from dfa_lib.experiments import orphans
+import dfa_lib
 
 # Seconds from SIGTERM to SIGKILL.
 GRACE = 2.0
@@ -100,8 +100,8 @@ def python(function: str) -> list[str]:
 
     The process ends soon after this one, should this one be killed.
     """
-    program = str(Path(orphans.__file__))
-    return [sys.executable, "-P", program, str(os.getpid()), function]
+    program = Path(dfa_lib.__file__).parent / "experiments" / "orphans.py"
+    return [sys.executable, "-P", str(program), str(os.getpid()), function]
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

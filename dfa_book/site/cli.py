@@ -8,24 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from dfa_lib.validation import InputError, choice, positive_number
 
-from ..chapter import PARAMETERS, PROFILES, check_parameters
+# What a command needs is imported by it: torch, Sphinx and the others take seconds.
 from .book import Book, find_book, sole_builder
-from .build import build_site
 from .children import Stopped, stoppable
-from .confirmations import check_place, write_report
-from .execute import TIMEOUT, execute, status
-from .kept import results_folder
-from .launch import repository, write_colab_cells
-from .pdf import print_book
-from .teach import teach
-from .verify import TOLERANCE, certify, verify
 
 # What is kept when a command is stopped, and how to go on.
 STOPPED = "what was there before is unchanged, and the same command begins again"
@@ -44,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, 2 for input that is not accepted, how many chapters failed, or 128 and the number of the
         signal that stopped it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a console that knows fewer letters shows question marks
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         with stoppable():
@@ -84,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--results", help="short for -p results FOLDER")
         command.add_argument(
             "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
-            help=f"a parameter of the chapters: {', '.join(PARAMETERS)}",
+            help="a parameter of the chapters, such as seeds 20; a name that is none lists them all",
         )  # fmt: skip
         command.add_argument(
             "--fresh", action="store_true", help="train everything anew, into _build/results"
         )
-        command.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for each chapter")
+        command.add_argument("--timeout", type=float, help="seconds for each chapter (default: 3600)")
         _add_output(command)
         command.set_defaults(run=run, stopped=_training_goes_on)
     text = "train some runs of each results file again, picked at random, and compare"
@@ -103,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--results", help="folder of results (default: that of the profile)")
     command.add_argument("--sample", type=int, default=3, help="runs of each file (default: 3)")
     command.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
-    command.add_argument("--jobs", type=int, default=joblib.cpu_count(), help="processes")
+    command.add_argument("--jobs", type=int, help="processes (default: as many as there are cores)")
     command.add_argument(
         "--report", metavar="FILE", help="write a report to be sent in; the records stay as they are"
     )
@@ -120,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("teach", help="write notebooks for students and for instructors")
     _add_output(command)
     command.set_defaults(run=_teach)
+    text = "list every verdict, number and figure that is not the same in two built sites"
+    command = commands.add_parser("diff", help=text, description=f"{text}; exit status 1 if any is not")
+    command.add_argument("old", type=Path, metavar="OLD", help="folder of a built site")
+    command.add_argument("new", type=Path, metavar="NEW", help="folder of another")
+    command.set_defaults(run=_diff)
     text = "let Colab install dfa_lib from this repository, in the first code cell of every chapter"
     command = commands.add_parser("colab", help=text, description=text)
     command.add_argument("url", nargs="?", metavar="URL", help="default: that of git's remote origin")
@@ -145,6 +144,9 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 def _training_goes_on(options: argparse.Namespace) -> str:
     instead = ""
     if options.fresh:
+        from ..chapter import check_parameters
+        from .kept import results_folder
+
         with suppress(InputError):  # it was stopped before its parameters were checked
             settings = check_parameters(_parameters(options))
             folder = results_folder(find_book(options.output), settings, fresh=True)
@@ -172,7 +174,9 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _execute_chapters(options: argparse.Namespace, book: Book) -> int:
-    timeout = positive_number("timeout", options.timeout)
+    from .execute import TIMEOUT, execute
+
+    timeout = TIMEOUT if options.timeout is None else positive_number("timeout", options.timeout)
     failed = execute(book, options.chapters, _parameters(options), timeout, fresh=options.fresh)
     if failed:
         print(f"{len(failed)} failed: {', '.join(failed)}.", file=sys.stderr)
@@ -186,18 +190,30 @@ def _build(options: argparse.Namespace) -> int:
         if failed:
             print("The site was not built; what was built before is still there.", file=sys.stderr)
             return failed
+        from .build import build_site
+
         print("building the site …", flush=True)
         code = build_site(book)
     index = book.html / "index.html"
     if code:
         earlier = f"the earlier one is still there: {index}" if index.exists() else "there is none"
         print(f"The site has errors or warnings, see above; {earlier}.", file=sys.stderr)
+        print(
+            f"Line 170002 of a notebook is line 2 of the 17th cell in {book.staging}.", file=sys.stderr
+        )
         return code
     print(f"The site is ready: {index}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
+    import joblib
+
+    from ..chapter import PROFILES, check_parameters
+    from .confirmations import check_place, write_report
+    from .kept import results_folder
+    from .verify import TOLERANCE, certify, verify
+
     book = find_book(options.output)
     profile = choice("profile", options.profile, PROFILES)
     own = results_folder(book, check_parameters({"profile": profile}))
@@ -206,7 +222,8 @@ def _verify(options: argparse.Namespace) -> int:
     if report:
         check_place(book, folder, report)
     started = time.monotonic()
-    rows = verify(folder, options.sample, only=options.experiments, jobs=options.jobs, seed=options.seed)
+    jobs = joblib.cpu_count() if options.jobs is None else options.jobs
+    rows = verify(folder, options.sample, only=options.experiments, jobs=jobs, seed=options.seed)
     for row in rows:
         verdict = "the same bits" if row.same_bits else "agrees" if row.agrees else "DOES NOT AGREE"
         print(
@@ -224,6 +241,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from .status import status
+
     rows = status(find_book(options.output))
     if not any(row["problem"] for row in rows):
         rows = [{name: text for name, text in row.items() if name != "problem"} for row in rows]
@@ -235,6 +254,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _pdf(options: argparse.Namespace) -> int:
+    from .pdf import print_book
+
     book = find_book(options.output)
     with sole_builder(book):
         print(f"The book is printed: {print_book(book)}")
@@ -242,6 +263,8 @@ def _pdf(options: argparse.Namespace) -> int:
 
 
 def _teach(options: argparse.Namespace) -> int:
+    from .teach import teach
+
     book = find_book(options.output)
     with sole_builder(book):
         written = teach(book)
@@ -251,11 +274,23 @@ def _teach(options: argparse.Namespace) -> int:
     return 0
 
 
+def _diff(options: argparse.Namespace) -> int:
+    from .diff import moved
+
+    lines = moved(options.old, options.new)
+    print("\n".join(lines) or "Nothing has moved.")
+    return bool(lines)
+
+
 def _colab(options: argparse.Namespace) -> int:
+    from .crate import cite_repository
+    from .launch import repository, write_colab_cells
+
     book = find_book()
     published = repository(book.root)
     url = options.url or (published.url if published else "")
     changed = write_colab_cells(book, url)
+    cite_repository(book, url)
     print(f"Colab installs dfa_lib from {url or 'the address that is filled in there'}.")
     print(f"Chapters that were changed: {', '.join(changed) or 'none'}.")
     return 0

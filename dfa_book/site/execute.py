@@ -1,6 +1,5 @@
 """Executing chapters with papermill into a staging copy of the book."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,18 @@ import nbformat
 
 from dfa_lib.data.mnist import data_folder
 from dfa_lib.experiments.progress import PROGRESS_FILE, duration
-from dfa_lib.experiments.provenance import commit, read_record
+from dfa_lib.experiments.provenance import Record, commit, digests_of
 from dfa_lib.validation import InputError, choice
 
 from ..chapter import FOR_THE_SITE, check_parameters
 from .book import Book
-from .checks import problems, typed_results
+from .checks import parameter_problems, problems, typed_results
 from .children import python, run
+from .freshness import runs_in
 from .kept import put_aside_stale, results_folder, take_kept
 from .notebooks import read_notebook
+from .status import checksum_of
+from .verify import is_results
 
 KERNEL = "python3"
 # An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
@@ -107,7 +108,7 @@ def execute(
     except RuntimeError as problem:
         raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
     given["results"] = str(folder)
-    before = _runs_trained(folder)
+    before = _runs(folder)
 
     failed = []
     width = max(map(len, chosen))
@@ -122,7 +123,7 @@ def execute(
                 print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
         else:
             print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
-    trained = _runs_trained(folder) - before
+    trained = len(_runs(folder) - before)
     if trained or failed:
         print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
     else:
@@ -130,8 +131,14 @@ def execute(
     return failed
 
 
-def _runs_trained(folder: Path) -> int:
-    return sum(entry["runs"] for path in folder.glob("*.csv") for entry in read_record(path))
+def _runs(folder: Path) -> set[tuple[Path, str]]:
+    """Return the runs in a folder's tables, but for those that were taken from other tables."""
+    return {
+        (path, digest)
+        for path in folder.glob("*.csv")
+        if is_results(path)
+        for digest in runs_in(path).keys() - set().union(*map(digests_of, Record.read(path).taken))
+    }
 
 
 class _Shown:
@@ -176,13 +183,22 @@ def _execute_chapter(
     """
     source = book.notebook(name)
     try:
-        typed = typed_results(read_notebook(source))
-        checksum = _checksum(source)
-        if typed:  # said before hours of training, not after
-            return [f"{source.name}, {sentence}" for sentence in typed]
+        chapter = read_notebook(source)
+        checksum = checksum_of(source)
+        wrong = [f"{source.name}: {said}." for said in parameter_problems(chapter)]
+        wrong += [f"{source.name}, {said}" for said in typed_results(chapter)]
+        if wrong:  # said before hours of training, not after
+            return wrong
+        before = _of_others(book, name, parameters["results"])
         with book.workspace() as folder:
             target = folder / source.name
             trouble = _papermill(source, target, parameters, timeout, shown)
+            after = _of_others(book, name, parameters["results"])
+            for path in [path for path, state in before.items() if after.get(path) != state]:
+                if path.is_relative_to(book.source):
+                    print(f"{path} has changed meanwhile: by its author, or by a cell of {name}.")
+                else:
+                    trouble.append(f"{source.name} has changed or removed {path}, which is not its own.")
             if not trouble:
                 notebook = read_notebook(target)
                 _prepare(notebook)
@@ -198,6 +214,18 @@ def _execute_chapter(
         shown.close()
 
 
+def _of_others(book: Book, name: str, results: str) -> dict[Path, int]:
+    """Return what a chapter has to leave alone: other chapters, when they changed, and tables."""
+    chapters = [
+        path
+        for other in book.chapters()
+        for path in (book.notebook(other), book.executed(other))
+        if other != name and path.exists()
+    ]
+    changed = {path: path.stat().st_mtime_ns for path in chapters}
+    return changed | dict.fromkeys(Path(results).glob("*.csv"), 0)  # tables grow
+
+
 def _papermill(
     source: Path, target: Path, parameters: dict[str, Any], timeout: float, shown: _Shown
 ) -> list[str]:
@@ -206,6 +234,7 @@ def _papermill(
     command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
     command += ["--parameters_yaml", json.dumps(parameters)]
     given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
+    given["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this environment's kernel
     try:
         done = run(
             command,
@@ -253,46 +282,3 @@ def _stays_behind(output: nbformat.NotebookNode) -> bool:
     """Whether an output is for Jupyter only: a figure's caption, or the place of a progress line."""
     nothing = "data" in output and not any(output["data"].values())
     return nothing or "dfa_caption" in output.get("metadata", {})
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def status(book: Book) -> list[dict[str, str]]:
-    """Return, for each chapter, its ``state``, and when, in how many seconds and how it was executed.
-
-    A state is ``fresh``, ``stale`` (the notebook has changed since), ``missing`` (not executed) or
-    ``damaged`` (the notebook cannot be read, or what was executed); then ``problem`` says why.
-    """
-    rows = []
-    for name in book.chapters():
-        row = {"chapter": name, "state": "missing", "executed": "", "seconds": "", "parameters": ""}
-        row["problem"] = ""
-        try:
-            read_notebook(book.notebook(name))
-            if book.executed(name).exists():
-                row |= _execution(book, name)
-        except InputError as problem:
-            row |= {"state": "damaged", "problem": str(problem)}
-        rows.append(row)
-    return rows
-
-
-def _execution(book: Book, name: str) -> dict[str, str]:
-    path = book.executed(name)
-    metadata = read_notebook(path).metadata
-    same = metadata.get("dfa_source") == _checksum(book.notebook(name))
-    try:
-        record = metadata["papermill"]
-        executed = datetime.fromisoformat(record["start_time"]).astimezone()
-        given = {k: v for k, v in record["parameters"].items() if k != "results"}
-        seconds = f"{record['duration']:.0f}"
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise InputError(f"{path} was not executed by papermill; execute {name} again.") from problem
-    return {
-        "state": "fresh" if same else "stale",
-        "executed": f"{executed:%Y-%m-%d %H:%M}",
-        "seconds": seconds,
-        "parameters": " ".join(f"{k}={v}" for k, v in given.items()),
-    }

@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
+from urllib.parse import urlsplit
 
+from markdown_it.token import Token
 from pybtex.backends.markdown import Backend
 from pybtex.database import Entry, Person, parse_file
 from pybtex.richtext import Text
@@ -13,12 +18,12 @@ from pybtex.style.formatting.unsrt import Style
 
 from dfa_lib.validation import InputError
 
-FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|:{3,}|~{3,})(?P<rest>.*)$")
-DIRECTIVE = re.compile(r"^\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)$")
-OPTION = re.compile(r"^:(?P<name>[\w-]+):[ ]*(?P<value>.*)$")
-TARGET = re.compile(r"^\((?P<label>[\w:.-]+)\)=[ ]*$")
-HEADING = re.compile(r"^(?P<level>#{1,6})[ ]+(?P<title>.+?)[ ]*$")
-EQUATION_END = re.compile(r"^(?P<before>.*)\$\$[ ]*\((?P<label>[\w:.-]+)\)[ ]*$")
+from .checks import parser
+
+DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
+OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
+# What has no place in plain Markdown: labels, comments, breaks between cells.
+UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
 # In a code cell a role stands in a string, whose braces are doubled where it is a formatted one.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
 IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
@@ -60,57 +65,43 @@ class Directive:
     argument: str
     options: dict[str, str]
     body: str
-    source: str
+    source: str = ""
+
+
+@cache
+def parsed(text: str) -> list[Token]:
+    """Return what the book's own parser makes of a text."""
+    return parser().parse(text, {})
 
 
 def blocks(text: str) -> Iterator[str | Directive]:
     """Yield the directives of a text, and the text between them, in order."""
-    lines = text.splitlines()
-    plain: list[str] = []
-    place = 0
-    while place < len(lines):
-        opening = FENCE.match(lines[place])
-        if opening is None:
-            plain.append(lines[place])
-            place += 1
+    lines, place = text.splitlines(), 0
+    for token in parsed(text):
+        directive = _directive(token)
+        if directive is None or token.map is None:
             continue
-        end = _closing(lines, place, opening["fence"])
-        directive = DIRECTIVE.match(opening["rest"].strip())
-        if directive is None:  # a code block
-            plain += lines[place : end + 1]
-        else:
-            if plain:
-                yield "\n".join(plain)
-            plain = []
-            inside = [line.removeprefix(opening["indent"]) for line in lines[place + 1 : end]]
-            options, body = _options(inside)
-            source = "\n".join(lines[place : end + 1])
-            yield Directive(directive["name"], directive["argument"].strip(), options, body, source)
-        place = end + 1
-    if plain:
-        yield "\n".join(plain)
+        start, end = token.map
+        mark = lines[end - 1].strip()
+        if end - start < 2 or set(mark) != set(token.markup) or len(mark) < len(token.markup):
+            raise InputError(f"the block that begins with {lines[start].strip()!r} has no end.")
+        if place < start:
+            yield "\n".join(lines[place:start])
+        yield replace(directive, source="\n".join(lines[start:end]))
+        place = end
+    if place < len(lines):
+        yield "\n".join(lines[place:])
 
 
-def _closing(lines: Sequence[str], start: int, fence: str) -> int:
-    for place in range(start + 1, len(lines)):
-        if _closes(lines[place], fence):
-            return place
-    raise InputError(f"the block that begins with {lines[start].strip()!r} has no end.")
-
-
-def _closes(line: str, fence: str) -> bool:
-    mark = line.strip()
-    return set(mark) == {fence[0]} and len(mark) >= len(fence)
-
-
-def _options(lines: Sequence[str]) -> tuple[dict[str, str], str]:
-    options: dict[str, str] = {}
-    for place, line in enumerate(lines):
-        option = OPTION.match(line)
-        if option is None:
-            return options, "\n".join(lines[place:]).strip("\n")
+def _directive(token: Token) -> Directive | None:
+    found = DIRECTIVE.match(token.info) if token.type in ("fence", "colon_fence") else None
+    if found is None:
+        return None
+    options, lines = {}, token.content.splitlines()
+    while lines and (option := OPTION.match(lines[0])):
         options[option["name"]] = option["value"].strip()
-    return options, ""
+        del lines[0]
+    return Directive(found["name"], found["argument"].strip(), options, "\n".join(lines).strip("\n"))
 
 
 # ---- what is numbered ----
@@ -130,15 +121,11 @@ class Page:
         appendix = re.match(r"Appendix ([A-Z])\b", self.title)
         return str(self.chapter) if self.chapter else appendix[1] if appendix else None
 
-    @property
+    @cached_property
     def title(self) -> str:
         """The first heading."""
-        for code, text in self.cells:
-            for line in [] if code else text.splitlines():
-                heading = HEADING.match(line)
-                if heading:
-                    return heading["title"]
-        return self.name
+        texts = (text for code, text in self.cells if not code)
+        return next((title for text in texts for _, title in _headings(text)), self.name)
 
     @property
     def called(self) -> str:
@@ -169,20 +156,15 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
         found[label] = Label(page.name, says.format(number), number, title)
 
     def read(page: Page, text: str) -> None:
-        target = None
-        for block in blocks(text):
-            if isinstance(block, Directive):
-                read_directive(page, block)
-                continue
-            for line in block.splitlines():
-                equation, heading = EQUATION_END.match(line), HEADING.match(line)
-                if equation:
-                    enter(page, equation["label"], "equation", "({})")
-                elif heading and target:
-                    found[target] = Label(page.name, heading["title"], title=heading["title"])
-                if line.strip():
-                    mark = TARGET.match(line)
-                    target = mark["label"] if mark else None
+        for token in parsed(text):
+            directive = _directive(token)
+            if directive is not None:
+                read_directive(page, directive)
+            elif token.type == "math_block_label":
+                enter(page, token.info, "equation", "({})")
+        for target, title in _headings(text):
+            if target:
+                found[target] = Label(page.name, title, title=title)
 
     def read_directive(page: Page, block: Directive) -> None:
         kind = block.name.removeprefix("prf:")
@@ -206,6 +188,15 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
             else:
                 read(page, text)
     return found
+
+
+def _headings(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the label of each heading, if it has one, and its title."""
+    target = ""
+    for token, following in pairwise(parsed(text)):
+        if token.type == "heading_open":
+            yield target, following.content
+        target = token.content if token.type == "myst_target" else ""
 
 
 # ---- writing ----
@@ -335,42 +326,34 @@ class Writer:
 
     def _plain(self, text: str) -> str:
         """Convert text without directives, and leave code blocks in it alone."""
-        done: list[str] = []
-        prose: list[str] = []
-        fence = ""
-        for line in text.splitlines():
-            mark = FENCE.match(line)
-            if fence or mark:
-                done += [self._prose(prose)] * bool(prose)
-                prose = []
-                done.append(line)
-                if not fence and mark:
-                    fence = mark["fence"]
-                elif _closes(line, fence):
-                    fence = ""
-            else:
-                prose.append(line)
-        done += [self._prose(prose)] * bool(prose)
-        return "\n".join(done)
-
-    def _prose(self, lines: Sequence[str]) -> str:
-        kept: list[str] = []
-        for line in lines:
-            if TARGET.match(line) or line.startswith(("% ", "+++")) or line == "%":
-                continue
-            equation = EQUATION_END.match(line)
-            if equation:
-                tag = f"\\tag{{{self._label(equation['label']).number}}}"
-                kept += [*[equation["before"]] * bool(equation["before"].strip()), tag, "$$"]
-            elif line.startswith(": ") and kept and kept[-1].strip():  # a definition under its term
-                kept[-1] = f"**{kept[-1].strip()}:** {line[2:]}"
-            else:
-                kept.append(line)
-        return self._inline("\n".join(kept))
+        lines = text.splitlines()
+        done: set[tuple[int, int]] = set()
+        for token in reversed(parsed(text)):  # from the end, so that places before it stay
+            start, end = token.map or (0, 0)
+            if token.type in UNSEEN:
+                lines[start:end] = []
+            elif token.type == "math_block_label":
+                indent = lines[start][: -len(lines[start].lstrip())]
+                equation = self._equation(dedent(token.content), token.info)
+                lines[start:end] = [indent + line for line in equation.splitlines()]
+            elif token.type == "dd_open":
+                while not lines[start].startswith(":"):  # a second term's place is that of its term
+                    start += 1
+                if lines[start - 1].strip():
+                    term = self._inline(lines[start - 1].strip())
+                    said = lines[start].removeprefix(":").strip()
+                    lines[start - 1 : start + 1] = [f"**{term}:** {said}"]
+            elif token.type == "inline" and start < end and (start, end) not in done:
+                done.add((start, end))  # a row of a table has several
+                lines[start:end] = self._inline("\n".join(lines[start:end])).splitlines()
+        return "\n".join(lines)
 
     def _inline(self, text: str) -> str:
         for image in IMAGE.finditer(text):
-            self.images += [image["path"]] * ("://" not in image["path"])
+            if not urlsplit(
+                image["path"]
+            ).scheme:  # else elsewhere, in the cell, or in the address itself
+                self.images.append(image["path"])
         return LINK.sub(self._link, ROLE.sub(self._role, text))
 
     def _label(self, label: str | None) -> Label:

@@ -193,7 +193,7 @@ def on_paper(book: Book) -> tuple[str, list[Heading]]:
     style = (book.source / "paper.css").read_text(encoding="utf-8")
     text = (
         '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"/>'
-        f"<title>{escape(config['title'])}</title>"
+        f"<title>{escape(config.get('title', ''))}</title>"
         f'<link rel="stylesheet" href="{book.html.name}/_static/{STYLESHEET}"/>'
         f"<style>{style}</style></head><body>{_cover(book, config)}{_contents(headings)}"
         f"{''.join(map(str, articles))}</body></html>"
@@ -286,10 +286,13 @@ def _heading(soup: BeautifulSoup, level: str, text: str, target: str | None = No
 
 def _cover(book: Book, config: dict[str, Any]) -> str:
     made = f"Printed on {datetime.now():%Y-%m-%d} from the site built at commit {commit()}."
-    lines = [f"<p>{escape(line)}</p>" for line in (config["author"], f"© {config['copyright']}", made)]
+    lines = [
+        f"<p>{escape(line)}</p>"
+        for line in (config.get("author", ""), f"© {config.get('copyright', '')}", made)
+    ]
     return (
         f'<section class="cover"><img alt="" src="{book.html.name}/_static/{LOGO}"/>'
-        f"<h1>{escape(config['title'])}</h1>{''.join(lines)}</section>"
+        f"<h1>{escape(config.get('title', ''))}</h1>{''.join(lines)}</section>"
     )
 
 

@@ -20,8 +20,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
+from ..exercises import check_cell
 from .book import Book, put_in_place, read_config
-from .execute import status
+from .checks import parameter_problems
 from .launch import repository, site_address
 from .myst import (
     FIGURE,
@@ -33,6 +34,7 @@ from .myst import (
     labels,
 )
 from .notebooks import read_notebook
+from .status import status
 
 EDITIONS = ("student", "instructor")
 PROFILE = "class"
@@ -44,6 +46,11 @@ LEFT_OUT = ("index",)
 # Code that the site folds or does not show is folded in Jupyter.
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 GAP = "gap"
+# Of an exercise: it is part of cells' ids.
+LABEL = re.compile(r"[A-Za-z0-9_-]{1,50}")
+ALONE = re.compile(r"^#+ +(?:Exercise|Solution)\b.*", re.MULTILINE)
+# What else editors and papermill write into a notebook's metadata stays here: paths, outputs, widgets.
+METADATA = ("kernelspec", "language_info")
 
 
 @dataclass
@@ -91,12 +98,15 @@ def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
     counts = {}
     for name, page in chapters.items():
         notebook = read_notebook(book.notebook(name))
+        for said in parameter_problems(notebook):
+            raise InputError(f"{name}: {said}.")
         pieces = list(_pieces(name, notebook))
         for edition in EDITIONS:
             writer = Writer(page, chapters, known, bibliography, results, names, address)
             cells = list(_cells(pieces, writer, edition))
             first = _about(book, page, edition, quotes=bool(writer.quoted))
-            made = new_notebook(cells=[first, *cells], metadata=notebook.metadata)
+            metadata = {key: notebook.metadata[key] for key in METADATA if key in notebook.metadata}
+            made = new_notebook(cells=[first, *cells], metadata=metadata)
             nbformat.validate(made)
             target = folder / edition / f"{name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +161,8 @@ def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
     exercise: str | None = None
     solution: str | None = None
     for cell in notebook.cells:
+        if cell.cell_type == "raw" or "injected-parameters" in cell.metadata.get("tags", []):
+            continue  # for another program, or of an earlier execution
         tagged = "solution" in cell.metadata.get("tags", [])
         if tagged and exercise is None and solution is None and "{solution" not in cell.source:
             raise InputError(f"{name}, cell {cell.id} is tagged solution, but follows no exercise.")
@@ -162,8 +174,19 @@ def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
             text, kind = (block, "") if isinstance(block, str) else (block.source, block.name)
             if isinstance(block, Directive) and kind in ("exercise", "exercise-start"):
                 exercise = block.options.get("label", "")
+                if not LABEL.fullmatch(exercise):
+                    raise InputError(
+                        f"{name}, cell {cell.id}: an exercise needs a label of letters, digits and "
+                        f"hyphens, which its solution names; it has {exercise or 'none'!r}."
+                    )
             if isinstance(block, Directive) and kind in ("solution", "solution-start"):
                 solution = block.argument
+            if isinstance(block, str) and (alone := ALONE.search(block)):
+                raise InputError(
+                    f"{name}, cell {cell.id}: {alone[0]!r} is a heading, so that students would be "
+                    f"given the solution; put exercises between {{exercise-start}} and "
+                    f"{{exercise-end}}, and solutions likewise."
+                )
             of = solution or (exercise if tagged and not kind.startswith("exercise") else None)
             if parts and parts[-1].solution == of:
                 parts[-1].text += f"\n{text}"
@@ -224,11 +247,13 @@ def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[No
             if writer.page.chapter and text.startswith("# "):
                 text = f"# {writer.page.chapter}. {text.removeprefix('# ')}"
             if text:
+                shown = {a: data for a, data in piece.cell.get("attachments", {}).items() if a in text}
                 before = sum(other.cell.id == piece.cell.id for other in pieces[:place])
                 yield new_markdown_cell(
                     text,
                     id=f"{piece.cell.id}-{before}" if before else piece.cell.id,
                     metadata={"tags": ["solution"]} if piece.solution else {},
+                    **({"attachments": shown} if shown else {}),
                 )
     if writer.cited:
         references = writer.bibliography.listed(writer.cited)
@@ -244,9 +269,7 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
         set_here = (
             f'profile = "{PROFILE}"  # {PROFILE} (within a minute), digits (minutes) or mnist (hours)'
         )
-        source, count = re.subn(r'(?m)^profile = "digits".*', set_here, source)
-        if not count:
-            raise InputError(f"{writer.page.name}: the parameters cell does not set profile to digits.")
+        source = re.sub(r"(?m)^profile\s*=.*", set_here, source)
     elif piece.tags & FOLDED and not piece.solution:
         metadata["jupyter"] = {"source_hidden": True}
     if tags:
@@ -269,6 +292,9 @@ def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[Note
             id=f"{label}-code",
             metadata={"tags": [GAP, "raises-exception"]},
         )
+    cell = check_cell(label, [piece.text for piece in shown])
+    if cell is not None:
+        yield new_code_cell(cell, id=f"{label}-check", metadata={"tags": ["check"]})
 
 
 def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:

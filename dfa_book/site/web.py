@@ -185,7 +185,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         path.write_text(text.replace(VERSION, version), encoding="utf-8")
     for sheet in sheets:
         sheet.unlink()
-    unneeded = repair.unused() if complete else []
+    unneeded = repair.unused if complete else []
     return wrong + [f"no page needs the repair of {name} any more: remove it" for name in unneeded]
 
 

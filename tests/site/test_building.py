@@ -1,14 +1,19 @@
 """A site has what the table of contents lists, and takes the earlier one's place when it is whole."""
 
 import os
+import re
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 from dfa_book.site import build as site
 from dfa_book.site.book import (
@@ -19,9 +24,15 @@ from dfa_book.site.book import (
 )
 from dfa_book.site.build import build_site
 from dfa_book.site.cli import main
+from dfa_book.site.policy import restrict
 from dfa_lib.validation import InputError
 
-CONFIG = "execute: {execute_notebooks: 'off'}\n"
+ROOT = Path(__file__).parents[2]
+
+CONFIG = """\
+execute: {execute_notebooks: "off"}
+sphinx: {extra_extensions: [dfa_book.site.mathematics, dfa_book.site.web]}
+"""
 # In the place of Jupyter Book: it writes a page, and ends as it is told, or never.
 BUILDER = """\
 import pathlib, sys, time
@@ -38,7 +49,7 @@ def book(tmp_path, monkeypatch):
     for name in ("DFA_SITE_URL", "DFA_REPOSITORY_URL", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dfa_book.site.cli.execute", lambda *_, **__: [])
+    monkeypatch.setattr("dfa_book.site.execute.execute", lambda *_, **__: [])
     book = Book(tmp_path, tmp_path)
     book.source.mkdir()
     book.staging.mkdir(parents=True)
@@ -57,7 +68,10 @@ def list_pages(book, first, *others):
 
 def add_chapter(book, name):
     """Write a chapter, and put it into the staging folder."""
-    cells = [nbformat.v4.new_markdown_cell(f"# {name}\n\n(label-of-{name})=\n## A section")]
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {name}\n\n(label-of-{name})=\n## A section"),
+        nbformat.v4.new_code_cell('profile = "digits"', metadata={"tags": ["parameters"]}),
+    ]
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
     notebook.metadata["language_info"] = {"name": "python"}
@@ -214,7 +228,7 @@ def test_a_failed_build_leaves_the_earlier_site(earlier, builder, capsys, page, 
     assert main(["build"]) == status
     said = capsys.readouterr().err
     assert f"the earlier one is still there: {earlier.html / 'index.html'}." in said
-    assert [path.name for path in earlier.html.iterdir()] == ["index.html"]
+    assert [path.name for path in earlier.html.glob("*.html")] == ["index.html"]
     assert (earlier.html / "index.html").read_text() == "earlier"
     assert list(earlier.build.glob(".work-*")) == []
 
@@ -230,7 +244,7 @@ def test_a_complete_build_takes_the_place_of_the_earlier_site(earlier, builder):
     (earlier.html / "old.html").write_text("a page that is no more")
     builder()
     assert main(["build"]) == 0
-    assert [path.name for path in earlier.html.iterdir()] == ["index.html"]
+    assert [path.name for path in earlier.html.glob("*.html")] == ["index.html"]
     assert (earlier.html / "index.html").read_text() == "new"
 
 
@@ -287,3 +301,82 @@ def test_the_site_is_not_built_where_a_chapter_is_not_executed(book):
     book.executed("two").unlink()
     with pytest.raises(InputError, match="not executed yet are two"):
         build_site(book)
+
+
+# ---- the command line ----
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["exec"], ["build", "--jobs"]])
+def test_help_and_typos_are_answered_without_the_packages_that_do_the_work(arguments):
+    program = (
+        "import sys\nfrom dfa_book.site.cli import main\ntry: main(sys.argv[1:])\n"
+        "except SystemExit: print(list(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    loaded = set(re.findall(r"'(\w+)'", said.splitlines()[-1]))
+    assert "argparse" in loaded
+    assert not loaded & {"torch", "pandas", "matplotlib", "sphinx", "sklearn", "joblib", "nbformat"}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_a_port_that_is_taken_is_a_sentence(book):
+    book.html.mkdir(parents=True)
+    (book.html / "index.html").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = ["make", "-f", str(ROOT / "Makefile"), "serve", f"PORT={port}"]
+        command += [f"BIN={Path(sys.executable).parent}", "-o", ".venv/.installed"]
+        done = subprocess.run(command, cwd=book.root, capture_output=True, text=True, check=False)
+    assert done.stdout == f"Port {port} is in use: try another, make serve PORT=9000.\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_console_that_knows_fewer_letters_shows_what_it_can(book):
+    program = "import sys; from dfa_book.site.cli import main; sys.exit(main(['status']))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    list_pages(book, "home", "../é")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "../? is not in the folder of pages" in done.stderr
+
+
+# ---- what is wrong with a page ----
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        (
+            '<img src="https://img.example/badge.svg">',
+            "https://img.example/badge.svg is loaded from another",
+        ),
+        ('<script src="//cdn.example/x.js"></script>', "//cdn.example/x.js is loaded from another host"),
+        (
+            '<iframe src="https://www.youtube.com/embed/1"></iframe>',
+            "www.youtube.com/embed/1 is loaded from",
+        ),
+        (
+            '<p style="background: url(https://a.example/b.png)">',
+            "https://a.example/b.png is loaded from",
+        ),
+        ("<style>@import 'https://a.example/b.css';</style>", "https://a.example/b.css is loaded from"),
+        ("<script>1</script>", "a script stands in the text, where browsers do not run it"),
+        ('<a href="https://a.example/">A link is welcome.</a><img src="a.png" srcset="b.png 2x">', None),
+        (
+            '<script type="module" src="_static/a.mjs"></script><img src="data:image/png;base64,AA">',
+            None,
+        ),
+    ],
+)
+def test_what_a_page_may_not_load_or_run_is_named(html, said):
+    page = BeautifulSoup(
+        f"<html><head><script>0</script></head><body>{html}</body></html>", "html.parser"
+    )
+    found = restrict(page)
+    assert [said in sentence for sentence in found] == [True] * (said is not None)
+    if "https" in (said or "https"):
+        hosts = ["img.example", "www.youtube.com", "a.example"]
+        assert restrict(page, hosts) == []
+        assert page.meta["content"].count("https://a.example") == 6

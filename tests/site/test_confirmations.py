@@ -171,7 +171,7 @@ def test_a_report_says_of_a_run_that_did_not_agree_that_it_did_not(book, report)
 
 
 def test_nothing_is_trained_for_a_report_that_could_not_be_kept(book, capsys, monkeypatch):
-    monkeypatch.setattr("dfa_book.site.cli.verify", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr("dfa_book.site.verify.verify", lambda *_, **__: pytest.fail("it was trained"))
     shutil.copytree("results/kept", "mine")
     for report, results, why in (
         ("r.json", "mine", "a report is about results that others have too"),

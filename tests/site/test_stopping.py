@@ -261,8 +261,8 @@ def test_a_command_that_is_stopped_says_what_is_kept(book, monkeypatch, capsys, 
     def stop(*_, **__):
         raise Stopped(signal.SIGINT)
 
-    for name in ("teach", "print_book", "execute"):
-        monkeypatch.setattr(f"dfa_book.site.cli.{name}", stop)
+    for name in ("teach.teach", "pdf.print_book", "execute.execute"):
+        monkeypatch.setattr(f"dfa_book.site.{name}", stop)
     monkeypatch.chdir(book.root)
     assert main(arguments) == 128 + signal.SIGINT
     said = capsys.readouterr().err

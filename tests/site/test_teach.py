@@ -1,5 +1,6 @@
 """The teaching edition: what students get, what instructors get, and that it runs."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -173,6 +174,8 @@ def test_all_cells_of_a_student_notebook_run_past_its_gaps(book):
         "Exercise 1.3 (Tags only): your code goes here.",
     ]
     assert notebook.cells[-1].execution_count is not None
+    (check,) = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
+    assert check.outputs[0].text == "ex-write: not answered yet. Your code has to set answer.\n"
 
 
 def test_code_that_the_site_does_not_show_leaves_no_gap_for_code(book):
@@ -449,6 +452,64 @@ def test_notebooks_without_ids_are_taught(book):
     assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == first
 
 
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([markdown("```{exercise-start} A\n```\nDo.\n```{exercise-end}\n```")], "it has 'none'."),
+        ([markdown("```{exercise} A\n:label: a b: c\nDo.\n```")], "it has 'a b: c'."),
+        (
+            [markdown("### Exercise: own\n\nDo.\n\n**Solution.** Two.")],
+            "'### Exercise: own' is a heading",
+        ),
+        (
+            [code("seeds = 3", "parameters")],
+            "one: it has 2 cells that are tagged parameters, and needs one",
+        ),
+    ],
+)
+def test_what_would_give_a_solution_away_or_has_no_name_is_refused(book, cells, said):
+    book = book(one=cells)
+    with pytest.raises(InputError, match=re.escape(said)):
+        teach(book)
+
+
+def test_what_editors_and_papermill_add_stays_behind(book):
+    book = book(one=[code("seeds = 3; results = '/home/teacher'", "injected-parameters")])
+    notebook = nbformat.read(book.notebook("one"), as_version=4)
+    notebook.cells.append(nbformat.v4.new_raw_cell("SECRET for LaTeX"))
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook.metadata |= {
+        "papermill": {"input_path": "/home/teacher"},
+        "widgets": {},
+        "kernelspec": kernel,
+    }
+    nbformat.write(notebook, book.notebook("one"))
+    teach(book)
+    for edition in EDITIONS:
+        made = taught(book, edition, "one")
+        assert made.metadata == {"kernelspec": kernel}
+        assert not re.search("SECRET|/home/teacher", json.dumps(made))
+
+
+def test_pictures_that_were_pasted_come_along(book):
+    pasted = new_markdown_cell("![A](attachment:a.png) and ![B](data:image/png;base64,iVBORw0KGgo=)")
+    pasted["attachments"] = {"a.png": {"image/png": "iVBORw0KGgo="}, "b.png": {"image/png": "="}}
+    book = book(one=[pasted])
+    teach(book)
+    for edition in EDITIONS:
+        (cell,) = [c for c in taught(book, edition, "one").cells if "attachment" in c.source]
+        assert cell.source == pasted.source
+        assert cell.attachments == {"a.png": {"image/png": "iVBORw0KGgo="}}
+
+
+def test_links_to_what_is_on_the_site_alone_lead_there_if_it_is_published(book, monkeypatch):
+    monkeypatch.setenv("DFA_SITE_URL", "https://example.org/book")
+    book = book(one=[markdown("[two](two.ipynb), [words](glossary.md)")])
+    assert shown(book) == "[two](two.ipynb), [words](https://example.org/book/glossary.html)"
+    about = taught(book, "student", "one").cells[0].source
+    assert "it is a page of the site: <https://example.org/book/one.html>." in about
+
+
 # ---- the book's own ----
 
 
@@ -503,19 +564,37 @@ def test_every_exercise_of_a_chapter_has_its_gap_and_no_solution_is_left(own, na
     assert bool(labels) == bool(solved)
 
 
-def test_instructor_notebooks_run(own, monkeypatch):
-    """One after another in one kernel, emptied in between: its start takes longer than most chapters."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    cells = []
-    # extension comes last: what it registers stays in the process.
-    for name in sorted(CHAPTERS, key=lambda name: name == "extension"):
-        notebook = taught(own[0], "instructor", name)
-        (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-        assert 'profile = "class"' in cell.source
-        cell.source = re.sub(r"(?m)^profile = .*$", 'profile = "smoke"', cell.source)
-        cell.source = re.sub(r"(?m)^jobs = .*$", "jobs = 1", cell.source)
-        cells.append(new_code_cell(f"%reset -f\n# {name}"))
-        cells += [new_code_cell(c.source) for c in notebook.cells if c.cell_type == "code"]
-    together = new_notebook(cells=cells)
-    NotebookClient(together, kernel_name="python3", timeout=300).execute()
-    assert [cell.execution_count is not None for cell in cells] == [True] * len(cells)
+class Blank(ast.NodeTransformer):
+    """Leaves texts out of code."""
+
+    def visit_Constant(self, node):
+        return ast.Constant(...) if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node):
+        return ast.Constant(...)
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebooks_have_the_code_of_the_chapter_which_runs_with_the_solutions(own, edition, name):
+    """test_site.py executes all chapters; in the notebooks no more than texts and the profile differ."""
+    cells = [
+        {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+        for notebook in (
+            nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4),
+            taught(own[0], edition, name),
+        )
+    ]
+    chapter, made = (
+        {id: ast.dump(Blank().visit(ast.parse(cell.source))) for id, cell in found.items()}
+        for found in cells
+    )
+    tags = {id: set(cell.metadata.get("tags", [])) for found in cells for id, cell in found.items()}
+    cut = {id for id in chapter if edition == "student" and "solution" in tags[id]}
+    gaps = {id for id in made if "gap" in tags[id]}
+    assert {id: code for id, code in made.items() if id not in gaps} == {
+        id: code for id, code in chapter.items() if id not in cut
+    }
+    assert bool(gaps) <= (edition == "student")
+    (parameters,) = [cell.source for cell in cells[1].values() if "parameters" in tags[cell.id]]
+    assert re.search('(?m)^profile = "class"  #', parameters)

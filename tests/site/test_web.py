@@ -12,6 +12,7 @@ from nbformat.v4 import new_notebook
 from sphinx.application import Sphinx
 from sphinx.util.docutils import new_document
 
+from dfa_book.site import web
 from dfa_book.site.figures import Shown
 from dfa_book.site.launch import site_address
 from dfa_book.site.mathematics import font
@@ -177,6 +178,22 @@ def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
     assert ' and <span class="math x"><math>c</math></span></p>' in page
     assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
     assert "<style>p { width: 5 % }</style>" in page
+
+
+def test_a_page_that_loads_from_another_host_is_a_warning_and_so_an_error_of_the_build(
+    html, monkeypatch
+):
+    page = html / "one.html"
+    page.write_text(page.read_text().replace("</body>", "<img src='https://img.example/b.svg'></body>"))
+    config, said = SimpleNamespace(dfa_other_hosts=[], dfa_complete=True), []
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=html, config=config)
+    monkeypatch.setattr(web.logger, "warning", said.append)
+    web._finish(app, None)
+    assert said[0] == (
+        "one.html: https://img.example/b.svg is loaded from another host, which dfa_other_hosts in "
+        "_config.yml does not name"
+    )
+    assert said[1].startswith("no page needs the repair of ")
 
 
 # ---- what it tells of itself ----
