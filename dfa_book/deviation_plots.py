@@ -171,6 +171,7 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
                 draw_curve(panel, curve, [(layers, row) for row in rows])
             panel.set_yscale("log")
             panel.yaxis.set_major_formatter(_power_of_ten)
+            panel.minorticks_off()
             panel.set_title(f"{unit} units")
             panel.set_xlabel("hidden layers from the output")
             panel.set_ylabel("size of the signal δ, last layer = 1")
