@@ -1136,10 +1136,11 @@ def test_a_name_that_no_file_can_have_is_a_sentence(small_book, capsys):
     ],
 )
 def test_executing_all_chapters_moves_stale_and_damaged_tables_aside(drawn, damage, reason):
+    from dfa_book.digit_tables import digit_counts
     from dfa_book.site.kept import put_aside_stale
 
     _, path, _ = drawn
-    (path.parent / "digit_counts.csv").write_text("dataset,set,digit,count\ndigits,train,0,5\n")
+    digit_counts("digits", results=path.parent / "digit_counts.csv")
     fresh = path.with_name("fresh.csv")
     for suffix in (".csv", ".json"):
         shutil.copyfile(path.with_suffix(suffix), fresh.with_suffix(suffix))
@@ -1151,7 +1152,7 @@ def test_executing_all_chapters_moves_stale_and_damaged_tables_aside(drawn, dama
     assert f": some.csv ({reason}" in sentence
     assert (path.parent / "stale" / "some.csv").read_bytes() == damaged
     assert sorted(p.name for p in path.parent.iterdir()) == [
-        "digit_counts.csv", "fresh.csv", "fresh.json", "stale"
+        "digit_counts.csv", "digit_counts.json", "fresh.csv", "fresh.json", "stale"
     ]  # fmt: skip
 
 
