@@ -618,12 +618,6 @@ def other_data(record):
     record["sessions"][0]["data"] = {"digits": "0123456789abcdef"}
 
 
-def without_digests(record):
-    """As records were before they had digests."""
-    for session in record["sessions"]:
-        del session["digests"]
-
-
 def test_results_of_this_build_are_fresh(drawn):
     from dfa_book.site.build import build_site
 
@@ -668,9 +662,6 @@ def test_results_of_other_code_or_data_fail_the_build(drawn, capsys, change, sen
     assert f"stale results: {path}, drawn in fig-x, {sentence}" in said
     assert f"run dfa-book verify --results {path.parent}" in said
     assert built == []
-    edit_record(path, without_digests)
-    assert build_site(book) == 1
-    assert sentence in capsys.readouterr().err
 
 
 def test_a_results_file_that_was_edited_fails_the_build(drawn, capsys):
@@ -684,12 +675,10 @@ def test_a_results_file_that_was_edited_fails_the_build(drawn, capsys):
     assert built == []
 
 
-@pytest.mark.parametrize("change", [lambda record: None, without_digests])
-def test_a_run_added_by_hand_fails_the_build(drawn, capsys, change):
+def test_a_run_added_by_hand_fails_the_build(drawn, capsys):
     from dfa_book.site.build import build_site
 
     book, path, _ = drawn
-    edit_record(path, change)
     before = path.read_text()
     edit_last_run(path, "test,1,float32", "test,2,float32")
     path.write_text(before + path.read_text().splitlines()[-1] + "\n")
@@ -719,16 +708,6 @@ def test_a_run_that_was_removed_and_one_that_a_kill_lost_do_no_harm(drawn):
     assert staleness(path) is None
 
 
-def test_records_without_digests_are_believed_as_far_as_they_count(drawn):
-    from dfa_book.site.freshness import staleness
-
-    _, path, _ = drawn
-    edit_record(path, without_digests)
-    assert staleness(path) is None
-    edit_record(path, lambda record: record["sessions"][0].update(runs=1))
-    assert "holds 2 runs that its record" in staleness(path)
-
-
 def test_runs_taken_from_another_file_are_as_fresh_as_they_were_there(drawn, small_run):
     from dfa_book.site.freshness import staleness
     from dfa_lib import run_all
@@ -749,18 +728,6 @@ def test_runs_taken_from_another_file_are_as_fresh_as_they_were_there(drawn, sma
     assert staleness(stale_taker).startswith("holds 2 runs computed with dfa_lib 0123456789ab")
 
 
-def test_runs_that_an_old_record_does_not_count_may_come_from_another_file(drawn):
-    from dfa_book.site.freshness import staleness
-
-    _, path, _ = drawn
-    taker = path.with_name("taker.csv")
-    taker.write_text(path.read_text())
-    edit_record(path, without_digests)
-    assert staleness(taker) is None
-    edit_record(path, other_code)
-    assert "computed with dfa_lib 0123456789ab" in staleness(taker)
-
-
 def test_data_that_are_not_on_this_machine_are_those_of_the_record(drawn, monkeypatch):
     from dfa_book.site import freshness
 
@@ -778,7 +745,6 @@ def test_verifying_makes_results_of_older_code_fresh(drawn, capsys):
 
     _, path, _ = drawn
     edit_record(path, other_code)
-    edit_record(path, without_digests)
     assert staleness(path) is not None
     assert main(["verify", "--sample", "1"]) == 0
     assert "The records of some.csv say so." in capsys.readouterr().out
