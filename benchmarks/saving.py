@@ -1,16 +1,17 @@
-"""What saving costs a run, from 100 to 10,000 runs in one results file.
+"""What bookkeeping costs a run: from 100 to 10,000 runs in one results file, and on a Dask cluster.
 
-The histories are made up, so nothing but bookkeeping takes time:
-``python benchmarks/saving.py 100 1000``.
+``python benchmarks/saving.py 100 1000`` makes the histories up, so nothing but saving takes time.
+``python benchmarks/saving.py --workers 1 2 4 8`` trains tiny runs on a cluster of this machine.
 """
 
 import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from dfa_lib import Run
+from dfa_lib import Run, train
 from dfa_lib.experiments import repeats, run_all, runner
 from dfa_lib.training import METRICS, History
 
@@ -32,8 +33,36 @@ def milliseconds_a_run(runs: int, epochs: int) -> float:
         return 1e3 * (time.perf_counter() - start) / runs
 
 
-def main(counts: list[int]) -> None:
-    """Print a row for each number of runs."""
+def on_a_cluster(workers: int, runs: int = 200) -> tuple[float, float]:
+    """Return milliseconds a tiny run on this many workers, and the same of training alone, here."""
+    from dask.distributed import LocalCluster
+
+    tiny = Run(k=1, samples=256, test_samples=128, hidden=16, epochs=1, learning_rate=0.1)
+    wanted = repeats([tiny], runs)
+    start = time.perf_counter()
+    for run in wanted[:20]:
+        train(run)
+    alone = 1e3 * (time.perf_counter() - start) / 20
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        address = cluster.scheduler_address
+        run_all(repeats([replace(tiny, epochs=2)], 2 * workers), cluster=address)  # imports the library
+        start = time.perf_counter()
+        run_all(wanted, Path(folder) / "results.csv", cluster=address)
+        return 1e3 * (time.perf_counter() - start) / runs, alone
+
+
+def main(words: list[str]) -> None:
+    """Print a row for each number of runs, or of workers."""
+    if words[:1] == ["--workers"]:
+        print("workers   ms a run, 200 tiny runs   ms to train one alone")
+        for workers in map(int, words[1:]):
+            each, alone = on_a_cluster(workers)
+            print(f"{workers:7d} {each:25.1f} {alone:23.1f}", flush=True)
+        return
+    counts = [int(word) for word in words] or [100, 300, 1_000, 3_000, 10_000]
     runner.train = made_up  # type: ignore[assignment]
     print("runs   ms a run, 1 epoch   ms a run, 20 epochs   largest memory, MB")
     for runs in counts:
@@ -43,4 +72,4 @@ def main(counts: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(word) for word in sys.argv[1:]] or [100, 300, 1_000, 3_000, 10_000])
+    main(sys.argv[1:])

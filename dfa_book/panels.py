@@ -3,8 +3,7 @@
 matplotlib draws each axes of a figure, and the mark of each entry of its legend, as an SVG of its own.
 They go into the page itself, where its style sheet (``book/_static/figures.css``) reaches them: letters
 are in the page's font, shades turn with its theme, and panels stand side by side or below each other as
-there is room. The values of every ``Curve`` come along, for ``book/_static/figures.js`` to show; those
-of its end are in the legend from the start.
+there is room. The values of every ``Curve`` come along, for ``book/_static/figures.js`` to show.
 """
 
 import base64
@@ -25,7 +24,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
@@ -49,17 +47,14 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
     figure.set_layout_engine("none")  # nothing moves while all but one thing is hidden
     panels = [axes for axes in figure.axes if axes.axison or axes.has_data()]
     legends = [*figure.legends, *(axes.get_legend() for axes in panels)]
-    # The letters of mathematics are drawn as shapes: no reader's system has TeX's fonts.
-    mathematics = any("$" in text.get_text() for text in figure.findobj(Text))
-    with mpl.rc_context(SVG | {"svg.fonttype": "path" if mathematics else "none"}):
+    with mpl.rc_context(SVG | {"svg.fonttype": "none"}):
         with _hidden(*legends):
             boxes = [_box(figure, panel) for panel in panels]
             width = max(
                 (box.width for box in boxes), default=0.0
             )  # of all: so they are drawn to one scale
             boxes = [Bbox.from_bounds(box.x0, box.y0, width, box.height) for box in boxes]
-            read = enumerate(zip(_names(panels), panels, boxes, strict=True))
-            readings = [_readings(number, *of) for number, of in read]
+            readings = [_readings(*of) for of in zip(_names(panels), panels, boxes, strict=True)]
             drawings = [_drawing(figure, *of) for of in zip(panels, boxes, strict=True)]
         parts: list[str] = []
         for panel, svg, values in zip(panels, drawings, readings, strict=True):
@@ -67,9 +62,9 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
             parts.append(
                 f'<div class="dfa-panel"><div class="dfa-drawing"{_data(values)}>'
                 f"{svg.replace('<svg', f'<svg {said}', 1)}</div>"
-                f"{_legend(panel.get_legend(), [values])}</div>"
+                f"{_legend(panel.get_legend())}</div>"
             )
-        below = "".join(_legend(legend, readings) for legend in figure.legends)
+        below = "".join(map(_legend, figure.legends))
     specs = [panel.get_subplotspec() for panel in panels]
     columns = max((spec.get_gridspec().ncols for spec in specs if spec is not None), default=1)
     html = (
@@ -159,26 +154,27 @@ def _rounded(found: re.Match[str]) -> str:
 
 
 class Line(NamedTuple):
-    """A curve: what is told at each x, nothing if it has no value there, and how far down it is."""
+    """A curve: what it is called, and at each place its value and point, nothing where it has none."""
 
+    name: str
     told: list[list[str]]
-    y: list[float | None]
+    at: list[list[float] | None]  # how far from the left and from the top
 
 
 @dataclass(frozen=True)
 class Readings:
-    """The values of a panel's curves, and where they stand in its drawing."""
+    """The values of a panel's curves, and where they stand in its drawing, in per cent of it."""
 
-    panel: int
     name: str  # of the panel
-    x: list[str]  # as it is told
-    at: list[float]  # how far from the left, in per cent of the drawing; as are the others
-    top: float  # where its axes end
+    rows: bool  # places stand below each other
+    x: list[str]  # each place as it is told
+    at: list[float]  # how far from the left, or from the top
+    top: float  # where the axes end
     right: float
     bottom: float
     left: float
     lines: dict[str, Line]  # by entry of the legend
-    start: int  # the last place where most of them have a value
+    start: int  # the last place where most lines have a value
 
 
 def _names(panels: Sequence[Axes]) -> list[str]:
@@ -191,7 +187,7 @@ def _names(panels: Sequence[Axes]) -> list[str]:
     return [", ".join(filter(None, both)) for both in zip(axes, titles, strict=True)]
 
 
-def _readings(number: int, name: str, panel: Axes, box: Bbox) -> Readings:
+def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
     def percent(points: Any) -> np.ndarray:
         assert panel.figure is not None
         inches = np.asarray(points) / panel.figure.dpi
@@ -200,40 +196,47 @@ def _readings(number: int, name: str, panel: Axes, box: Bbox) -> Readings:
         ).round(4) * 100  # fmt: skip
 
     curves = [line for line in panel.lines if isinstance(line, Curve)]
-    xs = sorted({float(x) for curve in curves for x in curve.x})
-    places = [(x, panel.get_ylim()[0]) for x in xs]
-    at = percent(panel.transData.transform(places))[:, 0] if xs else ()
-    (first, bottom), (end, top) = percent(panel.transAxes.transform([(0, 0), (1, 1)]))
+    rows = any(curve.rows for curve in curves)
+    axis, scale = (panel.yaxis, panel.get_xscale()) if rows else (panel.xaxis, panel.get_yscale())
+    places = sorted({float(x) for curve in curves for x in curve.x if np.isfinite(x)})
+    (left, bottom), (right, top) = percent(panel.transAxes.transform([(0, 0), (1, 1)]))
+    low = (panel.get_xlim()[0], panel.get_ylim()[0])
+    corners = [(low[0], place) if rows else (place, low[1]) for place in places]
+    at = percent(panel.transData.transform(corners))[:, int(rows)] if places else ()
     lines = {}
     for curve in curves:
-        told: list[list[str]] = [[] for _ in xs]
-        y: list[float | None] = [None for _ in xs]
-        heights = percent(panel.transData.transform(np.column_stack([curve.x, curve.y])))[:, 1]
-        for i in map(int, np.flatnonzero(np.isfinite(curve.y))):
-            place = xs.index(curve.x[i])
-            told[place] = _told(curve, i, ".3f" if panel.get_yscale() == "linear" else ".2g")
-            y[place] = round(float(heights[i]), 2)
-        lines[_key(curve)] = Line(told, y)
-    known = [sum(bool(line.told[place]) for line in lines.values()) for place in range(len(xs))]
+        told: list[list[str]] = [[] for _ in places]
+        points: list[list[float] | None] = [None for _ in places]
+        drawn = percent(panel.transData.transform(curve.get_xydata())).round(2).tolist()
+        for i in map(int, np.flatnonzero(np.isfinite(curve.x + curve.y))):
+            place = places.index(curve.x[i])
+            told[place] = _told(curve, i, curve.form if scale == "linear" else ".2g")
+            points[place] = drawn[i]
+        lines[_key(curve)] = Line(curve.entry, told, points)
+    known = [sum(bool(line.told[place]) for line in lines.values()) for place in range(len(places))]
+    ticks = dict(zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False))
+    title = axis.get_label_text()
     return Readings(
-        panel=number,
         name=name,
-        x=[f"{panel.get_xlabel()} {x:g}" for x in xs],
+        rows=rows,
+        x=[f"{title} {round(x, 3):g}" if title else ticks[x].get_text() for x in places],
         at=[round(float(x), 2) for x in at],
         top=round(float(top), 2),
-        right=round(float(end), 2),
+        right=round(float(right), 2),
         bottom=round(float(bottom), 2),
-        left=round(float(first), 2),
+        left=round(float(left), 2),
         lines=lines,
-        start=max(range(len(xs)), key=lambda place: (known[place], place), default=0),
+        start=max(range(len(places)), key=lambda place: (known[place], place), default=0),
     )
 
 
 def _told(curve: Curve, i: int, form: str) -> list[str]:
     """Return a curve's value at a point and, where it has one, its interval."""
     ends = [float(end[i]) for end in (curve.low, curve.high) if end is not None]
-    interval = [f"[{', '.join(format(end, form) for end in ends)}]"] if ends else []
-    return [format(float(curve.y[i]), form), *(interval if np.isfinite(ends).all() else [])]
+    told = [format(float(curve.y[i]), form)]
+    if ends and np.isfinite(ends).all():
+        told.append(f"[{', '.join(format(end, form) for end in ends)}]")
+    return [each.replace("-", "−") for each in told]
 
 
 def _key(artist: Artist) -> str:
@@ -241,7 +244,7 @@ def _key(artist: Artist) -> str:
 
 
 def _data(readings: Readings) -> str:
-    if not readings.lines:
+    if not readings.x:
         return ""
     about = vars(readings) | {"lines": {key: line._asdict() for key, line in readings.lines.items()}}
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
@@ -251,37 +254,17 @@ def _data(readings: Readings) -> str:
 # ---- legends ----
 
 
-def _legend(legend: Legend | None, readings: Sequence[Readings]) -> str:
-    """Return a legend: a table of what its curves end at, or a list where it has none."""
+def _legend(legend: Legend | None) -> str:
     if legend is None:
         return ""
     handles = [handle for handle in legend.legend_handles if handle is not None]
-    entries = [
-        (_key(handle), f'<span class="dfa-entry">{_mark(handle)}{escape(text.get_text())}</span>')
-        for handle, text in zip(handles, legend.get_texts(), strict=True)
-    ]
-    shown = [r for r in readings if any(key in r.lines for key, _ in entries)]
-    if not shown:
-        items = "\n".join(f'<li data-line="{escape(key)}">{entry}</li>' for key, entry in entries)
-        return f'<ul class="dfa-legend">{items}</ul>'
     title = legend.get_title().get_text()
-    told = any(len(said) > 1 for r in shown for line in r.lines.values() for said in line.told)
-    title = title or ("mean [95 % interval]" if told else "value")
-    heads = "".join(
-        f'<th scope="col" data-panel="{r.panel}">{escape(r.name) if len(readings) > 1 else ""}'
-        f'<span class="dfa-x">{escape(r.x[r.start])}</span></th>'
-        for r in shown
+    items = "\n".join(
+        f'<li data-line="{escape(_key(handle))}">'
+        f'<span class="dfa-entry">{_mark(handle)}{escape(text.get_text())}</span></li>'
+        for handle, text in zip(handles, legend.get_texts(), strict=True)
     )
-    rows = "".join(
-        f'<tr data-line="{escape(key)}"><th scope="row">{entry}</th>'
-        + "".join(f'<td data-panel="{r.panel}">{_cell(r, key)}</td>' for r in shown)
-        + "</tr>"
-        for key, entry in entries
-    )
-    return (
-        f'<table class="dfa-legend"><thead><tr><th scope="col">{escape(title)}</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    return f'<ul class="dfa-legend">{f"<li>{escape(title)}</li>" if title else ""}{items}</ul>'
 
 
 def _mark(handle: Artist) -> str:
@@ -296,8 +279,3 @@ def _mark(handle: Artist) -> str:
     figure.add_artist(line)
     svg = _svg(figure, Bbox.from_bounds(0, 0, *figure.get_size_inches()))
     return svg.replace("<svg", '<svg aria-hidden="true" width="30" height="10"', 1)
-
-
-def _cell(readings: Readings, key: str) -> str:
-    told = readings.lines[key].told[readings.start] if key in readings.lines else []
-    return "".join(f"<span>{part}</span> " for part in told).strip()

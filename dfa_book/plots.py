@@ -1,12 +1,14 @@
-"""One function per kind of figure. A colour means one method, a line style one optimizer, everywhere.
+"""One function per kind of figure. A colour means one method, a mark one optimizer, everywhere.
 
 On the site the axes of a figure are panels that flow like words: side by side where there is room, one
 below the other on a phone. So each has its own labels and can be read alone, and is about as wide as
-a phone. A figure's legend stands below all panels, that of axes below their own.
+a phone. Lines are solid and named where they end. A figure's legend stands below all panels, that of
+axes below their own.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +18,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
@@ -38,7 +41,6 @@ from dfa_lib.experiments.names import (
     RULE,
     TINT,
 )
-from dfa_lib.experiments.names import LINE_STYLES as LINE_STYLES
 from dfa_lib.experiments.names import METHOD_NAMES as METHOD_NAMES
 from dfa_lib.experiments.names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
@@ -58,7 +60,7 @@ METRIC_NAMES = {
     "update_alignment": "cosine of all updates, DFA and BP",
     "step_alignment": "cosine of the optimizer's step and BP's update",
 }
-# Tell lines of one colour apart where they cross. None looks like the cross of an unstable run.
+# One for each optimizer. None looks like the cross of an unstable run.
 MARKERS = ("o", "s", "D", "^", "v", "P", "*")
 # Dotted reference line, e.g. chance accuracy.
 REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
@@ -94,6 +96,12 @@ class Curve(Line2D):
         Its points.
     low, high
         The ends of the interval around each point, where there is one.
+    rows
+        Whether x goes down and y to the right, as for rows of dots.
+    shift
+        How far beside x it is drawn, so that the dots of several methods stand beside each other.
+    form
+        How values are told.
     **look
         Of ``Line2D``.
     """
@@ -105,13 +113,18 @@ class Curve(Line2D):
         y: ArrayLike = (),
         low: ArrayLike | None = None,
         high: ArrayLike | None = None,
+        *,
+        rows: bool = False,
+        shift: float = 0.0,
+        form: str = ".3f",
         **look: Any,
     ) -> None:
-        self.entry = entry
+        self.entry, self.rows, self.form = entry, rows, form
         self.x, self.y = np.asarray(x, float), np.asarray(y, float)
         self.low = None if low is None else np.asarray(low, float)
         self.high = None if high is None else np.asarray(high, float)
-        super().__init__(self.x, self.y, gid=belongs_to(entry), **look)
+        drawn = (self.y, self.x + shift) if rows else (self.x + shift, self.y)
+        super().__init__(*drawn, gid=belongs_to(entry), **look)
 
 
 def belongs_to(*entries: str) -> str:
@@ -119,20 +132,31 @@ def belongs_to(*entries: str) -> str:
     return "line:" + ":".join(re.sub(r"\W+", "-", entry) for entry in entries)
 
 
+# By these the style sheet finds bands, and pictures of digits.
+BAND, TILE = "band", "tile"
 # Legend entries to which all single seeds, and all unstable ones, belong.
 SEEDS = "seeds"
 # More than so many are drawn fainter.
 MANY_SEEDS = 10
 UNSTABLE_SEEDS = "unstable seeds"
-# Line styles say which optimizer it is, and open circles what was published.
 UNSTABLE_LINE: Any = (0, (2, 2))
 UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
+# What was published, or trained where a line is of solved models.
+OPEN: dict[str, Any] = {
+    "linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.5,
+}  # fmt: skip
 # Where seeds are unstable, the mean of all seeds stands beside that of the others.
 MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
 
 
+# In place of an optimizer: the model is solved to convergence.
+SOLVED = "solved"
+
+
 def label(method: str, optimizer: str) -> str:
     """Name a line: the method, and the optimizer where methods are trained with several."""
+    if optimizer == SOLVED:
+        return f"solved {METHOD_NAMES[method]}"
     alone = METHODS[method].lazy
     return METHOD_NAMES[method] if alone else f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[optimizer]}"
 
@@ -161,29 +185,34 @@ def accuracy_curves(
     published
         Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
-    table = _judged(table)
     ks = sorted(int(k) for k in table["k"].unique())
-    lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    figure = _curves(table, published, [(k, "test_accuracy") for k in ks], 5.4 if stacks else 4.2)
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(ks), height=5.4 if stacks else 4.2)
-        for panel, k in zip(panels, ks, strict=True):
-            _metric_panel(panel, table[table["k"] == k], "test_accuracy", lines)
-            if published is not None:
-                _published_points(panel, published[published["k"] == k], "test_accuracy")
+        for panel, k in zip(figure.axes, ks, strict=True):
             if stacks and digits is not None:
                 _stack_strip(panel, stacks[k], digits)
             panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
-        legend_below(figure, _entries(table, lines, published))
     return figure
 
 
 def row_of_panels(count: int, height: float, *, same_y: bool = True) -> tuple[Figure, list[Axes]]:
     """Return a figure of panels beside each other, each with its own numbers at its axes."""
-    figure = Figure(figsize=((4.4 if count < 3 else 3.4) * count, height), layout="constrained")
-    panels = figure.subplots(1, count, sharey=same_y, squeeze=False)[0]
-    for panel in panels:
-        panel.tick_params(labelleft=True)
-    return figure, list(panels)
+    return grid_of_panels(count, count, 4.4 if count < 3 else 3.4, height, sharey=same_y)
+
+
+def grid_of_panels(
+    count: int, columns: int, width: float, height: float, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels in rows; width and height, in inches, are those of a panel."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for panel in panels[count:]:
+        panel.remove()
+    for panel in panels[:count]:
+        panel.tick_params(labelleft=True, labelbottom=True)
+    return figure, panels[:count]
 
 
 def metric_curves(
@@ -203,14 +232,28 @@ def metric_curves(
     published
         Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
     """
+    return _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+
+
+def _curves(
+    table: pd.DataFrame,
+    published: pd.DataFrame | None,
+    shown: Sequence[tuple[int | None, str]],
+    height: float,
+) -> Figure:
+    """Draw a panel for each k and metric shown; without a k, of all runs."""
     table = _judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(metrics), height=4.2, same_y=False)
-        for panel, metric in zip(panels, metrics, strict=True):
-            _metric_panel(panel, table, metric, lines)
-            if published is not None:
-                _published_points(panel, published, metric)
+        same_y = len({metric for _, metric in shown}) == 1
+        figure, panels = row_of_panels(len(shown), height, same_y=same_y)
+        for panel, (k, metric) in zip(panels, shown, strict=True):
+            _metric_panel(panel, table if k is None else table[table["k"] == k], metric, lines)
+            if published is not None and metric in published:
+                points = published if k is None else published[published["k"] == k]
+                for method, own in points.groupby("method"):
+                    look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
+                    panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
         legend_below(figure, _entries(table, lines, published))
     return figure
 
@@ -228,7 +271,7 @@ def _metric_panel(
             seeds[bool(_is_unstable(run).any())].append((run["epoch"], run[metric]))
         draw_means(
             panel, label(method, optimizer), summary["epoch"], summary, seeds[False], seeds[True],
-            color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9, mark_all=False,
+            mark_all=False, markevery=max(1, len(summary) // 5), **line_look(lines, method, optimizer),
         )  # fmt: skip
     panel.set_ylabel(METRIC_NAMES[metric])
     panel.set_xlabel("epoch")
@@ -251,12 +294,10 @@ def draw_curve(
     unstable: Iterable[tuple[Any, Any]] = (),
     *,
     shade: float = 0.15,
-    told: bool = True,
 ) -> None:
     """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
 
     Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
-    Where it is not ``told``, the site has no numbers for it: another panel has them.
     """
     colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
     faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
@@ -267,13 +308,9 @@ def draw_curve(
     if curve.low is not None and curve.high is not None:
         panel.fill_between(
             curve.x, curve.low, curve.high,
-            color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry),
+            color=colour, alpha=shade, linewidth=0, gid=belongs_to(entry, BAND),
         )  # fmt: skip
-    line: Line2D = curve
-    if not told:
-        line = Line2D(curve.x, curve.y, gid=curve.get_gid())
-        line.update_from(curve)
-    panel.add_line(line)
+    panel.add_line(curve)
     panel.autoscale_view()
 
 
@@ -328,9 +365,12 @@ def draw_means(
     draw_curve(panel, Curve(entry, x, *ends, **look), seeds, unstable, shade=shade)
 
 
+_OF_ALL = ", mean of all"
+
+
 def all_seeds(entry: str) -> str:
     """Name the mean of all seeds, unstable ones too, beside an entry that is the mean of the others."""
-    return f"{entry}, mean of all"
+    return entry + _OF_ALL
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
@@ -364,29 +404,14 @@ def _cosine(angle: Any) -> Any:
     return np.cos(np.radians(angle))
 
 
-def _published_points(panel: Axes, published: pd.DataFrame, metric: str) -> None:
-    if metric not in published:
-        return
-    for method, points in published.groupby("method"):
-        panel.plot(
-            points["epoch"], points[metric], linestyle="", marker="o", markersize=6,
-            markerfacecolor=PAPER, markeredgecolor=COLOURS[str(method)], markeredgewidth=1.5,
-            gid=belongs_to("published"),
-        )  # fmt: skip
-
-
 def _entries(
     table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
 ) -> list[Line2D]:
     """Return the entries of a legend: each line, what was published, and the single seeds."""
-    entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, *line)]
+    entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, lines, *line)]
     if published is not None:
-        entries.append(
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-                markeredgecolor=INK, markeredgewidth=1.5, label="published", gid=belongs_to("published"),
-            )
-        )  # fmt: skip
+        look = OPEN | {"markeredgecolor": INK, "gid": belongs_to("published")}
+        entries.append(Line2D([], [], label="published", **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
     if _is_unstable(table).any():
@@ -407,33 +432,104 @@ def unstable_entry(label: str = "unstable seeds") -> Line2D:
     )  # fmt: skip
 
 
-def _line_entries(table: pd.DataFrame, method: str, optimizer: str) -> list[Curve]:
+def line_look(lines: Sequence[tuple[str, str]], method: str, optimizer: str) -> dict[str, Any]:
+    """Return how a line is drawn: in its method's colour, with marks where optimizers differ."""
+    several = sum(method == other for other, _ in lines) > 1
+    mark = {"marker": _optimizer_marker(optimizer), "markersize": 4} if several else {}
+    if optimizer == SOLVED:
+        mark = {"marker": "s", "markersize": 5, "markerfacecolor": PAPER}
+    return {"color": COLOURS[method], "linewidth": 1.9, **mark}
+
+
+def _optimizer_marker(optimizer: str) -> str:
+    return MARKERS[[*OPTIMIZER_NAMES, SOLVED].index(optimizer) % len(MARKERS)]
+
+
+def _line_entries(
+    table: pd.DataFrame, lines: Sequence[tuple[str, str]], method: str, optimizer: str
+) -> list[Curve]:
     """Return a line's entry and, where seeds are unstable, that of the mean of all seeds."""
     runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
     last, name = final_epoch(runs), label(method, optimizer)
-    look: dict[str, Any] = {"color": COLOURS[method], "linestyle": LINE_STYLES[optimizer]}
-    note = unstable_note(last)
+    look, note = line_look(lines, method, optimizer), unstable_note(last)
     if not note:
-        return [Curve(name, label=name, linewidth=1.9, **look)]
+        return [Curve(name, label=name, **look)]
     entries = []
     if not _is_unstable(last).all():
-        entries.append(Curve(name, label=f"{name} ({note}; mean of the others)", linewidth=1.9, **look))
+        entries.append(Curve(name, label=f"{name} ({note}; mean of the others)", **look))
         note = ""
     if not (last["outcome"] == NON_FINITE).any():
         thin = look | MEAN_OF_ALL | {"linewidth": 0.9}
         more = f" ({note})" if note else ""
         entries.append(Curve(all_seeds(name), label=all_seeds(name) + more, **thin))
-    return entries or [Curve(name, label=f"{name} ({note})", linewidth=1.9, **look)]
+    return entries or [Curve(name, label=f"{name} ({note})", **look)]
 
 
 def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
-    """Give a figure a legend, whose entries know what belongs to them."""
+    """Give a figure a legend, whose entries know what belongs to them; name its lines at their ends."""
     legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
     )
+    _own(legend, entries)
+    _name_ends(figure)
+
+
+def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
+    """Let the marks of a legend know what belongs to them."""
     for drawn, entry in zip(legend.legend_handles, entries, strict=True):
         if drawn is not None:
             drawn.set_gid(entry.get_gid())
+
+
+def _name_ends(figure: Figure) -> None:
+    """Write the name of each curve beside its end, where a panel has several."""
+    curves = [
+        [line for line in axes.lines if isinstance(line, Curve) and line.get_linestyle() != "None"]
+        for axes in figure.axes
+    ]
+    entries = {line.entry for lines in curves for line in lines}
+    shared = {entry.partition(", ")[2].removesuffix(_OF_ALL[2:]) for entry in entries} - {""}
+    figure.draw_without_rendering()
+    for axes, lines in zip(figure.axes, curves, strict=True):
+        ends = []
+        for line in lines:
+            known = np.flatnonzero(np.isfinite(line.y))
+            if known.size and not line.entry.endswith(_OF_ALL):
+                low, high = sorted(axes.get_ylim())
+                point = line.x[known[-1]], min(max(line.y[known[-1]], low), high)
+                name = line.entry.partition(", ")[0] if len(shared) == 1 else line.entry
+                ends.append((axes.transData.transform(point)[1] * 72 / figure.dpi, point, name, line))
+        if len(ends) < 2:
+            continue
+        ends.sort(key=lambda end: end[0])
+        names = [fill(name, 18) for _, _, name, _ in ends]
+        heights = _apart([end[0] for end in ends], [11.0 + 10.5 * name.count("\n") for name in names])
+        inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
+        for height, name, (own, point, _, line) in zip(heights, names, ends, strict=True):
+            axes.annotate(
+                name, point, (-4 if inside else 5, height - own + 7 * inside), fontsize=9.5,
+                textcoords="offset points", ha="right" if inside else "left", va="center",
+                linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
+            )  # fmt: skip
+
+
+def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Move the middles of things, from below, as little as it takes for them not to overlap."""
+    groups: list[list[int]] = []
+
+    def ends(group: list[int]) -> tuple[float, float]:
+        middle, size = sum(heights[i] for i in group) / len(group), sum(sizes[i] for i in group)
+        return middle - size / 2, middle + size / 2
+
+    for i in range(len(heights)):
+        groups.append([i])
+        while len(groups) > 1 and ends(groups[-1])[0] < ends(groups[-2])[1]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [
+        ends(group)[0] + sum(sizes[j] for j in group if j < i) + sizes[i] / 2
+        for group in groups
+        for i in group
+    ]
 
 
 # Above a panel, in points: room for sample stacks.
@@ -446,7 +542,8 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
     for row in range(shown):
         axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
         images = digits.images[stacks.index[row]].view(k, side, side)
-        axes.imshow(np.hstack(list(images.numpy())), cmap="gray_r", interpolation="nearest")
+        tile = np.hstack(list(images.numpy()))
+        axes.imshow(tile, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
         numbers = digits.labels[stacks.index[row]].tolist()
         total = " + ".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
@@ -459,9 +556,10 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
 def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     """Draw the test accuracy of the last epoch, one row for each value of ``by``.
 
-    A small dot is a seed, a large one the mean, a bar its 95 % Student-t interval. Where seeds are
-    unstable or not finite, these are crosses, the large dot and the bar are of the others, an open
-    diamond is the mean of all, and a note beside the row says how many there are.
+    A dot is a seed, a stroke across the row the mean, a bar its 95 % Student-t interval. Rows are sorted
+    by the distance between the means of the methods, which a grey line joins, or by the mean where there
+    is one method. Where seeds are unstable or not finite, these are crosses, the stroke and the bar are
+    of the others, an open diamond is the mean of all, and a note beside the row says how many there are.
 
     Parameters
     ----------
@@ -472,45 +570,75 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
     last = final_epoch(_judged(table))
-    rows, methods = list(last[by].unique()), list(last["method"].unique())
+    methods = list(last["method"].unique())
+    summary = summarise(last, [by, "method"])
+    summary["shown"] = summary["mean_sound"].fillna(summary["mean"])
+    means = summary.pivot(index=by, columns="method", values="shown")
+    key = means.max(axis=1) - means.min(axis=1) if len(methods) > 1 else means[methods[0]]
+    rows = list(key.sort_values(ascending=False).index)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 1.1 + 0.6 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(4.6, 1.1 + 0.55 * len(rows)), layout="constrained")
         panel = figure.subplots()
-        for (row, method), runs in last.groupby([by, "method"]):
-            y = rows.index(row) + 0.17 * (methods.index(method) - (len(methods) - 1) / 2)
-            _ending(panel, runs, y, str(method))
-        panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [names[row] for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.5)
+        for i, row in enumerate(rows if len(methods) > 1 else ()):
+            panel.plot([means.loc[row].min(), means.loc[row].max()], [i, i], color=RULE, linewidth=3)
+        for place, method in enumerate(methods):
+            shift = 0.2 * (place - (len(methods) - 1) / 2)
+            own = summary[summary["method"] == method].set_index(by).reindex(rows).reset_index()
+            for i, row in enumerate(rows):
+                runs = last[(last[by] == row) & (last["method"] == method)]
+                _ending(panel, runs, i + shift, method)
+            panel.add_line(
+                Curve(
+                    METHOD_NAMES[method], range(len(rows)), own["mean_sound"], own["low_sound"],
+                    own["high_sound"], rows=True, shift=shift, color=COLOURS[method], linestyle="",
+                    marker="|", markersize=13, markeredgewidth=2.5,
+                )
+            )  # fmt: skip
+        low, high = panel.dataLim.intervalx + np.array([-0.02, 0.02])
+        panel.set_xlim(low, high)
+        if low < 0.5 < high:
+            panel.axvline(0.5, **REFERENCE_LINE)
         panel.set_xlabel("test accuracy, last epoch")
+        panel.grid(visible=False, axis="y")
         entries = [
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=7, color=COLOURS[method],
-                label=METHOD_NAMES[method], gid=belongs_to(METHOD_NAMES[method]),
-            )
+            _mark_entry(METHOD_NAMES[method], "o", COLOURS[method])
             for method in (methods if len(methods) > 1 else ())
-        ]  # fmt: skip
+        ]
         if _is_unstable(last).any():
             every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
-            crosses = unstable_entry()
-            crosses.set_linestyle("")
-            entries += [every, crosses]
+            entries += [every, _cross_entry()]
         if entries:
             legend_below(figure, entries)
     return figure
 
 
+def _mark_entry(name: str, marker: str, colour: str) -> Line2D:
+    """Return the entry of a legend for marks without a line."""
+    look: dict[str, Any] = {"linestyle": "", "marker": marker, "markersize": 7, "color": colour}
+    return Line2D([], [], label=name, gid=belongs_to(name), **look)
+
+
+def _cross_entry(label: str = "unstable seeds") -> Line2D:
+    """Return the entry of a legend for crosses without a line."""
+    entry = unstable_entry(label)
+    entry.set_linestyle("")
+    return entry
+
+
 def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
-    """Draw how the runs of a method ended: seeds, their mean and its interval, at a height ``y``."""
+    """Draw how the runs of a method ended, at a height ``y``: seeds, and the interval of their mean."""
+    if runs.empty:
+        return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
     unstable = _is_unstable(runs)
     stable = runs["test_accuracy"][~unstable]
-    panel.plot(stable, [y] * len(stable), "o", alpha=0.4, markersize=3.5, **look)
+    summary = summarise(runs, ["method"]).iloc[0]
+    panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=1.4, alpha=0.6, **look)
+    panel.plot(stable, [y] * len(stable), "o", alpha=0.75, markersize=5.5, markeredgewidth=0, **look)
     for accuracy in runs["test_accuracy"][unstable].dropna():
         draw_unstable(panel, [accuracy], [y], **look | {"alpha": 0.8})
-    summary = summarise(runs, ["method"], "test_accuracy").iloc[0]
-    panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=2.0, **look)
-    panel.plot(summary["mean_sound"], y, "o", markersize=7, **look)
     if unstable.any():
         panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
         # Beside the axes: inside, it would lie over the dots.
@@ -538,34 +666,23 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
     """
     names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
     panels = list(scores[by].unique())
-    columns = min(3, len(panels))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.5 * columns, 3.3 * -(-len(panels) // columns)), layout="constrained")
-        grid = figure.subplots(
-            -(-len(panels) // columns), columns, sharex=True, sharey=True, squeeze=False
-        )
-        for panel in grid.flat[len(panels) :]:
-            panel.set_axis_off()
-        for panel, value in zip(grid.flat, panels, strict=False):
+        figure, grid = grid_of_panels(len(panels), 3, 3.5, 3.3, sharex=True, sharey=True)
+        for panel, value in zip(grid, panels, strict=True):
             here = scores[scores[by] == value].sort_values("learning_rate")
             for place, row in enumerate(here.itertuples()):
                 runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
                 strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
                 _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
             panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set_title(names[value])
+            panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
+            panel.set_ylim(0.45, 1.005)
             legend = panel.legend(
                 title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
                 columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
             )  # fmt: skip
-            curves = [line for line in panel.lines if isinstance(line, Curve)]
-            for drawn, line in zip(legend.legend_handles, curves, strict=True):
-                drawn.set_gid(line.get_gid())
-            panel.tick_params(labelleft=True, labelbottom=True)
+            _own(legend, [line for line in panel.lines if isinstance(line, Curve)])
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-            panel.set_ylim(0.45, 1.005)
-            panel.set_xlabel("epoch")
-            panel.set_ylabel("validation accuracy")
     return figure
 
 
@@ -610,7 +727,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                 sound = np.flatnonzero(here["unsound"] == 0).tolist()
                 curve = Curve(
                     names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
-                    linestyle=LINE_STYLES.get(value, "-"), linewidth=1.2, marker=marker, markersize=4.5,
+                    linewidth=1.2, marker=marker, markersize=4.5,
                     markevery=sound,
                 )  # fmt: skip
                 draw_curve(panel, curve)
@@ -624,18 +741,14 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                     markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
                     gid=belongs_to(names[value]),
                 )  # fmt: skip
-            panel.set_xscale("log")
+            panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_formatter("")
             panel.axhline(0.5, **REFERENCE_LINE)
             panel.set_title(METHOD_NAMES[method])
-            panel.set_xlabel("learning rate")
-            panel.set_ylabel("score on validation digits")
         entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
         if (scores["unsound"] > 0).any():
-            crosses = unstable_entry("a tuning run is unsound")
-            crosses.set_linestyle("")
-            entries.append(crosses)
+            entries.append(_cross_entry("a tuning run is unsound"))
         legend_below(figure, entries, columns=4)
     return figure
 
@@ -654,38 +767,22 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
     """
     (method,) = last["method"].unique()
-    rows, columns = -(-len(titles) // 3), min(3, len(titles))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.5 * columns, 3.4 * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for panel in grid.flat[len(titles) :]:
-            panel.set_axis_off()
-        for panel, (measure, title) in zip(grid.flat, titles.items(), strict=False):
+        figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
+        for panel, (measure, title) in zip(grid, titles.items(), strict=True):
             for optimizer, runs in last.groupby("optimizer", sort=False):
                 _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
             middle = 0.5 if measure.startswith("sign") else 0.0
             panel.axvline(middle, **REFERENCE_LINE)
-            panel.set_title(title)
-            panel.set_xlabel(METRIC_NAMES[measure])
-            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
-            panel.tick_params(labelleft=True)
+            panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
         entries = [
-            Line2D(
-                [], [], linestyle="", marker=_optimizer_marker(o), markersize=7,
-                color=COLOURS[str(method)], label=OPTIMIZER_NAMES[o], gid=belongs_to(OPTIMIZER_NAMES[o]),
-            )
+            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), COLOURS[str(method)])
             for o in last["optimizer"].unique()
-        ]  # fmt: skip
+        ]
         if _is_unstable(last).any():
-            crosses = unstable_entry()
-            crosses.set_linestyle("")
-            entries.append(crosses)
+            entries.append(_cross_entry())
         legend_below(figure, entries, columns=4)
     return figure
-
-
-def _optimizer_marker(optimizer: str) -> str:
-    return MARKERS[list(OPTIMIZER_NAMES).index(optimizer) % len(MARKERS)]
 
 
 def _explaining_marks(
@@ -699,22 +796,13 @@ def _explaining_marks(
         draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
     if not unstable.all():
         means = [x[~unstable].mean()], [y[~unstable].mean()]
-        panel.plot(*means, **look, markersize=8, markeredgecolor=PAPER, markeredgewidth=0.8, gid=gid)
+        look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+        panel.add_line(Curve(OPTIMIZER_NAMES[optimizer], *means, **look))
 
 
 # ---- how the error travels ----
 
-_LAYERS = {"X": 0.0, "h_1": 1.0, "h_2": 2.0, "\\hat{y}": 3.0, "e": 4.0}
-
-
-# For drawings that carry mathematics: the page's equations have these letters.
-TEX: dict[Any, Any] = {
-    "mathtext.fontset": "cm",
-    "font.family": "serif",
-    "font.serif": "cmr10",
-    "axes.formatter.use_mathtext": True,
-    "font.size": 13.0,
-}
+_LAYERS = {"X": 0.0, "h₁": 1.0, "h₂": 2.0, "ŷ": 3.0, "e": 4.0}
 
 
 def error_transport(methods: Sequence[str]) -> Figure:
@@ -735,14 +823,13 @@ def error_transport(methods: Sequence[str]) -> Figure:
     """
     for method in methods:
         choice("method", method, ("bp", "fa", "dfa"))
-    with mpl.rc_context(STYLE | TEX):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 1.9 * len(methods)), layout="constrained")
         for panel, method in zip(
             figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
         ):
-            panel.set_xlim(-0.4, 4.4)
-            panel.set_ylim(-1.12 if "dfa" in methods else -0.88, 0.62)
-            panel.set_aspect("equal")
+            low = -1.12 if "dfa" in methods else -0.88
+            panel.set(xlim=(-0.4, 4.4), ylim=(low, 0.62), aspect="equal")
             panel.set_axis_off()
             if len(methods) > 1:
                 panel.set_title(METHOD_NAMES[method])
@@ -753,32 +840,26 @@ def error_transport(methods: Sequence[str]) -> Figure:
 
 def _draw_forward(panel: Axes) -> None:
     for name, x in _LAYERS.items():
-        panel.add_patch(
-            FancyBboxPatch(
-                (x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", edgecolor=INK,
-                facecolor=TINT, linewidth=1.1,
-            )
-        )  # fmt: skip
-        panel.text(x, 0, f"${name}$", ha="center", va="center", color=INK)
-    for layer, weight in enumerate(("$W_1$", "$W_2$", "$W_3$", "")):
+        look: dict[str, Any] = {"edgecolor": INK, "facecolor": TINT, "linewidth": 1.1}
+        panel.add_patch(FancyBboxPatch((x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", **look))
+        panel.text(x, 0, name, ha="center", va="center")
+    for layer, weight in enumerate(("W₁", "W₂", "W₃", "")):
         _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
-        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom", color=INK)
-    panel.text(4, 0.32, "$\\hat{y} - y$", ha="center", va="bottom", color=INK)
+        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom")
+    panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom")
+
+
+# For each arrow back: where it starts and ends, how it bends, what it carries and where that is written.
+_FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
+_FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.68)), (3.95, 1.04, -0.36, (2.5, -0.93)))
 
 
 def _draw_backward(panel: Axes, method: str) -> None:
-    colour = COLOURS[method]
-    if method == "dfa":
-        for layer, bend in ((2, -0.32), (1, -0.36)):
-            _arrow(panel, (3.95, -0.27), (layer + 0.04, -0.27), colour, bend)
-        panel.text(3.0, -0.5, "$B_2$", ha="center", va="bottom")
-        panel.text(2.5, -0.93, "$B_1$", ha="center", va="top")
-        return
-    last, first = ("$W_3^\\top$", "$W_2^\\top$") if method == "bp" else ("$B_2$", "$B_1$")
-    _arrow(panel, (3.95, -0.27), (2.06, -0.27), colour, -0.32)
-    _arrow(panel, (1.94, -0.27), (1.06, -0.27), colour, -0.5)
-    panel.text(3.0, -0.65, last, ha="center", va="top")
-    panel.text(1.5, -0.58, first, ha="center", va="top")
+    arrows = _FROM_THE_ERROR if method == "dfa" else _FROM_ABOVE
+    names = ("W₃ᵀ", "W₂ᵀ") if method == "bp" else ("B₂", "B₁")
+    for (start, end, bend, place), name in zip(arrows, names, strict=True):
+        _arrow(panel, (start, -0.27), (end, -0.27), COLOURS[method], bend)
+        panel.text(*place, name, ha="center", va="top")
 
 
 def _arrow(
@@ -811,8 +892,9 @@ def error_curves(
 ) -> Figure:
     """Draw the error at the last epoch against the number of points or of inputs.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line; a cross is
-    an unstable run, see ``accuracy_curves``. The dotted line is the error of the likelier answer.
+    The mean over seeds is a line, its 95 % Student-t interval a band; see ``accuracy_curves``. The
+    dotted line is the error of the likelier answer. Below, one panel for each line but BP with SGD (or
+    else the first) draws its test error minus that one's: a dot is a seed, with its own labelling.
 
     Parameters
     ----------
@@ -822,8 +904,7 @@ def error_curves(
     points
         For each density, points of which the two inputs that matter are shown above the panels.
     solved
-        Lazy methods solved to convergence, as from ``converged_table``: lines of their own, with bands
-        and without single seeds.
+        Lazy methods solved to convergence, as from ``converged_table``: lines of their own.
 
     Raises
     ------
@@ -833,74 +914,103 @@ def error_curves(
     for _, x, judged in panels:
         choice("x", x, _ERROR_AXES)
         choice("judged", judged, ("test", "train"))
-    panels = [(_judged(table), x, judged) for table, x, judged in panels]
-    runs = pd.concat([table for table, _, _ in panels]).drop_duplicates()
-    lines = list(runs[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
+    panels = [(final_epoch(_judged(table)).sort_values(x), x, judged) for table, x, judged in panels]
+    ends = [_with_solved(last, solved, x) for last, x, _ in panels]
+    both = pd.concat(ends)[["method", "optimizer"]].drop_duplicates()
+    lines = list(both.itertuples(index=False, name=None))
+    base = ("bp", "sgd") if ("bp", "sgd") in lines else lines[0]
+    tests = [place for place, (_, _, judged) in enumerate(panels) if judged == "test"]
     with mpl.rc_context(STYLE):
         count = max(len(panels), len(points or ()))
-        figure = Figure(figsize=(4.4 * count, 8.3 if points else 4.2), layout="constrained", dpi=160)
-        grid = figure.subplots(2 if points else 1, count, squeeze=False)
+        differing = len(lines) - 1 if len(tests) else 0
+        below = -(-differing * len(tests) // count)
+        heights = [4.1] * bool(points) + [4.2] + [2.2] * below
+        figure = Figure(figsize=(4.4 * count, sum(heights)), layout="constrained", dpi=160)
+        grid = figure.subplots(
+            len(heights), count, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )
         for square, (density, shown) in zip(grid[0], (points or {}).items(), strict=False):
             _cluster_panel(square, density, shown)
-        for panel in grid.flat:
-            panel.set_visible(panel.has_data())
-        for panel, (table, x, judged) in zip(grid[-1], panels, strict=False):
-            panel.set_visible(True)
-            last = final_epoch(table).sort_values(x)
-            _error_panel(panel, last, lines, x, f"{judged}_accuracy")
-            if solved is not None:
-                _solved_errors(panel, solved, last, x, f"{judged}_accuracy")
+        first = int(bool(points))
+        for panel, rows, (_, x, judged) in zip(grid[first], ends, panels, strict=False):
+            _error_panel(panel, rows, lines, x, f"{judged}_accuracy")
             panel.set_ylabel("test error" if judged == "test" else "training error")
-        entries = _entries(runs, lines)
-        if solved is not None:  # before the entry for single seeds
-            added: list[Line2D] = [_solved_curve(method) for method in solved["method"].unique()]
-            entries[len(lines) : len(lines)] = added
-        legend_below(figure, entries)
+        pairs = [(line, place) for line in lines if line != base for place in tests]
+        for panel, (line, place) in zip(grid[first + 1 :].flat, pairs, strict=False):
+            _difference_panel(panel, ends[place], base, line, panels[place][1])
+        for panel in grid.flat:
+            if not panel.has_data():
+                panel.remove()
+        legend_below(figure, _entries(pd.concat(ends).drop_duplicates(), lines))
     return figure
 
 
+def _with_solved(last: pd.DataFrame, solved: pd.DataFrame | None, x: str) -> pd.DataFrame:
+    """Add the models that were solved for the same numbers of points and inputs as the runs."""
+    if solved is None:
+        return last
+    places = ["samples", "dimensions"]
+    added = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
+    return pd.concat([last, added.assign(optimizer=SOLVED, outcome="learned").sort_values(x)])
+
+
 def _error_panel(
-    panel: Axes, last: pd.DataFrame, lines: Sequence[tuple[str, str]], x: str, accuracy: str
+    panel: Axes, rows: pd.DataFrame, lines: Sequence[tuple[str, str]], x: str, accuracy: str
 ) -> None:
     shade = 0.26 / len(lines)  # many bands lie over each other
     for method, optimizer in lines:
-        runs = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
+        runs = rows[(rows["method"] == method) & (rows["optimizer"] == optimizer)]
         summary = summarise(runs, [x], accuracy)
-        seeds = [(run[x], 1 - run[accuracy]) for _, run in runs.groupby("seed")]
         unstable = [([run[x]], [1 - run[accuracy]]) for _, run in runs[_is_unstable(runs)].iterrows()]
         draw_means(
-            panel, label(method, optimizer), summary[x], summary, seeds, unstable, error=True,
-            shade=shade, color=COLOURS[method], linestyle=LINE_STYLES[optimizer], linewidth=1.9,
-            marker="o", markersize=4,
+            panel, label(method, optimizer), summary[x], summary, (), unstable, error=True,
+            shade=shade, **line_look(lines, method, optimizer),
         )  # fmt: skip
     clusters = CLUSTERS_PER_SIDE**2
     panel.axhline(clusters // 2 / clusters, **REFERENCE_LINE)
-    name, other, symbol = _ERROR_AXES[x]
-    if x == "samples":
-        panel.set_xscale("log", base=2)
-    values = sorted(int(value) for value in last[x].unique())
-    panel.set_xticks(values, [str(value) for value in values])
-    panel.set_xlabel(name)
-    panel.set_title(f"{symbol} = " + ", ".join(str(value) for value in sorted(last[other].unique())))
+    _along(panel, rows, x)
+    _, other, symbol = _ERROR_AXES[x]
+    shared = sorted(int(value) for value in rows[other].unique())
+    panel.set_title(f"{symbol} = " + ", ".join(map(str, shared)))
     panel.set_ylim(-0.01, 0.56)
 
 
-def _solved_errors(panel: Axes, solved: pd.DataFrame, last: pd.DataFrame, x: str, accuracy: str) -> None:
-    """Draw the models that were solved for the same numbers of points and inputs as the runs."""
-    places = ["samples", "dimensions"]
-    solved = solved.astype(dict.fromkeys(places, "Int64")).merge(last[places].drop_duplicates())
-    for method, rows in solved.sort_values(x).groupby("method", sort=False):
-        summary = summarise(rows, [x], accuracy)
-        error, low, high = (1 - summary[end] for end in ("mean", "high", "low"))
-        draw_curve(panel, _solved_curve(str(method), summary[x], error, low, high), shade=0.1)
+def _along(panel: Axes, rows: pd.DataFrame, x: str) -> None:
+    """Give a panel its axis: the numbers of points or of inputs that were run."""
+    if x == "samples":
+        panel.set_xscale("log", base=2)
+    values = sorted(int(value) for value in rows[x].unique())
+    panel.set_xticks(values, [str(value) for value in values])
+    panel.minorticks_off()
+    panel.set_xlabel(_ERROR_AXES[x][0])
 
 
-def _solved_curve(method: str, *points: ArrayLike) -> Curve:
-    entry = f"solved {METHOD_NAMES[method]}"
-    return Curve(
-        entry, *points, color=COLOURS[method], linestyle=(0, (6, 1.5, 1.5, 1.5)), linewidth=1.9,
-        marker="s", markersize=4, label=entry,
-    )  # fmt: skip
+def _difference_panel(
+    panel: Axes, rows: pd.DataFrame, first: tuple[str, str], line: tuple[str, str], x: str
+) -> None:
+    """Draw how many points more a line's test error is than the first line's, seed by seed."""
+    of, base = (
+        rows[(rows["method"] == method) & (rows["optimizer"] == optimizer)]
+        for method, optimizer in (line, first)
+    )
+    pairs = of.merge(
+        base[[x, "seed", "test_accuracy", "outcome"]], on=[x, "seed"], suffixes=("", "_base")
+    )
+    pairs["points"] = 100 * (pairs["test_accuracy_base"] - pairs["test_accuracy"])
+    unstable = _is_unstable(pairs) | _is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
+    look: dict[str, Any] = {"color": COLOURS[line[0]], "gid": belongs_to(label(*line), SEEDS)}
+    sound = pairs[~unstable]
+    panel.plot(sound[x], sound["points"], "o", alpha=0.4, markersize=4, markeredgewidth=0, **look)
+    for _, each in pairs[unstable].iterrows():
+        draw_unstable(panel, [each[x]], [each["points"]], **look)
+    summary = summarise(sound, [x], "points")
+    ends = (summary[end] for end in (x, "mean", "low", "high"))
+    curve = Curve(label(*line), *ends, form="+.1f", color=look["color"], linewidth=1.6)
+    draw_curve(panel, curve, shade=0.2)
+    panel.axhline(0.0, **REFERENCE_LINE)
+    _along(panel, rows, x)
+    panel.set_title(f"{label(*line)} minus {label(*first)}", fontsize=11)
+    panel.set_ylabel("points of test error")
 
 
 def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
@@ -908,11 +1018,11 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
 
     In the second of the two the accuracies of the lines fill the panel, and runs may lie outside.
 
-    Lines are lazy methods that were solved on a fixed sample: of the networks' width (solid) or of
-    infinite width (dashed); means over seeds, with 95 % Student-t intervals as bands and seeds as faint
-    lines. Open circles are runs of gradient descent at their last epoch, with their intervals as bars,
-    at the number of stacks that they have seen; crosses are unstable ones, which mean and interval leave
-    out.
+    Lines are lazy methods that were solved on a fixed sample: of the networks' width (filled marks) or
+    of infinite width (open marks); means over seeds, with 95 % Student-t intervals as bands and seeds as
+    faint lines. Open circles are runs of gradient descent at their last epoch, with their intervals as
+    bars, at the number of stacks that they have seen; crosses are unstable ones, which mean and interval
+    leave out.
 
     Parameters
     ----------
@@ -925,35 +1035,25 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
     with mpl.rc_context(STYLE):
-        count, rows_of_two = len(ks) + 1, len(ks) // 2 + 1
-        figure = Figure(figsize=(8.8, 0.8 + 3.4 * rows_of_two), layout="constrained")
-        panels = list(figure.subplots(rows_of_two, 2).flat)
-        for panel in panels[count:]:
-            panel.remove()
-        del panels[count:]
+        figure, panels = grid_of_panels(len(ks) + 1, 2, 4.4, 3.8)
         for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
             for method, rows in table[table["k"] == k].groupby("method", sort=False):
                 summary = summarise(rows, ["samples"])
                 ends = (summary[end] for end in ("samples", "mean", "low", "high"))
                 curve = _width_curve(str(method), *ends)
-                if panel is panels[-1]:  # single seeds would fill it
-                    draw_curve(panel, curve, shade=0.1, told=False)
-                    continue
                 seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
-                draw_curve(panel, curve, seeds, shade=0.1)
+                draw_curve(panel, curve, () if panel is panels[-1] else seeds, shade=0.1)
             for method, runs in last[last["k"] == int(k)].groupby("method"):
                 _open_circle(panel, str(method), runs)
             panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set_ylim(0.45, 1.005)
-            panel.set_xscale("log")
+            panel.set(xscale="log", xlabel="training stacks n", ylabel=METRIC_NAMES["test_accuracy"])
+            panel.set(title=f"k = {k}", ylim=(0.45, 1.005))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-            panel.set_xlabel("training stacks n")
-            panel.set_ylabel(METRIC_NAMES["test_accuracy"])
-            panel.set_title(f"k = {k}")
         shown = table[table["k"] == ks[-1]]
-        means = summarise(shown, ["method", "samples"])["mean"]
-        panels[-1].set_ylim(means.min() - 0.02, means.max() + 0.02)
-        panels[-1].set_xlim(0.8 * shown["samples"].min(), 1.25 * shown["samples"].max())
+        means, n = summarise(shown, ["method", "samples"])["mean"], shown["samples"]
+        panels[-1].set(
+            ylim=(means.min() - 0.02, means.max() + 0.02), xlim=(0.8 * n.min(), 1.25 * n.max())
+        )
         panels[-1].set_title(f"k = {ks[-1]}, enlarged")
         entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
         for method in last["method"].unique():
@@ -969,20 +1069,19 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
 
 def _width_curve(method: str, *points: ArrayLike) -> Curve:
     name = KERNEL_NAMES[method] if method in KERNEL_NAMES else METHOD_NAMES[method]
-    look = ((0, (5, 1.6)), "D") if method in KERNEL_NAMES else ("-", "o")
+    look: dict[str, Any] = {"marker": "o"}
+    if method in KERNEL_NAMES:
+        look = {"marker": "D", "markerfacecolor": PAPER}
     return Curve(
-        name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linestyle=look[0],
-        linewidth=1.9, marker=look[1], markersize=4, label=name,
+        name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linewidth=1.9, markersize=5,
+        label=name, **look,
     )  # fmt: skip
 
 
 def _open_entry(method: str, note: str) -> Line2D:
-    return Line2D(
-        [], [], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-        markeredgecolor=COLOURS[method], markeredgewidth=1.5,
-        label=f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else ""),
-        gid=belongs_to(f"trained {method}"),
-    )  # fmt: skip
+    name = f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else "")
+    look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
+    return Line2D([], [], label=name, **look)
 
 
 def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
@@ -992,10 +1091,7 @@ def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
     panel.plot([x, x], ends, color=COLOURS[method], linewidth=1.5, gid=gid)
     for each in runs["test_accuracy"][_is_unstable(runs)].dropna():
         draw_unstable(panel, [x], [each], color=COLOURS[method], alpha=0.8, gid=gid)
-    panel.plot(
-        x, accuracy["mean_sound"], linestyle="", marker="o", markersize=6, markerfacecolor=PAPER,
-        markeredgecolor=COLOURS[method], markeredgewidth=1.5, gid=gid,
-    )  # fmt: skip
+    panel.plot(x, accuracy["mean_sound"], **OPEN, markeredgecolor=COLOURS[method], gid=gid)
 
 
 def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
@@ -1011,13 +1107,9 @@ def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
         square.add_patch(Circle(centre, radius, fill=False, edgecolor=MUTED, linewidth=0.8))
     square.set_box_aspect(1)
     square.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, markerscale=3)
-    square.set_title(f"density: {density}")
-    square.set_xlabel("input 2")
-    square.set_ylabel("input 3")
-    square.set_xlim(-0.53, 0.53)
-    square.set_ylim(-0.53, 0.53)
-    square.set_xticks([-0.5, 0, 0.5])
-    square.set_yticks([-0.5, 0, 0.5])
+    ends, ticks = (-0.53, 0.53), (-0.5, 0, 0.5)
+    square.set(title=f"density: {density}", xlabel="input 2", ylabel="input 3")
+    square.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks)
 
 
 # ---- hidden representations ----
@@ -1030,6 +1122,9 @@ DIGIT_COLOURS = (
 PARITY_COLOURS = dict(zip(("even", "odd"), LABEL_COLOURS, strict=True))
 PROBE_MARKERS = {"nearest neighbours": "o", "linear": "s"}
 TARGET_NAMES = {"digit": "which digit it is", "parity": "whether it is odd"}
+
+
+_LOW, _HIGH = "₀₁₂₃₄₅₆₇₈₉", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def weights_label(name: str) -> str:
@@ -1059,12 +1154,10 @@ def representation_diagram(
     """
     k, pixels = images.shape
     side, accent = round(pixels**0.5), "#009E73"
-    with mpl.rc_context(STYLE | TEX | {"font.size": 11.0}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 0.7 * k + 0.4), layout="constrained")
         panel = figure.subplots()
-        panel.set_xlim(-0.5, 7.0)
-        panel.set_ylim(-0.5, k + 0.1)
-        panel.set_aspect("equal")
+        panel.set(xlim=(-0.5, 7.0), ylim=(-0.5, k + 0.1), aspect="equal")
         panel.set_axis_off()
         for i, image in enumerate(images):
             chosen, bottom = i == position, k - 1 - i
@@ -1072,37 +1165,27 @@ def representation_diagram(
             panel.imshow(
                 image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
                 extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
+                gid=belongs_to(TILE),
             )  # fmt: skip
-            panel.add_patch(
-                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.0)
-            )
-            panel.add_patch(
-                Rectangle(
-                    (2.0, bottom), 1.5, 1, edgecolor=INK, linewidth=1.1,
-                    facecolor=to_rgba(accent, 0.25) if chosen else TINT,
-                )
-            )  # fmt: skip
-            panel.text(-0.1, bottom + 0.5, f"$x_{{{i + 1}}}$", ha="right", va="center")
-            block = f"$W_1^{{({i + 1})}}$\n${pixels} \\times {hidden}$"
+            block = f"W₁⁽{_HIGH[i + 1]}⁾\n{pixels} × {hidden}"
+            shade, ground = to_rgba(accent, 0.25), TINT
+            boxes = [
+                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, ec=colour, lw=2.0),
+                Rectangle((2.0, bottom), 1.5, 1, ec=INK, lw=1.1, fc=shade if chosen else ground),
+            ]
+            panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
             panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
             if chosen:
-                _arrow(panel, (1.02, bottom + 0.5), (1.94, bottom + 0.5), accent)
-                _arrow(panel, (3.56, bottom + 0.5), (4.3, bottom + 0.5), accent)
-                _arrow(panel, (4.98, bottom + 0.5), (5.9, bottom + 0.5), accent)
-                panel.text(4.64, bottom + 0.5, "$+\\ b_1$", ha="center", va="center", color=INK)
-                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom", color=INK)
-                panel.add_patch(
-                    Rectangle(
-                        (5.96, bottom), 0.22, 1, edgecolor=accent, linewidth=2,
-                        facecolor=to_rgba(accent, 0.25),
-                    )
-                )  # fmt: skip
-                result = f"$h^{{({i + 1})}}$\n{hidden}"
-                panel.text(6.28, bottom + 0.5, result, ha="left", va="center", color=INK)
+                for start, end in ((1.02, 1.94), (3.56, 4.3), (4.98, 5.9)):
+                    _arrow(panel, (start, bottom + 0.5), (end, bottom + 0.5), accent)
+                panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center")
+                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom")
+                panel.text(6.28, bottom + 0.5, f"h⁽{_HIGH[i + 1]}⁾\n{hidden}", ha="left", va="center")
+                boxes.append(Rectangle((5.96, bottom), 0.22, 1, ec=accent, lw=2, fc=shade))
+            for box in boxes:
+                panel.add_patch(box)
         panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
-        panel.text(
-            2.75, -0.08, f"$W_1$, ${k * pixels} \\times {hidden}$", ha="center", va="top", color=INK
-        )
+        panel.text(2.75, -0.08, f"W₁, {k * pixels} × {hidden}", ha="center", va="top", color=INK)
     return figure
 
 
@@ -1123,29 +1206,19 @@ def representation_maps(table: pd.DataFrame) -> Figure:
         panels = figure.subplots(2, len(names), squeeze=False)
         for (upper, lower), name in zip(panels.T, names, strict=True):
             points = table[table["weights"] == name]
-            upper.set_title(weights_label(name))
-            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
-            for digit, own in points.groupby("digit"):
-                upper.text(
-                    own["x"].median(), own["y"].median(), str(digit), ha="center", va="center",
-                    fontsize=12, fontweight="bold",
-                    path_effects=[withStroke(linewidth=2.5, foreground=PAPER)],
-                )  # fmt: skip
             odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
+            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
             _scatter(lower, points, odd, PARITY_COLOURS)
-            upper.set_xlabel("by digit")
-            lower.set_xlabel("by parity")
-            lower.set_title(weights_label(name))
-        legend_below(
-            figure,
-            [
-                Line2D(
-                    [], [], linestyle="", marker=_marker(key), markersize=6, color=colour, label=str(key)
-                )
-                for key, colour in (dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS).items()
-            ],
-            columns=6,
-        )
+            around = [withStroke(linewidth=2.5, foreground=PAPER)]
+            look: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "path_effects": around}
+            for digit, own in points.groupby("digit"):
+                middle = own["x"].median(), own["y"].median()
+                upper.text(*middle, str(digit), ha="center", va="center", **look)
+            upper.set(title=weights_label(name), xlabel="by digit")
+            lower.set(title=weights_label(name), xlabel="by parity")
+        colours = dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS
+        entries = [_mark_entry(str(key), _marker(key), colour) for key, colour in colours.items()]
+        legend_below(figure, entries, columns=6)
     return figure
 
 
@@ -1185,14 +1258,9 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
         figure, panels = row_of_panels(len(targets), height=4.3)
         for panel, target in zip(panels, targets, strict=True):
             panel.set_title(TARGET_NAMES[target])
-            for i, name in enumerate(names):
-                for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
-                    own = table[
-                        (table["target"] == target)
-                        & (table["weights"] == name)
-                        & (table["probe"] == probe)
-                    ]
-                    _probe_mark(panel, i + shift, own["accuracy"], probe, _weights_colour(name))
+            for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
+                rows = table[(table["target"] == target) & (table["probe"] == probe)]
+                _probe_marks(panel, names, rows, probe, shift)
             panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
             panel.set_xlim(-0.5, len(names) - 0.5)
             panel.grid(visible=False, axis="x")
@@ -1200,22 +1268,26 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
         panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
         legend_below(
             figure,
-            [
-                Line2D(
-                    [], [], linestyle="", marker=marker, color=INK, label=probe, gid=belongs_to(probe)
-                )
-                for probe, marker in PROBE_MARKERS.items()
-            ],
+            [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()],
         )
     return figure
 
 
-def _probe_mark(panel: Axes, x: float, accuracies: pd.Series, probe: str, colour: str) -> None:
-    interval, marker = mean_interval(accuracies), PROBE_MARKERS[probe]
-    look: dict[str, Any] = {"color": colour, "gid": belongs_to(probe)}
-    panel.plot(
-        [x + 0.1] * len(accuracies), accuracies, linestyle="", marker=marker, markersize=4,
-        alpha=0.5, markeredgewidth=0, **look,
-    )  # fmt: skip
-    panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
-    panel.plot([x], [interval.mean], linestyle="", marker=marker, markersize=7, **look)
+def _probe_marks(
+    panel: Axes, names: Sequence[str], rows: pd.DataFrame, probe: str, shift: float
+) -> None:
+    intervals = []
+    for i, name in enumerate(names):
+        accuracies, x = rows["accuracy"][rows["weights"] == name], i + shift
+        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
+        interval = mean_interval(accuracies)
+        intervals.append(interval)
+        look["marker"] = PROBE_MARKERS[probe]
+        panel.plot(
+            [x + 0.1] * len(accuracies), accuracies, linestyle="", markersize=5, alpha=0.6,
+            markeredgewidth=0, **look,
+        )  # fmt: skip
+        panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look | {"marker": ""})
+        panel.plot([x], [interval.mean], linestyle="", markersize=7, **look)
+    means, lows, highs = zip(*((each.mean, each.low, each.high) for each in intervals), strict=True)
+    panel.add_line(Curve(probe, range(len(names)), means, lows, highs, shift=shift, linestyle=""))

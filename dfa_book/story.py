@@ -252,7 +252,7 @@ def story_curves(found: Mapping[str, Outcome]) -> Figure:
                 ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
                 colour = COLOURS[each.lazy_method if method == "lazy" else method]
                 curve = Curve(name, summary["epoch"], *ends, color=colour, linewidth=2.2)
-                draw_curve(panel, curve)
+                draw_curve(panel, curve, told=False)  # the table beside it has the numbers
                 heights[name], last = float(curve.y[-1]), float(curve.x[-1])
             panel.axhline(CHANCE, **REFERENCE_LINE)
             panel.set_ylim(0.45, 0.9)
@@ -263,7 +263,7 @@ def story_curves(found: Mapping[str, Outcome]) -> Figure:
                     name, (last, y), xytext=(6, 0), textcoords="offset points", va="center",
                     fontsize=10.5, annotation_clip=False, gid=belongs_to(name),
                 )  # fmt: skip
-            panel.set_title(f"three digits, {each.name.removeprefix('the ')}")
+            panel.set_title(f"on {each.name}")
             panel.set_xlabel("epoch")
             panel.set_ylabel("right answers")
     return figure
@@ -317,20 +317,20 @@ def gap_rows(found: Mapping[str, Outcome]) -> Figure:
                 panel.plot(means, [y, y], color=MUTED, linewidth=3, alpha=0.5, zorder=1)
                 for method, sample in (("bp", bp), ("dfa", dfa)):
                     _dots(panel, sample, y, method)
-                    if y == 0:
-                        x = float(sample.values.mean())
+                    x = float(sample.values.mean())
+                    if y == 0:  # each name on the side away from the other dot
                         panel.annotate(
                             METHOD_NAMES[method], (x, y), xytext=(0, 9), textcoords="offset points",
-                            ha="center", fontsize=10,
+                            ha="left" if x == max(means) else "right", fontsize=10,
                         )  # fmt: skip
                 said = points(each.gaps[row].interval().mean)
                 panel.text(1.02, y, said, transform=beside, va="center")
             panel.axvline(CHANCE, **REFERENCE_LINE)
             panel.set_yticks(range(len(rows)), [OPTIMIZER_NAMES.get(row, row) for row in rows])
             panel.set_ylim(len(rows) - 0.5, -0.9)
-            panel.set_xlim(0.45, 0.92)
+            panel.set_xlim(min(0.45, panel.get_xlim()[0]), max(0.85, panel.get_xlim()[1]))
             panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-            panel.set_title(each.name.removeprefix("the "))
+            panel.set_title(f"on {each.name}")
             panel.set_xlabel("right answers on three digits, last epoch")
     return figure
 

@@ -75,4 +75,10 @@ def gradient_alignment(
     """
     ours = gradients(rule(parameters, X, y, activation))
     exact = gradients(backpropagation(parameters, X, y, activation))
-    return [cosine(ours[f"W{l}"], exact[f"W{l}"]) for l in range(1, depth(parameters))]
+    return layer_cosines(ours, exact)
+
+
+def layer_cosines(ours: Parameters, exact: Parameters) -> list[Tensor]:
+    """Return, for each hidden layer, the cosine of two gradients of ``W_l``."""
+    layers = [name for name in exact if name.startswith("W")]
+    return [cosine(ours[f"W{l}"], exact[f"W{l}"]) for l in range(1, len(layers))]

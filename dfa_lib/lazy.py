@@ -26,20 +26,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .learning_rules import (
-    Products,
-    bias_gradient,
-    layer_gradients,
-    output_error,
-)
-from .networks import (
-    ACTIVATIONS,
-    ForwardPass,
-    Parameters,
-    forward,
-    initialise_network,
-    pre_activation,
-)
+from .learning_rules import Products, bias_gradient, layer_gradients, output_error
+from .networks import ACTIVATIONS, ForwardPass, Parameters, forward, initialise_network, pre_activation
 
 open_gates = ACTIVATIONS["relu"].derivative
 

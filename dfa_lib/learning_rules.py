@@ -23,13 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .networks import (
-    ACTIVATIONS,
-    ForwardPass,
-    Parameters,
-    depth,
-    forward,
-)
+from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward
 
 Products = Iterator[tuple[str, Tensor, Tensor]]
 """What a rule yields: names of parameters, each with two factors of its gradient ``a @ b``."""

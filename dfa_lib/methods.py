@@ -17,18 +17,8 @@ from .lazy import (
     ntk_gradients,
     output_layer_gradients,
 )
-from .learning_rules import (
-    Products,
-    backpropagation,
-    direct_feedback_alignment,
-    feedback_alignment,
-)
-from .networks import (
-    ForwardPass,
-    Parameters,
-    forward,
-    initialise_network,
-)
+from .learning_rules import Products, backpropagation, direct_feedback_alignment, feedback_alignment
+from .networks import ForwardPass, Parameters, forward, initialise_network
 
 
 def draw_network(

@@ -14,7 +14,7 @@ from .feedback import FEEDBACK
 from .methods import METHODS, Method
 from .networks import ACTIVATIONS
 from .optimizers import OPTIMIZERS
-from .validation import InputError, choice, positive_number, whole_number
+from .validation import LARGEST, LARGEST_SEED, InputError, choice, positive_number, whole_number
 
 DIGIT_SETS: dict[str, Callable[[], DigitSets]] = {"digits": load_digits, "mnist": load_mnist}
 DATASETS = (*DIGIT_SETS, "clusters")
@@ -85,11 +85,13 @@ class Run:
     evaluate_on
         ``"test"`` (default), or ``"validation"`` to choose a learning rate.
     seed
-        At least 0. Decides weights, random matrices and data.
+        At least 0, and of 64 bits. Decides weights, random matrices and data.
     precision
         ``"float32"`` (default) or ``"float64"``.
     device
         ``"cpu"`` (default) or ``"cuda"``.
+
+    Whole numbers are at most 100,000,000, unless said otherwise.
 
     Raises
     ------
@@ -140,7 +142,7 @@ class Run:
         for name in ("batch_size", "epochs", "passes"):
             self._set(name, whole_number(name, getattr(self, name)))
         choice("evaluate_on", self.evaluate_on, HELD_OUT)
-        self._set("seed", whole_number("seed", self.seed, minimum=0))
+        self._set("seed", whole_number("seed", self.seed, 0, LARGEST_SEED))
         choice("precision", self.precision, PRECISIONS)
         choice("device", self.device, ("cpu", "cuda"))
 
@@ -149,11 +151,13 @@ class Run:
 
     def _set_dataset_fields(self) -> None:
         defaults = DATASET_DEFAULTS[self.dataset]
-        minimum = {"dimensions": 3, "labelling": 0}
+        limits = {"dimensions": (3, LARGEST), "labelling": (0, LARGEST_SEED)}
         for name in ("k", "samples", "test_samples", "dimensions", "labelling"):
             value = getattr(self, name)
             value = defaults.get(name) if value is None or name not in defaults else value
-            self._set(name, None if value is None else whole_number(name, value, minimum.get(name, 1)))
+            if value is not None:
+                value = whole_number(name, value, *limits.get(name, ()))
+            self._set(name, value)
         density = self.density if self.density is not None else defaults.get("density")
         applies = "density" in defaults
         self._set("density", choice("density", density, DENSITIES) if applies else None)

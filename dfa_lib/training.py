@@ -1,6 +1,7 @@
 """Training: ``train`` makes the ``History`` of a ``Run``."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -10,12 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .alignment import (
-    cosine,
-    gradient_alignment,
-    sign_agreement,
-    weight_alignment,
-)
+from .alignment import cosine, layer_cosines, sign_agreement, weight_alignment
 from .data.clusters import draw_clusters, label_clusters
 from .data.examples import Examples, stack
 from .data.images import Digits
@@ -24,20 +20,18 @@ from .engine import Engine
 from .feedback import feedback_matrices
 from .learning_rules import backpropagation, gradients
 from .methods import METHODS, Method
-from .networks import (
-    Parameters,
-    accuracy,
-    binary_cross_entropy,
-)
+from .networks import Parameters, accuracy, binary_cross_entropy
 from .optimizers import OPTIMIZERS, Rate
 from .randomness import generator
 from .run import DIGIT_SETS as DIGIT_SETS
 from .run import PRECISIONS
 from .run import Run as Run
-from .validation import InputError, whole_number
+from .validation import InputError, shown, whole_number
 
 # Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
 EVALUATION_BATCH = 1_000
+# Of a thousand and more, the system runs out.
+MOST_THREADS = 512
 # Training examples on which an epoch's gradient alignment is measured.
 ALIGNMENT_EXAMPLES = 512
 
@@ -169,8 +163,8 @@ def train(
     Parameters
     ----------
     threads
-        Processor threads for the matrix products. One gives the same bits as ``run_all``; more are
-        faster for a single large run, and may differ in the last digit.
+        Processor threads for the matrix products, at most 512. One gives the same bits as ``run_all``;
+        more are faster for a single large run, and may differ in the last digit.
     observe
         Called after each epoch with its number, from 1, and a copy of the parameters.
 
@@ -182,10 +176,10 @@ def train(
     Raises
     ------
     InputError
-        If the data are not to be had, or ``device`` is ``"cuda"`` and there is none.
+        If the data are not to be had, the run does not fit in memory, or ``device`` is ``"cuda"`` and
+        there is none.
     """
-    _check_hardware(run)
-    with using_threads(whole_number("threads", threads)):
+    with using_threads(whole_number("threads", threads, maximum=MOST_THREADS)):
         return _train([run], observe)[0]
 
 
@@ -218,6 +212,7 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
     torch.OutOfMemoryError
         If the stack is too large for the device.
     """
+    runs = list(runs)
     if not runs:
         raise InputError("runs must hold at least one run, not none.")
     for run in runs:
@@ -226,17 +221,32 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
                 f"runs in one stack may differ in seed, learning_rate, feedback and labelling only: "
                 f"{run.describe()} does not go with {runs[0].describe()}."
             )
-    _check_hardware(runs[0])
     with using_threads(1):
         return _train(runs, None)
 
 
-def _check_hardware(run: Run) -> None:
+def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | None) -> list[History]:
+    run = runs[0]
+    if not isinstance(run, Run):
+        raise InputError(f"run must be a Run(...), not {shown(run)}.")
     if run.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cannot be 'cuda': this machine has no CUDA GPU; accepted is cpu.")
+    try:
+        return _train_epochs(runs, observe)
+    except torch.OutOfMemoryError:  # of a GPU; a batch of runs can be split
+        raise
+    except (MemoryError, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and not re.search("alloc|overflow", str(problem)):
+            raise
+        raise InputError(
+            f"{run.describe()} does not fit in memory; a smaller k, samples, test_samples, hidden, "
+            f"dimensions or batch_size takes less."
+        ) from problem
 
 
-def _train(runs: Sequence[Run], observe: Callable[[int, Parameters], None] | None) -> list[History]:
+def _train_epochs(
+    runs: Sequence[Run], observe: Callable[[int, Parameters], None] | None
+) -> list[History]:
     run, problems = runs[0], [load_problem(run) for run in runs]
     engine = start_engine(runs, problems[0].inputs)
     histories, finite = [History(run) for run in runs], [True] * len(runs)
@@ -303,16 +313,17 @@ def measure(run: Run, engine: Engine, training: Examples, held_out: Examples) ->
         loss, correct = evaluate(method, parameters, examples, run.activation)
         values |= {f"{name}_loss": loss, f"{name}_accuracy": correct}
     batch = (*training.batch(0, ALIGNMENT_EXAMPLES), run.activation)
-    update = engine.flat(gradients(method.rule(parameters, *batch)))
-    exact, direct = update, method.direct_feedback
+    ours = gradients(method.rule(parameters, *batch))
+    exact, direct = ours, method.direct_feedback
     if direct is not None:
-        exact = engine.flat(gradients(backpropagation(parameters, *batch)))
+        exact = gradients(backpropagation(parameters, *batch))
         values["weight_alignment"] = _mean(weight_alignment(parameters, direct=direct))
         values["sign_agreement"] = _mean(sign_agreement(parameters, direct=direct))
         values["sign_share"] = _mean(sign_agreement(parameters, direct=direct, weighted=False))
-        values["gradient_alignment"] = _mean(gradient_alignment(method.rule, parameters, *batch))
-        values["update_alignment"] = _as_vectors(update, exact)
-    values["step_alignment"] = _as_vectors(engine.next_update(*batch[:2]), exact)
+        values["gradient_alignment"] = _mean(layer_cosines(ours, exact))
+        values["update_alignment"] = _as_vectors(engine.flat(ours), engine.flat(exact))
+    update = engine.next_update(*batch[:2], engine.flat(ours))
+    values["step_alignment"] = _as_vectors(update, engine.flat(exact))
     return {name: value.flatten().tolist() for name, value in values.items()}
 
 
@@ -340,12 +351,35 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(values)).mean(0)
 
 
+# What ``torch.set_float32_matmul_precision`` sets, for products on a CPU and on a GPU.
+_PRECISION_OF = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+
+
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """Run the body with this many threads in torch's products."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    """Run the body with this many threads in torch's products, and with torch's own global settings.
+
+    Whatever a notebook has set the default type and device, the precision of float32 products,
+    deterministic mode, denormal numbers and autocast to: the numbers of a run are the same.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    precisions = [backend.fp32_precision for backend in _PRECISION_OF]
+    flushed = not torch.tensor([5e-324], dtype=torch.float64, device="cpu").mul(1).any()
     try:
-        yield
+        torch.set_num_threads(count)
+        torch.set_default_dtype(torch.float32)
+        torch.use_deterministic_algorithms(False)
+        torch.set_flush_denormal(False)
+        for backend in _PRECISION_OF:
+            backend.fp32_precision = "ieee"
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_flush_denormal(flushed)
+        for backend, precision in zip(_PRECISION_OF, precisions, strict=True):
+            backend.fp32_precision = precision

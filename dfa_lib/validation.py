@@ -3,8 +3,13 @@
 import difflib
 import math
 import operator
+import reprlib
 from collections.abc import Iterable
 from typing import Any
+
+# Largest whole number that is accepted, of samples, widths, digits in a stack, epochs and so on; memory
+# sets a limit before that. Seeds may be larger, and are 64 bits long.
+LARGEST, LARGEST_SEED = 100_000_000, 2**63 - 1
 
 
 class InputError(ValueError):
@@ -23,30 +28,41 @@ def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
     if isinstance(value, str) and value in accepted:
         return value
     raise InputError(
-        f"{name} cannot be {value!r}{nearest(value, accepted)}; accepted are {', '.join(accepted)}."
+        f"{name} cannot be {shown(value)}{nearest(value, accepted)}; accepted are {', '.join(accepted)}."
     )
 
 
 def nearest(value: Any, accepted: Iterable[str]) -> str:
     """Return `` (did you mean …?)``, or nothing where no accepted name is close to ``value``."""
-    close = difflib.get_close_matches(str(value), list(accepted), n=1)
+    word = value[:100] if isinstance(value, str) else ""
+    close = difflib.get_close_matches(word, list(accepted), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def whole_number(name: str, value: Any, minimum: int = 1) -> int:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: cut where it is long."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
+        return "a number of more than 4,300 digits"
+
+
+def whole_number(name: str, value: Any, minimum: int = 1, maximum: int = LARGEST) -> int:
     """Return ``value`` as an int.
 
     Raises
     ------
     InputError
-        If it is not an integer (booleans are not), or is below ``minimum``.
+        If it is not an integer (booleans are not), is below ``minimum`` or above ``maximum``.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None or number < minimum:
-        raise InputError(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
+        raise InputError(f"{name} must be a whole number of at least {minimum}, not {shown(value)}.")
+    if number > maximum:
+        raise InputError(f"{name} must be at most {maximum:,}, not {shown(value)}.")
     return number
 
 
@@ -56,13 +72,15 @@ def positive_number(name: str, value: Any, *, or_zero: bool = False) -> float:
     Raises
     ------
     InputError
-        If it is not a number, not finite, or not positive (zero passes where ``or_zero``).
+        If it is not a number (texts, bytes and truth values are not), not finite, or not positive (zero
+        passes where ``or_zero``).
     """
+    truth = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
     try:
-        number = math.nan if isinstance(value, (bool, str)) else float(value)
-    except (TypeError, ValueError):
+        number = float(value) if hasattr(value, "__float__") and not truth else math.nan
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):
         number = math.nan
     if math.isfinite(number) and (number > 0 or (or_zero and number == 0)):
         return number
     kind = "zero or a positive, finite number" if or_zero else "a positive, finite number"
-    raise InputError(f"{name} must be {kind}, not {value!r}.")
+    raise InputError(f"{name} must be {kind}, not {shown(value)}.")

@@ -5,11 +5,12 @@
 const rows = [...document.querySelectorAll("details.dfa-claim")];
 
 function open() {
-  const row = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details.dfa-claim");
+  const label = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const row = label?.closest("details.dfa-claim");
   if (!row) return;
   row.hidden = false;
   row.open = true;
-  row.scrollIntoView();
+  label.scrollIntoView();
 }
 
 const verdicts = { holds: "holds", part: "holds in part", fails: "does not hold", open: "undecided", none: "not tested" };

@@ -236,7 +236,7 @@ SCHEMA: dict[str, Any] = {
                         },
                     ),
                 },
-                together=_VERDICT,
+                together=_TEXT,  # a verdict, or that the datasets disagree, or that of each
                 cite=_TEXT,
             )
         ),

@@ -222,13 +222,14 @@ class Part:
     @property
     def range(self) -> str:
         """The range in words."""
+        above, below = (f"{end:g}".replace("-", "\N{MINUS SIGN}") for end in (self.above, self.below))
         if self.above == self.below:
-            return f"exactly {self.above:g}"
+            return f"exactly {above}"
         if math.isinf(self.below):
-            return f"above {self.above:g}"
+            return f"above {above}"
         if math.isinf(self.above):
-            return f"below {self.below:g}"
-        ends = f"between {self.above:g} and {self.below:g}"
+            return f"below {below}"
+        ends = f"between {above} and {below}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
 
     @property

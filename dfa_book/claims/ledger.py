@@ -108,7 +108,7 @@ SUMMED_UP = (
     "12b",
 )
 """Claims in the conclusion's table."""
-# What a number says that is a share of answers, or a difference of shares.
+# In the first number of a claim about shares of answers, or their differences.
 OF_ANSWERS = re.compile("accuracy|error|score|gap between")
 # A picture of intervals, in pixels.
 PICTURE_WIDTH, LANE = 96, 6
@@ -180,8 +180,8 @@ def tally(ledger: Ledger) -> str:
             )
             start += width
             if count:
-                chips.append(f'<span class="dfa-chip dfa-{look}">{count} {verdict}</span>')
-        said = ", ".join(f"{verdicts.count(v)} {v}" for v in LOOKS if v in verdicts)
+                chips.append(f'<span class="dfa-chip dfa-{look}">{verdict}: {count}</span>')
+        said = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
         bars.append(
             f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{said}" width="100%" '
             f'height="14">{"".join(segments)}</svg><span>{" ".join(chips)}</span></dd>'
@@ -203,7 +203,9 @@ def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
         link = f'<a href="{page}#claim-{id}">{id}</a>'
         rows.append(f'<tr><th scope="row">{link} {escape(claim.text)}</th>{cells}</tr>')
     return (
-        f'<table class="dfa-verdicts"><thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
+        '<table class="dfa-verdicts"><caption>In brackets, the interval that decides: of 95 %, and of '
+        "90 % where a claim is that two things are alike.</caption>"
+        f'<thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -213,14 +215,15 @@ def _numbers(claim: Claim, judgement: Judgement) -> str:
     there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
     if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
         return ""
-    return "; ".join(_in_short(part, number.interval) for part, number in there)
+    share = OF_ANSWERS.search(claim.parts[0].what) is not None
+    return "<br>".join(_in_short(part, number.interval, share) for part, number in there)
 
 
-def _in_short(part: Part, interval: Interval) -> str:
+def _in_short(part: Part, interval: Interval, share: bool) -> str:
+    """Return a number with its interval; in percent or points, if it is a share of answers."""
     if math.isnan(interval.mean):
         return "not defined"
-    share = part.kind in ("t", "equivalence", "logit") and part.form.endswith(".3f")
-    share = share and OF_ANSWERS.search(part.what) is not None
+    share = share and part.kind in ("t", "equivalence", "logit") and part.form.endswith(".3f")
 
     def said(value: float) -> str:
         return points(value) if share else format(value, part.form).replace("-", "\N{MINUS SIGN}")

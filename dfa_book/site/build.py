@@ -178,5 +178,6 @@ def _jupyter_book(book: Book, folder: Path) -> int:
     if status == 0:
         write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
+        write_data(book, built)
         put_in_place(built, book.html)
     return status

@@ -114,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("teach", help="write notebooks for students and for instructors")
     _add_output(command)
     command.set_defaults(run=_teach)
+    text = "list every verdict, number and figure that is not the same in two built sites"
+    command = commands.add_parser("diff", help=text, description=f"{text}; exit status 1 if any is not")
+    command.add_argument("old", type=Path, metavar="OLD", help="folder of a built site")
+    command.add_argument("new", type=Path, metavar="NEW", help="folder of another")
+    command.set_defaults(run=_diff)
     text = "let Colab install dfa_lib from this repository, in the first code cell of every chapter"
     command = commands.add_parser("colab", help=text, description=text)
     command.add_argument("url", nargs="?", metavar="URL", help="default: that of git's remote origin")
@@ -269,13 +274,23 @@ def _teach(options: argparse.Namespace) -> int:
     return 0
 
 
+def _diff(options: argparse.Namespace) -> int:
+    from .diff import moved
+
+    lines = moved(options.old, options.new)
+    print("\n".join(lines) or "Nothing has moved.")
+    return bool(lines)
+
+
 def _colab(options: argparse.Namespace) -> int:
+    from .crate import cite_repository
     from .launch import repository, write_colab_cells
 
     book = find_book()
     published = repository(book.root)
     url = options.url or (published.url if published else "")
     changed = write_colab_cells(book, url)
+    cite_repository(book, url)
     print(f"Colab installs dfa_lib from {url or 'the address that is filled in there'}.")
     print(f"Chapters that were changed: {', '.join(changed) or 'none'}.")
     return 0

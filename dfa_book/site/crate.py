@@ -1,10 +1,11 @@
-"""What programs find in the built site: the claims, a script that judges them again, and an RO-Crate.
+"""What programs find in the built site: claims, a script that judges them again, numbers, an RO-Crate.
 
 An RO-Crate (https://w3id.org/ro/crate/1.1) says in JSON-LD which files are data and where they are from.
 """
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,28 +16,50 @@ import yaml
 
 from dfa_lib.experiments.provenance import commit, fingerprint
 
+from ..chapter import FOR_THE_SITE
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
 from .book import Book
-from .launch import repository
+from .launch import public_address, repository
 from .notebooks import read_notebook
 
+CITED = "CITATION.cff"
 CRATE = "ro-crate-metadata.json"
 SCRIPT = "recompute_verdicts.py"
+SHOWN = "shown.json"
 ABOUT = {
     NAME: "Each claim of the thesis with its rule, its numbers and its verdict on each dataset",
     SCHEMA_NAME: "JSON schema of claims.json",
     SCRIPT: "Recomputes the verdicts of claims.json from the results tables",
+    SHOWN: "The numbers that stand in the text, and a digest of what each figure shows",
 }
 TYPES = {".csv": "text/csv", ".json": "application/json", ".py": "text/x-python"}
 
 
+def cite_repository(book: Book, url: str) -> None:
+    """Let ``CITATION.cff`` say where the code is, or nothing if that is not known."""
+    path = book.root / CITED
+    if path.is_file():
+        text = re.sub(r"(?m)^repository-code:.*\n", "", path.read_text(encoding="utf-8"))
+        line = f"repository-code: {json.dumps(public_address(url))}\n" if url else ""
+        path.write_text(text.rstrip("\n") + "\n" + line, encoding="utf-8")
+
+
 def write_data(book: Book, html: Path) -> None:
     """Write the claims, as the ledger's page has judged them, and the RO-Crate into a built site."""
-    if "ledger" in book.chapters():
-        for cell in read_notebook(book.executed("ledger")).cells:
+    shown: dict[str, dict[str, str]] = {"numbers": {}, "figures": {}}
+    for chapter in book.chapters():
+        for cell in read_notebook(book.executed(chapter)).cells:
             for output in cell.get("outputs", []):
-                if METADATA in output.get("metadata", {}):
-                    write_claims(output.metadata[METADATA], html)
+                metadata, data = output.get("metadata", {}), output.get("data", {})
+                if METADATA in metadata:
+                    write_claims(metadata[METADATA], html)
+                if "dfa_figure" in metadata:
+                    drawn = hashlib.sha256(str(data.get(FOR_THE_SITE)).encode()).hexdigest()
+                    shown["figures"][metadata["dfa_figure"]["name"]] = drawn
+                if "scrapbook" in metadata and all(kind.endswith("text/plain") for kind in data):
+                    name = f"{chapter}::{metadata['scrapbook']['name']}"
+                    shown["numbers"][name] = "".join(data.values())
+    (html / SHOWN).write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     script = book.root / "results" / SCRIPT
     if script.is_file():
         shutil.copyfile(script, html / SCRIPT)
@@ -48,7 +71,7 @@ def write_data(book: Book, html: Path) -> None:
 
 
 def _graph(book: Book, html: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
-    cited = book.root / "CITATION.cff"
+    cited = book.root / CITED
     citation = yaml.safe_load(cited.read_text(encoding="utf-8")) if cited.is_file() else {}
     published = repository(book.root)
     code: dict[str, Any] = {

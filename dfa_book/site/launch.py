@@ -56,7 +56,7 @@ def repository(root: Path) -> Repository | None:
     if not given and "GITHUB_REPOSITORY" in os.environ:
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
         given = f"{server}/{os.environ['GITHUB_REPOSITORY']}"
-    url = _public(given or _git(root, "remote", "get-url", "origin"))
+    url = public_address(given or _git(root, "remote", "get-url", "origin"))
     if given:
         checked_address("the repository's address", url)
     branch = os.environ.get("GITHUB_REF_NAME") or _git(root, "branch", "--show-current") or "main"
@@ -95,7 +95,7 @@ def checked_address(name: str, address: str, scheme: str = "https") -> str:
     return address
 
 
-def _public(url: str) -> str:
+def public_address(url: str) -> str:
     """Return an address as anyone can use it: by https, without a user's name or token."""
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
     url = re.sub(r"^(https?://)[^/]*@", r"\1", url)  # a password may have an @ in it
@@ -170,7 +170,7 @@ def write_colab_cells(book: Book, url: str) -> list[str]:
     InputError
         If it is no address that pip and git can clone from by https. No chapter has changed then.
     """
-    source = colab_cell(checked_address("the repository's address", _public(url)) if url else "")
+    source = colab_cell(checked_address("the repository's address", public_address(url)) if url else "")
     # All are read before the first is written: one that cannot be read stops nothing halfway.
     changed = {}
     for name in book.chapters():

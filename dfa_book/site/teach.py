@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
+from ..exercises import check_cell
 from .book import Book, put_in_place, read_config, read_page
 from .checks import parameter_problems
 from .launch import repository, site_address
@@ -291,6 +292,9 @@ def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[Note
             id=f"{label}-code",
             metadata={"tags": [GAP, "raises-exception"]},
         )
+    cell = check_cell(label, [piece.text for piece in shown])
+    if cell is not None:
+        yield new_code_cell(cell, id=f"{label}-check", metadata={"tags": ["check"]})
 
 
 def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:

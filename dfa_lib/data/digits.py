@@ -4,13 +4,7 @@ from functools import cache
 
 import torch
 
-from .images import (
-    Digits,
-    DigitSets,
-    normalised,
-    shuffled,
-    take,
-)
+from .images import Digits, DigitSets, normalised, shuffled, take
 
 VALIDATION, TEST = 180, 360
 

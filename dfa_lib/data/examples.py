@@ -56,10 +56,9 @@ class Examples:
         return Examples(self.items, self.index[order], self.labels[order])
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> "Examples":
-        """Return the examples on a device; items in a precision, labels in one of at least float32."""
-        label_dtype = torch.promote_types(dtype, torch.float32)
+        """Return the examples on a device and in a precision."""
         return Examples(
-            self.items.to(device, dtype), self.index.to(device), self.labels.to(device, label_dtype)
+            self.items.to(device, dtype), self.index.to(device), self.labels.to(device, dtype)
         )
 
 

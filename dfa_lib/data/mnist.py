@@ -11,13 +11,7 @@ from pathlib import Path
 import filelock
 
 from ..validation import InputError
-from .images import (
-    Digits,
-    DigitSets,
-    normalised,
-    shuffled,
-    take,
-)
+from .images import Digits, DigitSets, normalised, shuffled, take
 
 VALIDATION = 5_000
 

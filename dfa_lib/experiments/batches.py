@@ -5,12 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from ..training import (
-    History,
-    Run,
-    stackable,
-    train_stack,
-)
+from ..training import History, Run, stackable, train_stack
 from ..validation import InputError
 from .extension import stacks
 

@@ -17,21 +17,9 @@ from numpy import ndarray
 
 from ..methods import METHODS
 from ..networks import Parameters, forward
-from ..training import (
-    Run,
-    initial_parameters,
-    load_problem,
-    using_threads,
-)
+from ..training import Run, initial_parameters, load_problem, using_threads
 from ..validation import choice, whole_number
-from .convex import (
-    Fit,
-    gates_kernel,
-    kernel_ridge,
-    logistic_regression,
-    ntk_kernel,
-    relu_kernel,
-)
+from .convex import Fit, gates_kernel, kernel_ridge, logistic_regression, ntk_kernel, relu_kernel
 from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from .orphans import tied
 from .runner import repeats

@@ -15,9 +15,10 @@ def half_written(path: Path) -> Path:
 def replace_text(path: Path, text: str) -> None:
     """Replace a file in one step, so that no reader and no kill ever sees half of it.
 
-    It keeps its permissions. Something else at the temporary name, a link for example, is removed and
-    not written through.
+    It keeps its permissions, and a link stays one. Something else at the temporary name, a link for
+    example, is removed and not written through.
     """
+    path = Path(os.path.realpath(path))
     temporary = half_written(path)
     try:
         temporary.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ import pandas as pd
 from ..training import Run
 from ..validation import InputError, nearest
 from .files import half_written, reason, replace_text
-from .provenance import Record, Session, log_path, record_path
+from .provenance import Entry, Record, Session, log_path, record_path
 
 FIELDS = tuple(f.name for f in fields(Run))
 Results = str | os.PathLike[str] | None
@@ -254,6 +254,7 @@ class Writer:
     def __init__(self, table: KeptTable) -> None:
         self._table = table
         self._session: Session | None = None
+        self._added: list[str] = []
 
     def start(self, datasets: Iterable[str], how: str) -> None:
         """Say what the next units are computed from, and by how many processes.
@@ -286,6 +287,7 @@ class Writer:
             if self._session is not None:
                 self._session.count(_digests(header, lines), runs)
             _append(path, header, lines)
+            self._added += lines
         except OSError as problem:
             raise InputError(
                 f"{path} could not be written ({reason(problem)}) and is as it was before; "
@@ -304,11 +306,12 @@ class Writer:
 
     def finish(self) -> None:
         """Put the rows in order, and close the record; nothing is left beside the two."""
-        path = self._table.path
+        path, session = self._table.path, None
         if self._session is not None:
-            self._session.close()
-            self._session = None
+            session, self._session = self._session.close(), None
         try:
+            if session is not None:
+                self._put_back(session)
             logged = os.path.lexists(log_path(path))
             if path.exists() and (logged or not path.read_bytes().endswith(b"\n")):
                 lines, rows = self._table.read()
@@ -324,6 +327,17 @@ class Writer:
                 f"{path} has all that is finished, but its rows could not be put in order "
                 f"({reason(problem)}): run again, to read them or to go on."
             ) from problem
+
+    def _put_back(self, session: Entry) -> None:
+        """Restore what others have removed since, by ``git stash`` or ``git clean`` for example."""
+        path, header = self._table.path, ",".join(self._table.columns)
+        record, there = Record.read(path), set(self._table.read(unknown=True).lines)
+        record.extend(session)
+        lost = [line for line in self._added if line not in there]
+        if lost or not log_path(path).exists():
+            record.write(path)
+            log_path(path).touch()
+            _append(path, header, lost)
 
     def _order(self, rows: Sequence[Row]) -> list[int]:
         """Return the places of the rows sorted by the fields of ``Run``, None first."""

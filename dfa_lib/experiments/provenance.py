@@ -176,7 +176,7 @@ _SOURCE = source_digest(Path(__file__).parents[1])
 
 # Digests of earlier code, and of the code that computes the same numbers as it did: the first edition's
 # rules yielded no factors, and its digest counted file names. ``tests/test_same_numbers.py`` compares.
-SAME_NUMBERS = {"b4ef636ce6d1": "f577dd5fb28d"}
+SAME_NUMBERS = dict.fromkeys(("b4ef636ce6d1", "f577dd5fb28d"), "17d572404fcd")
 
 
 def same_numbers(library: str) -> str:
@@ -266,8 +266,8 @@ class Record:
                 raise _damaged(path, results, wrong)
             record = cls(**found)
         logged = _read_log(log_path(results))
-        if logged is not None and not digests_of(logged) <= record.digests():
-            record._extend(logged)
+        if logged is not None:
+            record.extend(logged)
         return record
 
     def write(self, results: Path, rows: int | None = None) -> None:
@@ -296,12 +296,17 @@ class Record:
                 if (common := digests_of(entry) & wanted)
             ]
 
-        self.taken += about([*source.sessions, *source.taken])
-        self.verified += about(source.verified)
+        for entries, more in (
+            (self.taken, about([*source.sessions, *source.taken])),
+            (self.verified, about(source.verified)),
+        ):
+            entries += [entry for entry in more if entry not in entries]  # once, also after a kill
 
-    def _extend(self, session: Entry) -> None:
+    def extend(self, session: Entry) -> None:
         """Add a session, to the last one if that was on the same machine and state of the code."""
         last = self.sessions[-1] if self.sessions else {}
+        if digests_of(session) <= self.digests() and last.get("finished") == session["finished"]:
+            return  # a kill came after it was added, and before its log was removed
         own = ("started", "finished", "runs", "seconds", "digests", "rows")
         if any(last.get(name) != value for name, value in session.items() if name not in own):
             self.sessions.append(session)
@@ -442,7 +447,7 @@ class Session:
 
     def __init__(self, results: Path, datasets: Iterable[str], how: str) -> None:
         entry = made_with(sorted(set(datasets))) | {"trained by": how}
-        self._start = time.monotonic()
+        self._start, self._lines = time.monotonic(), list[Any]()
         path = log_path(results)
         path.unlink(missing_ok=True)  # not opened: it may be a link
         self._file = path.open("x", encoding="utf-8")
@@ -457,12 +462,14 @@ class Session:
         seconds = round(time.monotonic() - self._start, 2)
         self._write([_now(), seconds, runs, " ".join(digests)])
 
-    def close(self) -> None:
-        """End the log."""
+    def close(self) -> Entry:
+        """End the log; return the session as an entry of a record."""
         with suppress(OSError):  # what is not written yet is not needed
             self._file.close()
+        return _as_entry(*self._lines)
 
     def _write(self, line: Any) -> None:
+        self._lines.append(line)
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -472,17 +479,21 @@ def _read_log(path: Path) -> Entry | None:
     """Return what a log says, as an entry of a record, without a line that a kill has cut short."""
     try:
         text = "" if path.is_symlink() else path.read_text(encoding="utf-8")
-        first, *lines = [json.loads(line) for line in text.split("\n")[:-1]] or [{}]
-        finished, seconds, runs, digests = zip(*lines or [["", 0.0, 0, ""]], strict=True)
-        entry = first | {
-            "finished": finished[-1] or first.get("started"),
-            "runs": sum(runs),
-            "seconds": seconds[-1],
-            "digests": " ".join(sorted(set(" ".join(digests).split()))),
-        }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        entry = _as_entry(*(json.loads(line) for line in text.split("\n")[:-1]))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return None if _misshapen({"sessions": [entry]}) else entry
+
+
+def _as_entry(first: Entry, *lines: tuple[str, float, int, str]) -> Entry:
+    """Return the lines of a log as an entry of a record."""
+    finished, seconds, runs, digests = zip(*lines or [(first["started"], 0.0, 0, "")], strict=True)
+    return first | {
+        "finished": finished[-1],
+        "runs": sum(runs),
+        "seconds": seconds[-1],
+        "digests": " ".join(sorted(set(" ".join(digests).split()))),
+    }
 
 
 def _now() -> str:

@@ -24,12 +24,7 @@ from torch import Tensor
 
 from ..data.images import take
 from ..networks import ACTIVATIONS, Parameters
-from ..training import (
-    DIGIT_SETS,
-    Run,
-    initial_parameters,
-    train,
-)
+from ..training import DIGIT_SETS, Run, initial_parameters, train
 from ..validation import InputError, choice, whole_number
 from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from .orphans import tied

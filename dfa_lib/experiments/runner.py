@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+MOST_SEEDS = 100_000
+
+
 def run_all(
     runs: Iterable[Run],
     results: str | os.PathLike[str] | None = None,
@@ -127,8 +130,9 @@ def _checked(runs: Iterable[Run]) -> list[Run]:
 
 
 def repeats(runs: Iterable[Run], seeds: int) -> list[Run]:
-    """Return each run with the seeds 0, 1, …, ``seeds - 1``."""
-    return [replace(run, seed=seed) for run in runs for seed in range(whole_number("seeds", seeds))]
+    """Return each run with the seeds 0, 1, …, ``seeds - 1``, at most 100,000 of them."""
+    seeds = whole_number("seeds", seeds, maximum=MOST_SEEDS)
+    return [replace(run, seed=seed) for run in runs for seed in range(seeds)]
 
 
 def final_epoch(table: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +163,7 @@ def _take_over(
     reuse: Iterable[str | os.PathLike[str]],
 ) -> None:
     """Add the runs that other experiments have trained, and save them."""
-    for other in reuse:
+    for other in [reuse] if isinstance(reuse, (str, os.PathLike)) else reuse or ():
         if all(run in done for run in runs):
             break
         found = read_histories(other)

@@ -24,13 +24,8 @@ import pandas as pd
 from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
-from .outcomes import (
-    NON_FINITE,
-    UNSTABLE,
-    above_chance,
-    outcome_of,
-)
-from .runner import Results, run_histories
+from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
+from .runner import MOST_SEEDS, Results, run_histories
 
 SCORED_EPOCHS = 10
 # Tuning has seeds of its own, far from those of the repeats, which are 0, 1, 2, …
@@ -87,8 +82,10 @@ def tune(
         If no run is finite at any rate.
     """
     if seeds is not None:
-        seeds = whole_number("seeds", seeds, minimum=0)
-    reuse, done = list(reuse), Results()
+        seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
+    done = Results()
+    if not isinstance(reuse, (str, os.PathLike)):
+        reuse = list(reuse or ())  # it is gone through several times
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
     while steps:

@@ -152,7 +152,7 @@ def test_datasets_that_disagree_are_not_averaged(one, other, whole):
 def test_ranges_are_said_in_words():
     assert part(above=0.0).range == "above 0"
     assert part(above=-math.inf, below=0.5).range == "below 0.5"
-    assert part(above=-0.03, below=0.03).range == "between -0.03 and 0.03"
+    assert part(above=-0.03, below=0.03).range == "between −0.03 and 0.03"
     assert part(above=0.0, below=0.0).range == "exactly 0"
 
 
@@ -399,8 +399,8 @@ def test_the_tally_counts_every_claim_once_for_each_dataset():
     ]
     text = ledger.tally(judged)
     assert re.findall(r'aria-label="([^"]*)"', text) == [
-        "1 holds, 2 does not hold",
-        "2 undecided, 1 not tested",
+        "holds: 1, does not hold: 2",
+        "undecided: 2, not tested: 1",
     ]
     widths = [float(width) for width in re.findall(r'width="([\d.]+)%" height="14"/>', text)]
     assert sum(widths) == pytest.approx(200, abs=0.1)

@@ -73,27 +73,13 @@ def page(visit):
     return visit()
 
 
-def legend(page):
-    """What the legend says, row by row."""
-    rows = page.locator(".dfa-legend tr")
-    return [
-        [" ".join(cell.split()) for cell in row.locator("th, td").all_inner_texts()]
-        for row in rows.all()
-    ]
+def told(page):
+    """What the boxes that are seen say: the place, and each line's values."""
+    rows = page.locator(".dfa-box:visible > div")
+    return [" ".join(row.inner_text().split()) for row in rows.all()]
 
 
-AT_THE_END = [
-    ["mean [95 % interval]", "near epoch 4", "far epoch 4"],
-    ["bp", "0.700 [0.600, 0.800]", "0.800 [0.700, 0.900]"],
-    ["dfa", "0.600 [0.500, 0.700]", "0.700 [0.600, 0.800]"],
-    ["single seeds", "", ""],
-]
-AT_EPOCH_2 = [
-    ["mean [95 % interval]", "near epoch 2", "far epoch 2"],
-    ["bp", "0.600 [0.500, 0.700]", "0.700 [0.600, 0.800]"],
-    ["dfa", "0.500 [0.400, 0.600]", "0.600 [0.500, 0.700]"],
-    ["single seeds", "", ""],
-]
+AT_EPOCH_2 = ["epoch 2", "bp 0.600 [0.500, 0.700]", "dfa 0.500 [0.400, 0.600]"]
 
 
 def point_at_epoch_2(page):
@@ -104,23 +90,47 @@ def point_at_epoch_2(page):
 # ---- reading ----
 
 
-def test_without_a_script_the_figure_is_whole_and_the_legend_tells_where_lines_end(visit):
+def test_without_a_script_the_figure_is_whole(visit):
     page = visit(java_script_enabled=False)
-    assert legend(page) == AT_THE_END
-    assert page.locator(".dfa-legend button, .dfa-slider").count() == 0
+    assert page.locator(".dfa-legend").inner_text().split() == ["bp", "dfa", "single", "seeds"]
+    assert page.locator(".dfa-legend button, .dfa-slider, .dfa-hint").count() == 0
     assert page.get_by_role("img", name="Rising lines.").is_visible()
 
 
-def test_with_it_nothing_looks_different_until_somebody_reads(page):
-    assert legend(page) == AT_THE_END
-    assert page.locator(".dfa-cursor:visible, .dfa-dot:visible").count() == 0
-
-
-def test_who_points_at_a_panel_reads_all_that_share_its_axis(page):
+def test_values_are_seen_only_while_somebody_reads_and_a_hint_says_how(page):
+    unread = ".dfa-cursor:visible, .dfa-dot:visible, .dfa-box:visible"
+    assert page.locator(unread).count() == 0
+    assert "point at a panel" in page.locator(".dfa-hint").inner_text()
     point_at_epoch_2(page)
-    assert legend(page) == AT_EPOCH_2
+    assert told(page) == AT_EPOCH_2
+    page.mouse.move(0, 0)
+    assert page.locator(unread).count() == 0
+
+
+def test_after_it_is_left_the_cursor_is_back_at_the_last_epoch(page):
+    point_at_epoch_2(page)
+    slider = page.get_by_role("slider", name="Read near")
+    assert slider.get_attribute("aria-valuenow") == "1"
+    page.mouse.move(0, 0)
+    assert slider.get_attribute("aria-valuenow") == "3"
+
+
+def test_who_points_at_a_panel_sees_where_all_are_that_share_its_axis(page):
+    point_at_epoch_2(page)
     assert page.locator(".dfa-cursor:visible").count() == 2
     assert page.locator(".dfa-dot:visible").count() == 4
+
+
+def test_the_box_stays_within_its_drawing(visit):
+    for viewport in (DESKTOP, PHONE):
+        page = visit(viewport)
+        drawing = page.locator(".dfa-drawing").first.bounding_box()
+        slider = page.locator(".dfa-slider").first.bounding_box()
+        for share in (0.05, 0.36, 0.6, 0.95):
+            page.mouse.move(slider["x"] + share * slider["width"], slider["y"] + 5)
+            box = page.locator(".dfa-box:visible").bounding_box()
+            assert drawing["x"] - 1 <= box["x"]
+            assert box["x"] + box["width"] <= drawing["x"] + drawing["width"] + 1
 
 
 def test_a_dot_lies_on_its_line(page):
@@ -136,7 +146,7 @@ def test_a_finger_reads_too(visit):
     slider = page.locator(".dfa-slider").first
     box = slider.bounding_box()
     slider.tap(position={"x": 0.36 * box["width"], "y": 0.5 * box["height"]})
-    assert legend(page) == AT_EPOCH_2
+    assert told(page) == AT_EPOCH_2
 
 
 def test_keys_read_and_what_is_read_is_said(page):
@@ -145,12 +155,12 @@ def test_keys_read_and_what_is_read_is_said(page):
     assert slider.evaluate("element => element === document.activeElement")
     for key in ("Home", "ArrowRight"):
         page.keyboard.press(key)
-    assert legend(page) == AT_EPOCH_2
+    assert told(page) == AT_EPOCH_2
     said = "epoch 2: bp 0.600 [0.500, 0.700]; dfa 0.500 [0.400, 0.600]"
     assert slider.get_attribute("aria-valuetext") == said
     for key in ("PageUp", "ArrowRight"):  # there is nothing beyond the end
         page.keyboard.press(key)
-    assert legend(page) == AT_THE_END
+    assert told(page)[0] == "epoch 4"
 
 
 # ---- choosing ----
@@ -169,6 +179,8 @@ def test_an_entry_of_the_legend_hides_what_belongs_to_it_and_shows_it_again(page
     button.focus()
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "false"
+    struck = "entry => getComputedStyle(entry).textDecorationLine"
+    assert button.locator(".dfa-entry").evaluate(struck) == "line-through"
     assert seen(page, entry) == 0
     if others:
         assert seen(page, others) == before[others]

@@ -1,5 +1,7 @@
+import json
 import math
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,6 @@ from dfa_book.plots import (
     COLOURS,
     DIGIT_COLOURS,
     FEEDBACK_NAMES,
-    LINE_STYLES,
     METHOD_NAMES,
     OPTIMIZER_NAMES,
     PARITY_COLOURS,
@@ -25,6 +26,7 @@ from dfa_book.plots import (
     error_transport,
     final_accuracies,
     label,
+    line_look,
     metric_curves,
     probe_accuracies,
     rate_curves,
@@ -120,9 +122,10 @@ def test_every_method_has_a_colour_of_its_own_and_a_name(method):
     assert METHOD_NAMES[method]
 
 
-def test_every_optimizer_has_a_line_style_of_its_own_and_a_name():
-    assert OPTIMIZER_NAMES.keys() == LINE_STYLES.keys() == OPTIMIZERS.keys()
-    assert len(set(LINE_STYLES.values())) == len(OPTIMIZERS)
+def test_every_optimizer_has_a_mark_of_its_own_and_a_name():
+    assert OPTIMIZER_NAMES.keys() == OPTIMIZERS.keys()
+    lines = [("bp", optimizer) for optimizer in OPTIMIZERS]
+    assert len({line_look(lines, *line)["marker"] for line in lines}) == len(OPTIMIZERS)
 
 
 @pytest.mark.parametrize(
@@ -176,15 +179,47 @@ def test_the_band_is_the_interval_over_seeds():
         assert band(panel, "dfa")[epoch] == pytest.approx((interval.low, interval.high))
 
 
-def test_one_method_with_two_optimizers_has_two_styles_of_one_colour():
+def test_one_method_with_two_optimizers_has_two_marks_on_solid_lines_of_one_colour():
     figure = curves(
         made_up("bp", [0.6, 0.7]),
         made_up("bp", [0.8, 0.9], optimizer="adadelta"),
     )
     sgd, adadelta = mean_lines(panels(figure)["k = 1"], "bp")
-    assert sgd.get_linestyle() == "-"
-    assert adadelta.get_linestyle() != "-"
+    assert sgd.get_linestyle() == adadelta.get_linestyle() == "-"
+    assert sgd.get_marker() != adadelta.get_marker()
     assert legend_texts(figure) == ["BP, SGD", "BP, Adadelta"]
+
+
+def end_names(panel):
+    """What is written at the ends of lines, from below, with how high it stands in points."""
+    names = [(text.xyann[1] + panel.transData.transform(text.xy)[1] * 72 / panel.figure.dpi, text)
+             for text in panel.texts if hasattr(text, "xyann")]  # fmt: skip
+    return sorted((float(height), text.get_text()) for height, text in names)
+
+
+def test_lines_are_named_at_their_ends_by_what_they_differ_in():
+    for panel, low in (
+        (panels(curves(*TWO_METHODS))["k = 1"], 0.83),
+        (panels(curves(*TWO_METHODS))["k = 3"], 0.62),
+    ):
+        assert [name for _, name in end_names(panel)] == ["DFA", "BP"]
+        (dfa,) = [text for text in panel.texts if text.get_text() == "DFA"]
+        assert dfa.xy == pytest.approx((2, low))
+        assert dfa.get_gid() == "line:DFA-SGD"
+    panel = panels(curves(made_up("bp", [0.6, 0.7]), made_up("dfa", [0.6, 0.7], optimizer="adam")))[
+        "k = 1"
+    ]
+    assert {name for _, name in end_names(panel)} == {"BP, SGD", "DFA, Adam"}
+
+
+def test_names_of_lines_that_end_together_stand_apart():
+    ends = [made_up(method, [0.6, 0.7]) for method in ("bp", "dfa", "fa")]
+    heights = [height for height, _ in end_names(panels(curves(*ends))["k = 1"])]
+    assert np.diff(heights) == pytest.approx([11, 11], abs=0.5)
+
+
+def test_a_line_alone_needs_no_name_at_its_end():
+    assert end_names(panels(curves(made_up("bp", [0.6, 0.7])))["k = 1"]) == []
 
 
 def test_the_legend_names_each_line_once():
@@ -271,8 +306,9 @@ def test_the_legend_counts_unstable_seeds_and_names_both_means():
 
 def test_the_site_shows_the_values_of_both_means():
     html = figure_html(curves(*MIXED), "alt", "name")
-    told = html.split("<tbody>")[1]
-    assert re.findall(r"<span>(0\.\d+)</span>", told)[:2] == ["0.720", "0.647"]
+    (readings,) = [json.loads(unescape(text)) for text in re.findall(r'data-readings="([^"]*)"', html)]
+    told = {line["name"]: line["told"][-1][0] for line in readings["lines"].values()}
+    assert told == {"DFA, SGD": "0.720", "DFA, SGD, mean of all": "0.647", "BP, SGD": "0.820"}
 
 
 def test_a_method_without_runs_for_a_k_is_left_out_of_its_panel():
@@ -336,9 +372,9 @@ def test_sample_stacks_show_their_digits_side_by_side(sample_stacks):
 # ---- error_transport ----
 
 CARRIERS = {
-    "bp": {"$W_3^\\top$", "$W_2^\\top$"},
-    "fa": {"$B_2$", "$B_1$"},
-    "dfa": {"$B_2$", "$B_1$"},
+    "bp": {"W₃ᵀ", "W₂ᵀ"},
+    "fa": {"B₂", "B₁"},
+    "dfa": {"B₂", "B₁"},
 }
 
 
@@ -359,7 +395,7 @@ def test_the_error_is_carried_by_the_methods_own_matrices(method):
     assert CARRIERS[method] <= texts(panel)
     of_others = set().union(*CARRIERS.values()) - CARRIERS[method]
     assert not of_others & texts(panel)
-    assert {"$W_1$", "$W_2$", "$W_3$", "$X$", "$h_1$", "$h_2$", "$e$"} <= texts(panel)
+    assert {"W₁", "W₂", "W₃", "X", "h₁", "h₂", "e"} <= texts(panel)
 
 
 @pytest.mark.parametrize("method", CARRIERS)
@@ -427,7 +463,7 @@ def errors(*histories, x="samples", judged=("test",), **keywords):
 
 
 def test_the_error_is_one_minus_the_accuracy_of_the_last_epoch_by_rising_x():
-    (panel,) = errors(*CLUSTER_RUNS).axes
+    panel = errors(*CLUSTER_RUNS).axes[0]
     (line,) = mean_lines(panel, "bp")
     assert list(line.get_xdata()) == [32, 64]
     assert list(line.get_ydata()) == pytest.approx([0.39, 0.25])
@@ -435,21 +471,41 @@ def test_the_error_is_one_minus_the_accuracy_of_the_last_epoch_by_rising_x():
     assert list(line.get_ydata()) == pytest.approx([0.44, 0.41])
 
 
-def test_each_seed_of_the_error_is_a_faint_line():
-    (panel,) = errors(*CLUSTER_RUNS).axes
-    drawn = [list(line.get_ydata()) for line in seed_lines(panel, "bp")]
-    assert drawn == [pytest.approx([0.40, 0.30]), pytest.approx([0.38, 0.20])]
+def test_below_each_line_is_compared_with_bp_seed_by_seed_in_points():
+    _, panel = errors(*CLUSTER_RUNS).axes
+    assert panel.get_title() == "ReLU features minus BP, SGD"
+    (dots,) = seed_lines(panel, FEATURES)
+    pairs = [(32, 5), (32, 5), (64, 12), (64, 20)]  # of BP's accuracies less those of ReLU features
+    assert sorted(zip(dots.get_xdata(), dots.get_ydata(), strict=True)) == [
+        pytest.approx(pair) for pair in pairs
+    ]
+    (mean,) = mean_lines(panel, FEATURES)
+    assert list(mean.get_ydata()) == pytest.approx([5, 16])
+    interval = mean_interval([12, 20])
+    assert band(panel, FEATURES)[64] == pytest.approx((interval.low, interval.high))
+
+
+def test_a_difference_from_an_unstable_seed_is_a_cross_and_in_no_mean():
+    figure = errors(
+        clusters_run("bp", 32, 15, 0, 0.9), clusters_run("bp", 32, 15, 1, 0.9),
+        clusters_run("dfa", 32, 15, 0, 0.8), clusters_run("dfa", 32, 15, 1, 0.5, loss=UNSTABLE_LOSS),
+    )  # fmt: skip
+    panel = figure.axes[1]
+    (cross,) = crosses(panel, COLOURS["dfa"])
+    assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([32], [pytest.approx(40)])
+    (mean,) = [line for line in panel.lines if isinstance(line, Curve)]
+    assert list(mean.get_ydata()) == [pytest.approx(10)]
 
 
 def test_the_errors_band_is_the_interval_over_seeds():
-    (panel,) = errors(*CLUSTER_RUNS).axes
+    panel = errors(*CLUSTER_RUNS).axes[0]
     for n, values in ((32, [0.40, 0.38]), (64, [0.30, 0.20])):
         interval = mean_interval(values)
         assert band(panel, "bp")[n] == pytest.approx((interval.low, interval.high))
 
 
 def test_test_and_training_error_have_a_panel_each():
-    test, train = errors(*CLUSTER_RUNS, judged=("test", "train")).axes
+    test, train, *_ = errors(*CLUSTER_RUNS, judged=("test", "train")).axes
     assert (test.get_ylabel(), train.get_ylabel()) == ("test error", "training error")
     (line,) = mean_lines(train, "bp")
     assert list(line.get_ydata()) == pytest.approx([0.03, 0.01])
@@ -492,7 +548,7 @@ def test_solved_models_are_lines_of_their_own_where_the_runs_are():
     trained, line = mean_lines(figure.axes[0], FEATURES)
     assert list(line.get_xdata()) == [32, 64]
     assert list(line.get_ydata()) == pytest.approx([0.29, 0.19])
-    assert line.get_linestyle() != trained.get_linestyle()
+    assert line.get_marker() != trained.get_marker()
     (line,) = mean_lines(figure.axes[0], "ntk")
     assert list(line.get_ydata()) == pytest.approx([0.10])
     assert legend_texts(figure) == [
@@ -517,21 +573,25 @@ def test_accuracy_of_solved_models_is_drawn_against_stacks_with_trained_runs_as_
     one, two, enlarged = panels(figure).values()
     assert enlarged.get_title() == "k = 2, enlarged"
     drawn = [len([line for line in panel.lines if isinstance(line, Curve)]) for panel in figure.axes]
-    assert drawn == [2, 2, 0]  # its numbers are told in the panel before
+    assert drawn == [2, 2, 2]
     assert enlarged.get_ylim() == pytest.approx((0.59, 0.73))  # means are 0.61 and 0.71
     finite, infinite = [line for line in mean_lines(one, FEATURES) if len(line.get_xdata()) == 2][:2]
     for line in (finite, infinite):
         assert list(line.get_xdata()) == [100, 1_000]
         assert list(line.get_ydata()) == pytest.approx([0.61, 0.71])
-    assert finite.get_linestyle() == "-" != infinite.get_linestyle()
+    assert finite.get_marker() != infinite.get_marker()
     circles = {
         line.get_markeredgecolor(): (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
         for line in one.lines
-        if same_color(line.get_markerfacecolor(), PAPER)
+        if line.get_marker() == "o" and same_color(line.get_markerfacecolor(), PAPER)
     }
     seen = 2 * 18_000  # two epochs of the digits' default
     assert circles == {COLOURS["bp"]: (seen, 0.9), COLOURS[FEATURES]: (seen, 0.8)}
-    assert not [line for line in two.lines if same_color(line.get_markerfacecolor(), PAPER)]
+    assert not [
+        line
+        for line in two.lines
+        if line.get_marker() == "o" and not line.get_alpha() and len(line.get_xdata()) == 1
+    ]
     assert legend_texts(figure) == [
         "ReLU features",
         "infinitely wide ReLU features",
@@ -547,7 +607,7 @@ def test_points_double_at_equal_steps():
 
 
 def test_the_dotted_line_is_the_error_of_the_likelier_answer():
-    (panel,) = errors(*CLUSTER_RUNS).axes
+    panel = errors(*CLUSTER_RUNS).axes[0]
     (line,) = [line for line in panel.lines if line.get_linestyle() == ":"]
     assert list(line.get_ydata()) == pytest.approx([4 / 9, 4 / 9])
 
@@ -568,8 +628,7 @@ def test_the_legend_of_errors_names_each_line_once_and_counts_lost_runs_once():
         "unstable seeds",
     ]
     sgd, rmsprop = mean_lines(figure.axes[0], "dfa")
-    assert sgd.get_linestyle() == "-"
-    assert rmsprop.get_linestyle() != "-"
+    assert sgd.get_marker() != rmsprop.get_marker()
     assert list(sgd.get_ydata()) == [pytest.approx(0.4)]
 
 
@@ -643,9 +702,9 @@ def test_the_diagram_colours_the_chosen_digit_and_its_block_only(position):
     plain = [same_color(blocks[2 - i].get_facecolor(), TINT) for i in range(3)]
     assert plain == [i != position for i in range(3)]
     written = " ".join(texts(panel))
-    assert f"$h^{{({position + 1})}}$" in written
-    assert "64 \\times 512" in written
-    assert "192 \\times 512" in written
+    assert f"h⁽{'¹²³'[position]}⁾" in written
+    assert "64 × 512" in written
+    assert "192 × 512" in written
 
 
 @pytest.fixture
@@ -725,7 +784,8 @@ def test_probe_panels_mark_the_mean_of_each_probe_and_weights_with_its_interval(
         names = [tick.get_text() for tick in panel.get_xticklabels()]
         assert names == ["raw pixels", "untrained", "BP, SGD", "DFA, SGD"]
         intervals = [line for line in panel.lines if line.get_linestyle() == "-"]
-        means = [line for line in panel.lines if line.get_linestyle() != "-" and is_opaque(line)]
+        dots = [line for line in panel.lines if line.get_linestyle() != "-" and is_opaque(line)]
+        means = [line for line in dots if len(line.get_xdata()) == 1]
         assert len(intervals) == len(means) == 8
         groups = probes[probes["target"] == target].groupby(["weights", "probe"])["accuracy"]
         expected = [mean_interval(values) for _, values in groups]
@@ -740,7 +800,8 @@ def test_probe_panels_mark_the_mean_of_each_probe_and_weights_with_its_interval(
 def test_probe_marks_have_the_methods_colours(probes):
     panel = probe_accuracies(probes).axes[0]
     for x, method in ((2, "bp"), (3, "dfa")):
-        marks = [line for line in panel.lines if abs(float(np.mean(line.get_xdata())) - x) < 0.4]
+        drawn = [line for line in panel.lines if not isinstance(line, Curve)]
+        marks = [line for line in drawn if abs(float(np.mean(line.get_xdata())) - x) < 0.4]
         assert marks
         assert all(same_color(line.get_color(), COLOURS[method]) for line in marks)
 
@@ -836,12 +897,27 @@ def test_endings_show_every_seed_the_mean_and_the_interval():
     assert [text.get_text() for text in panel.get_yticklabels()] == ["SGD", "Adam"]
     assert legend_texts(figure) == ["BP", "DFA"]
     dots = {tuple(line.get_xdata()) for line in panel.lines if line.get_marker() == "o"}
+    means = [x for line in panel.lines if isinstance(line, Curve) for x in line.get_xdata()]
     bars = {tuple(line.get_xdata()) for line in panel.lines if len(line.get_xdata()) == 2}
     for both in values.values():
         interval = mean_interval(np.array(both))
         assert tuple(both) in dots
-        assert any(dot == pytest.approx((interval.mean,)) for dot in dots if len(dot) == 1)
+        assert any(mean == pytest.approx(interval.mean) for mean in means)
         assert any(bar == pytest.approx((interval.low, interval.high)) for bar in bars)
+
+
+def test_rows_of_endings_are_sorted_by_the_gap_between_the_methods_or_by_the_mean():
+    gaps = {"sgd": 0.1, "adam": 0.3, "rmsprop": 0.2}
+    both = [
+        made_up(method, [0.5, 0.9 - gap * (method == "dfa")], optimizer=optimizer, seed=seed)
+        for optimizer, gap in gaps.items() for method in ("bp", "dfa") for seed in (0, 1)
+    ]  # fmt: skip
+    for table, order in (
+        (to_table(both), ["Adam", "RMSProp", "SGD"]),
+        (to_table([run for run in both if run.run.method == "dfa"]), ["SGD", "RMSProp", "Adam"]),
+    ):
+        (panel,) = final_accuracies(table, "optimizer").axes
+        assert [text.get_text() for text in panel.get_yticklabels()] == order
 
 
 def test_an_ending_with_a_lost_run_says_how_many_and_has_the_mean_of_the_others():
@@ -850,7 +926,7 @@ def test_an_ending_with_a_lost_run_says_how_many_and_has_the_mean_of_the_others(
     )
     (panel,) = final_accuracies(table, "feedback").axes
     assert texts(panel) == {"1 of 2 seeds not finite"}
-    (mean,) = [line for line in panel.lines if line.get_markersize() == 7]
+    (mean,) = [line for line in panel.lines if line.get_marker() == "|"]
     assert list(mean.get_xdata()) == [0.7]
 
 
@@ -861,7 +937,7 @@ def test_an_ending_with_an_unstable_seed_has_its_cross_both_means_and_the_others
     (cross,) = crosses(panel, COLOURS["dfa"])
     assert list(cross.get_xdata()) == [0.50]
     interval = mean_interval([0.70, 0.74])
-    bars = [tuple(line.get_xdata()) for line in panel.lines if line.get_linewidth() == 2.0]
+    bars = [tuple(line.get_xdata()) for line in panel.lines if line.get_marker() == "None"]
     assert pytest.approx((interval.low, interval.high)) in bars
     means = {
         line.get_markersize(): line.get_xdata()[0] for line in panel.lines if line.get_marker() == "d"

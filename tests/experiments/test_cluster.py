@@ -21,7 +21,7 @@ from dfa_lib import (  # noqa: E402
     tune,
 )
 from dfa_lib.experiments import cluster, repeats  # noqa: E402
-from dfa_lib.experiments import runner as experiments  # noqa: E402
+from dfa_lib.experiments.kept_table import Writer  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,15 +70,17 @@ def other_workers():
 @pytest.fixture
 def after_first_save(monkeypatch):
     """Do something once, when the first run has been saved and others are in training."""
-    real = experiments.save
+    real = Writer.append
 
     def set_up(action):
-        def save(path, results):
-            real(path, results)
-            if len(results) == 1:
-                action()
+        actions = [action]
 
-        monkeypatch.setattr(experiments, "save", save)
+        def append(writer, rows):
+            real(writer, rows)
+            if actions:
+                actions.pop()()
+
+        monkeypatch.setattr(Writer, "append", append)
 
     return set_up
 

@@ -885,6 +885,31 @@ def test_reading_leaves_the_files_of_a_process_at_work_alone(trained, small_run,
         assert (tmp_path / ".some.csv.lock").exists()
 
 
+@pytest.mark.parametrize("removed", [["some.csv"], [".some.csv.log"], ["some.csv", ".some.csv.log"]])
+def test_what_others_remove_while_runs_are_trained_is_put_back(
+    removed, trained, small_run, tmp_path, monkeypatch
+):
+    """As ``git stash`` does, or ``git clean``."""
+    file, whole = tmp_path / "some.csv", tmp_path / "whole" / "some.csv"
+    run_all(repeats([small_run()], 4), whole)
+    run_all(repeats([small_run()], 1), file)
+    before, made_up = file.read_bytes(), experiments.train
+
+    def train_and_remove(run):
+        if run.seed == 3:
+            for name in removed:
+                (tmp_path / name).unlink()
+            if not file.exists():
+                file.write_bytes(before)
+        return made_up(run)
+
+    monkeypatch.setattr(experiments, "train", train_and_remove)
+    run_all(repeats([small_run()], 4), file)
+    assert file.read_bytes() == whole.read_bytes()
+    assert staleness(file) is None
+    assert files(tmp_path) == ["some.csv", "whole"]
+
+
 # ---- links, and files that others have put there ----
 
 
@@ -899,6 +924,12 @@ def test_a_results_file_that_is_a_link_stays_one_and_its_target_has_the_results(
         assert link.is_symlink()
         assert len(read_results(target)) == len(read_results(link)) == 2 * seeds
     assert files(target.parent) == ["sgd.csv"]
+    assert staleness(link) is None
+    record, elsewhere = target.with_suffix(".json"), tmp_path / "disk" / "elsewhere"
+    record.rename(elsewhere)
+    record.symlink_to(elsewhere)
+    run_all(repeats([small_run()], 3), link)
+    assert record.is_symlink()
     assert staleness(link) is None
     loop = tmp_path / "loop.csv"
     loop.symlink_to(loop)

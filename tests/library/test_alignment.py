@@ -195,7 +195,8 @@ def test_step_alignment_is_that_of_the_step_which_the_optimizer_makes_next(metho
     engine = start_engine([run], examples.inputs)
     train_epoch(engine, examples, run.batch_size)
     X, y = examples.batch(0, 512)
-    update = engine.next_update(X, y)
+    own = engine.flat(gradients(METHODS[method].rule(engine.parameters, X, y, run.activation)))
+    update = engine.next_update(X, y, own)
     before, parameters = engine.theta.clone(), {n: t.clone() for n, t in engine.parameters.items()}
     values = measure(run, engine, examples, examples.head(64))
     assert torch.equal(engine.theta, before), "measuring must not train"

@@ -51,6 +51,36 @@ VALUES = {
     "clusters bp": (0.673774032287, 0.680072540743, NAN),
     "clusters dfa": (0.685876988725, 0.684641140319, 0.103358472628),
 }
+# Alignment with backpropagation of all updates at once, and of the optimizer's step, by the code of
+# f577dd5fb28d, which computed each gradient two or three times.
+STEPS = {
+    "bp sgd": (NAN, 0.999693072251),
+    "bp momentum": (NAN, 0.905371328613),
+    "bp nesterov": (NAN, 0.919670177133),
+    "bp adagrad": (NAN, 0.641189848911),
+    "bp adadelta": (NAN, 0.945261313779),
+    "bp rmsprop": (NAN, 0.76475553028),
+    "bp adam": (NAN, 0.713456829202),
+    "fa sgd": (0.0292216437309, 0.0294065430024),
+    "fa adam": (-0.141849738582, -0.140925452188),
+    "dfa sgd": (0.280585771302, 0.28142597688),
+    "dfa momentum": (0.322534367529, 0.327906355474),
+    "dfa nesterov": (0.320001108865, 0.314427087412),
+    "dfa adagrad": (0.829595510745, 0.155620114496),
+    "dfa adadelta": (0.277395202996, 0.178816953731),
+    "dfa rmsprop": (0.407564738861, 0.215817950239),
+    "dfa adam": (0.101506428009, 0.0647349714355),
+    "ntk sgd": (NAN, 0.999858875992),
+    "ntk adam": (NAN, 0.776214865211),
+    "gaussian_features sgd": (NAN, 0.999998446752),
+    "gaussian_features adam": (NAN, 0.806799227734),
+    "relu_features sgd": (NAN, 0.999952619188),
+    "relu_features adam": (NAN, 0.807222706856),
+    "linear_features sgd": (NAN, 0.999985348492),
+    "linear_features adam": (NAN, 0.881017977758),
+    "clusters bp": (NAN, 1),
+    "clusters dfa": (0.345145849738, 0.345145849738),
+}
 
 
 def run_of(key: str) -> Run:
@@ -91,10 +121,12 @@ def test_a_run_gives_the_first_editions_numbers(key: str) -> None:
     history = train(run_of(key))
     found = (history.train_loss[-1], history.test_loss[-1], history.gradient_alignment[-1])
     assert found == pytest.approx(VALUES[key], rel=1e-8, nan_ok=True)
+    found = (history.update_alignment[-1], history.step_alignment[-1])
+    assert found == pytest.approx(STEPS[key], rel=1e-8, nan_ok=True)
 
 
 def test_the_code_of_the_first_edition_is_known_as_todays() -> None:
     assert set(SAME_NUMBERS.values()) == {fingerprint().split()[1]}
-    assert same_numbers("dfa_lib b4ef636ce6d1 with torch 2.13.0").startswith(
-        f"dfa_lib {fingerprint().split()[1]}"
-    )
+    for earlier in ("b4ef636ce6d1", "f577dd5fb28d"):
+        library = same_numbers(f"dfa_lib {earlier} with torch 2.13.0")
+        assert library.startswith(f"dfa_lib {fingerprint().split()[1]}")

@@ -14,13 +14,14 @@ from dfa_lib.feedback import FEEDBACK
 from dfa_lib.networks import ACTIVATIONS, forward
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.randomness import generator
+from dfa_lib.run import DATASETS
 from dfa_lib.training import (
-    DATASETS,
     METHODS,
     METRICS,
     History,
     initial_parameters,
     load_problem,
+    using_threads,
 )
 
 LAZY = [name for name, method in METHODS.items() if method.lazy]
@@ -433,3 +434,107 @@ def test_a_specification_is_complete_once_it_is_a_run(spec):
     for name, value in spec.items():
         if name != "hidden":
             assert getattr(run, name) in (value, None)
+
+
+# ---- what a notebook has set, and what does not fit ----
+
+
+def set_autocast():
+    torch.set_autocast_enabled("cpu", True)
+
+
+SETTINGS = {
+    "products in bfloat16": lambda: torch.set_float32_matmul_precision("medium"),
+    "products in bfloat16, the newer way": lambda: setattr(torch.backends, "fp32_precision", "bf16"),
+    "default type": lambda: torch.set_default_dtype(torch.float64),
+    "default device": lambda: torch.set_default_device("meta"),
+    "deterministic": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
+    "no denormal numbers": lambda: torch.set_flush_denormal(True),
+    "autocast": set_autocast,
+    "threads": lambda: torch.set_num_threads(2),
+}
+
+
+def settings():
+    return [
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.mkldnn.matmul.fp32_precision,
+        torch.backends.cuda.matmul.fp32_precision,
+        torch.is_autocast_enabled("cpu"),
+        torch.get_num_threads(),
+        bool(torch.tensor([5e-324], dtype=torch.float64, device="cpu").mul(1).any()),
+    ]
+
+
+@pytest.fixture
+def restored():
+    """Put torch's settings back, which are those of the whole process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.fp32_precision = "ieee"
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.use_deterministic_algorithms(False)
+    torch.set_flush_denormal(False)
+    torch.set_autocast_enabled("cpu", False)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("dataset", ["digits", "clusters"])
+def test_a_runs_numbers_do_not_depend_on_torchs_settings_which_stay(setting, dataset, small_run):
+    run = small_run(dataset=dataset, method="dfa", optimizer="adam", hidden=64)
+    expected = train(run)
+    SETTINGS[setting]()
+    before = settings()
+    assert str(train(run)) == str(expected)
+    assert settings() == before
+
+
+@pytest.mark.usefixtures("restored")
+def test_products_in_bfloat16_would_give_other_numbers():
+    """Otherwise the test above could not fail; not every processor has them."""
+    a, b = torch.randn(2, 256, 256, generator=torch.Generator().manual_seed(0))
+    exact = a @ b
+    SETTINGS["products in bfloat16"]()
+    if torch.equal(a @ b, exact):
+        pytest.skip("this processor has no products in bfloat16")
+    with using_threads(1):
+        assert torch.equal(a @ b, exact)
+
+
+@pytest.mark.parametrize("name", ["samples", "test_samples", "hidden", "k", "batch_size"])
+def test_sizes_have_a_limit_that_is_stated(name, small_run):
+    for size in (2**31, 10**20, 10**5000):
+        with pytest.raises(InputError, match=f"^{name} must be at most 100,000,000, not "):
+            small_run(**{name: size})
+
+
+def test_seeds_have_64_bits(small_run):
+    assert small_run(seed=2**63 - 1).seed == 2**63 - 1
+    for name in ("seed", "labelling"):
+        with pytest.raises(InputError, match=f"^{name} must be at most 9,223,372,036,854,775,807, not "):
+            small_run(dataset="clusters", **{name: 2**63})
+
+
+@pytest.mark.parametrize("fields", [{"hidden": (100_000_000, 100_000_000)}, {"k": 100_000_000}])
+def test_a_run_that_does_not_fit_in_memory_is_told_in_a_sentence(fields, small_run):
+    with pytest.raises(InputError, match="does not fit in memory; a smaller k, samples"):
+        train(small_run(**fields))
+
+
+def test_threads_have_a_limit_that_is_stated(small_run):
+    with pytest.raises(InputError, match="threads must be at most 512, not 1000000"):
+        train(small_run(), threads=1_000_000)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("value", [None, "bp", {"method": "bp"}])
+def test_what_is_no_run_is_named(value):
+    with pytest.raises(InputError, match=r"run must be a Run\(\.\.\.\), not "):
+        train(value)

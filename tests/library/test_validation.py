@@ -9,8 +9,11 @@ from dfa_lib.validation import (
     choice,
     nearest,
     positive_number,
+    shown,
     whole_number,
 )
+
+HUGE = pytest.param(10**5000, id="more digits than Python writes down")
 
 
 def test_a_choice_is_returned_as_it_is():
@@ -41,11 +44,17 @@ def test_whole_numbers_of_any_kind_become_ints(value):
     "value",
     [
         *(0, -1, 1.0, 1.5, "3", None, True, math.nan, 1j, int),
-        *(np.True_, np.float64(3), np.array(2.7), np.array([1, 2]), torch.tensor(2.7)),
+        *(b"3", np.True_, np.float64(3), np.array(2.7), np.array([1, 2]), torch.tensor(2.7)),
     ],
 )
 def test_anything_but_a_whole_number_is_named(value):
     with pytest.raises(InputError, match="k must be a whole number of at least 1, not"):
+        whole_number("k", value)
+
+
+@pytest.mark.parametrize("value", [100_000_001, 2**31, 10**20, 10**400, HUGE])
+def test_whole_numbers_have_a_limit_that_is_stated(value):
+    with pytest.raises(InputError, match=r"^k must be at most 100,000,000, not .{1,60}\.$"):
         whole_number("k", value)
 
 
@@ -62,11 +71,18 @@ def test_positive_numbers_of_any_kind_become_floats(value):
     assert type(number) is float
 
 
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "1e-3", True, None, 1j, [1.0]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, math.nan, math.inf, "1e-3", True, None, 1j, [1.0], 10**400, HUGE),
+        *(b"0.1", bytearray(b"0.1"), np.True_, torch.tensor(True), torch.ones(2), np.ones(2)),
+    ],
+)
 def test_anything_but_a_positive_finite_number_is_named(value):
     with pytest.raises(InputError) as caught:
         positive_number("rate", value)
-    assert str(caught.value) == f"rate must be a positive, finite number, not {value!r}."
+    assert str(caught.value) == f"rate must be a positive, finite number, not {shown(value)}."
+    assert len(str(caught.value)) < 160
 
 
 def test_zero_passes_where_it_may():

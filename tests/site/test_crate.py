@@ -21,7 +21,14 @@ def book(tmp_path):
     output = nbformat.v4.new_output(
         "display_data", {"text/plain": ""}, metadata={METADATA: {"claims": []}}
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
+    glued = nbformat.v4.new_output(
+        "display_data", {"text/plain": "0.15"}, metadata={"scrapbook": {"name": "gap"}}
+    )
+    figure = nbformat.v4.new_output(
+        "display_data", {"text/plain": "seen"}, metadata={"dfa_figure": {"name": "fig-x"}}
+    )
+    cell = nbformat.v4.new_code_cell(outputs=[output, glued, figure])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
     for path in (book.notebook("ledger"), book.executed("ledger")):
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
@@ -48,6 +55,7 @@ def test_the_crate_lists_each_file_of_data_with_its_checksum_and_the_code(book):
     assert [name for name in parts if (book.html / name).is_file()] == [
         "claims.json",
         "claims.schema.json",
+        "shown.json",
         "_downloads/ab/sgd.csv",
     ]
     table = (book.html / "_downloads/ab/sgd.csv").read_bytes()
@@ -55,9 +63,15 @@ def test_the_crate_lists_each_file_of_data_with_its_checksum_and_the_code(book):
     assert any(entity["@type"] == "SoftwareSourceCode" for entity in crate["@graph"])
 
 
-def test_a_book_without_a_ledger_has_a_crate_and_no_claims(book):
-    book.notebook("ledger").rename(book.notebook("other"))
-    (book.root / "_toc.yml").write_text("format: jb-book\nroot: other\n")
+def test_numbers_in_the_text_and_figures_are_there_to_be_compared(book):
+    write_data(book, book.html)
+    shown = json.loads((book.html / "shown.json").read_text())
+    assert shown["numbers"] == {"ledger::gap": "0.15"}
+    assert list(shown["figures"]) == ["fig-x"]
+
+
+def test_a_book_that_judges_nothing_has_a_crate_and_no_claims(book):
+    nbformat.write(nbformat.v4.new_notebook(), book.executed("ledger"))
     write_data(book, book.html)
     assert not (book.html / "claims.json").exists()
     assert (book.html / "ro-crate-metadata.json").exists()

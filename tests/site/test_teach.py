@@ -174,6 +174,8 @@ def test_all_cells_of_a_student_notebook_run_past_its_gaps(book):
         "Exercise 1.3 (Tags only): your code goes here.",
     ]
     assert notebook.cells[-1].execution_count is not None
+    (check,) = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
+    assert check.outputs[0].text == "ex-write: not answered yet. Your code has to set answer.\n"
 
 
 def test_code_that_the_site_does_not_show_leaves_no_gap_for_code(book):
@@ -589,7 +591,7 @@ def test_notebooks_have_the_code_of_the_chapter_which_runs_with_the_solutions(ow
     )
     tags = {id: set(cell.metadata.get("tags", [])) for found in cells for id, cell in found.items()}
     cut = {id for id in chapter if edition == "student" and "solution" in tags[id]}
-    gaps = {id for id in made if "gap" in tags[id]}
+    gaps = {id for id in made if tags[id] & {"gap", "check"}}
     assert {id: code for id, code in made.items() if id not in gaps} == {
         id: code for id, code in chapter.items() if id not in cut
     }

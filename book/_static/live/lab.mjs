@@ -61,6 +61,7 @@ export function mount(place, view, workerText, digits) {
   function start() {
     if (latest?.finished) begin({ settings: withRatesNow(), at: 0 });
     playing = true;
+    place.dataset.digest = "";
     tell({ play: speed });
     showPlaying();
   }
@@ -71,6 +72,7 @@ export function mount(place, view, workerText, digits) {
 
   function goTo(goal) {
     playing = false;
+    place.dataset.digest = "";
     tell({ goal });
     showPlaying();
   }

@@ -27,7 +27,7 @@ export const NAMES = {
   activation: { relu: "ReLU", tanh: "tanh", sigmoid: "sigmoid", linear: "linear" },
 };
 // Those of the book's figures (dfa_lib.experiments.names).
-export const COLOURS = { bp: "#0072B2", fa: "#8F5BE0", dfa: "#D55E00", relu_features: "#279AE7", ntk: "#009E73" };
+export const COLOURS = { bp: "#1B86D0", fa: "#8F5BE0", dfa: "#D55E00", relu_features: "#BC4FA5", ntk: "#009E73" };
 export const RATES = [-4, -3, -2, -1, 0, 1].flatMap((power) => [1, 2, 3, 5].map((digit) => Number(`${digit}e${power}`)));
 export const SCALES = [0.1, 0.3, 1, 3, 10];
 export const WIDTHS = [8, 16, 32, 64, 128, 256, 512];

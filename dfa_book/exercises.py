@@ -1,0 +1,115 @@
+"""Exercises that check themselves: what a solution asserts is asked of a student's answer.
+
+The assertions at the top level of a solution's code are its check. A comment on the line above one says
+to students which names it reads. In a student's notebook the check stands packed, so that it does not
+show the answer; it is part of the notebook, which needs no other file.
+"""
+
+import ast
+import base64
+import builtins
+import inspect
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Check(NamedTuple):
+    """What is asked of an answer: code, in the order of the solution, and what students are told."""
+
+    imports: list[str]
+    assertions: list[tuple[str, str]]
+    """Each with its comment, which may be empty."""
+    names: list[str]
+    """What the answer has to set, in the order in which assertions read it."""
+
+
+def check_of(solution: Sequence[str]) -> Check | None:
+    """Return the check of a solution, given the code of its cells; None if nothing is asserted."""
+    imports, assertions = [], []
+    bound: set[str] = set()
+    imported: set[str] = set()
+    for source in solution:
+        lines = source.splitlines()
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assert):
+                above = lines[node.lineno - 2] if node.lineno > 1 else ""
+                comment = above.removeprefix("# ") if above.startswith("# ") else ""
+                assertions.append((ast.unparse(node), comment))
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                imports.append(ast.unparse(node))
+                imported |= {alias.asname or alias.name for alias in node.names}
+            else:
+                bound |= names_set(node)
+    read: list[str] = []
+    for assertion, _ in assertions:
+        found = [name for name in ast.walk(ast.parse(assertion)) if isinstance(name, ast.Name)]
+        own = {name.id for name in found if isinstance(name.ctx, ast.Store)}  # of comprehensions
+        read += [name.id for name in found if name.id not in own]
+    names = [name for name in dict.fromkeys(read) if name in bound - imported]
+    return Check(imports, assertions, names) if assertions else None
+
+
+def names_set(node: ast.AST) -> set[str]:
+    """Return the names that a statement sets where it stands: not those inside of functions."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
+    if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        return set()
+    return set().union(*map(names_set, ast.iter_child_nodes(node)))
+
+
+def packed(check: Check) -> str:
+    """Return a check as one word, from which nothing can be read by eye."""
+    return base64.b85encode(zlib.compress(json.dumps(check).encode(), 9)).decode()
+
+
+def check_cell(label: str, solution: Sequence[str]) -> str | None:
+    """Return the cell that checks a student's answer; None if the solution asserts nothing."""
+    found = check_of(solution)
+    if found is None:
+        return None
+    said = [comment for _, comment in found.assertions if comment]
+    about = "\n".join(f"# {text}" for text in said or [f"Reads {', '.join(found.names)}."])
+    return f"{about}\nfrom dfa_book.exercises import check\n\ncheck({label!r}, {packed(found)!r})"
+
+
+def check(label: str, check: str) -> None:
+    """Say whether the answer to an exercise, in the notebook that calls this, is right.
+
+    Parameters
+    ----------
+    label
+        The exercise's label, for example ``"ex-derivation-softmax"``.
+    check
+        What is asked, packed.
+    """
+    frame = inspect.currentframe()
+    assert frame is not None
+    assert frame.f_back is not None
+    print(f"{label}: {outcome(check, frame.f_back.f_globals)}")
+
+
+def outcome(check: str, namespace: Mapping[str, Any]) -> str:
+    """Return what ``check`` says of the answer in a notebook's names."""
+    try:
+        found = Check(*json.loads(zlib.decompress(base64.b85decode(check))))
+    except (ValueError, zlib.error, TypeError):
+        return "this check is damaged; take its cell from the notebook once more."
+    missing = [name for name in found.names if name not in namespace and not hasattr(builtins, name)]
+    if missing:
+        return f"not answered yet. Your code has to set {', '.join(missing)}."
+    names = dict(namespace)
+    try:
+        exec("\n".join(found.imports), names)
+        for number, (assertion, comment) in enumerate(found.assertions, 1):
+            place = comment or f"{number} of {len(found.assertions)} things that are asked"
+            exec(assertion, names)
+    except AssertionError:
+        return f"not right yet. What does not hold: {place.rstrip(chr(46))}."
+    except Exception as problem:
+        return f"not right yet. The check could not be made: {type(problem).__name__}: {problem}."
+    return "right."
