@@ -6,15 +6,13 @@ results, so that no page contradicts another.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-
-import pandas as pd
+from collections.abc import Mapping
 
 from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import binomial_interval, with_outcomes
 from dfa_lib.validation import choice
 
-from .chapter import Settings, enumerated
+from .chapter import Answer, Settings
 from .claims.judge import (
     FAILS,
     HOLDS,
@@ -27,19 +25,15 @@ from .claims.judge import (
 from .claims.ledger import find_evidence, own_dataset
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
+from .studies import Study
+from .words import SHARE, SPACE, enumerated, mean, number, percent, size, span, the_other
 
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
-def chapter_evidence(settings: Settings, tables: Mapping[str, pd.DataFrame]) -> Evidence:
-    """Return the results of a chapter's own edition: those in its folder, or else what it has trained.
-
-    Parameters
-    ----------
-    tables
-        What the chapter has trained, by experiment. It counts where there is no results folder.
-    """
-    known = {name: with_outcomes(table) if "epoch" in table else table for name, table in tables.items()}
+def chapter_evidence(settings: Settings, *studies: Study) -> Evidence:
+    """Return the results of a chapter's own edition: those in its folder, or else these studies."""
+    known = {study.name: study.table for study in studies}
     kept = settings.kept("tuning") if settings.results is None else []
     if kept:
         known["tuning"] = with_outcomes(read_results(kept[0]))
@@ -56,29 +50,35 @@ def judged(id: str, evidence: Evidence) -> tuple[Claim, Judgement]:
 
 
 def verdict_on(id: str, evidence: Evidence) -> str:
-    """Return the ledger's verdict on a claim, as a sentence without markup.
-
-    A claim with one number has the number in it.
-    """
+    """Return the ledger's verdict on a claim without markup; a claim with one number has it in it."""
     claim, judgement = judged(id, evidence)
-    text = f"{claim.text.rstrip('.')}: {_in_words(judgement)}"
-    if judgement.verdict != NOT_TESTED and len(judgement.numbers) == 1:
-        (part,), (number,) = claim.parts, judgement.numbers
-        text += f" ({part.what}: {part.in_words(number)})"
-    return f"{text}."
+    return f"{claim.text.rstrip('.')}: {_in_words(judgement)}{_only_number(claim, judgement)}."
 
 
-def verdicts(ids: Sequence[str], evidence: Evidence) -> str:
-    """Return the ledger's verdicts on several claims, as a Markdown list that leads to their entries."""
-    lines = ["**Do the two agree?** By the rules of [the ledger](ledger.ipynb):", ""]
-    for id in ids:
+def named(*groups: str) -> list[str]:
+    """Return the claims of a group, such as ``"8"`` for 8a, 8b, …, or a single one, such as ``"2e"``."""
+    numbers = {id: id.rstrip("abcdefghijklmnopqrstuvwxyz") for id in _BY_ID}
+    known = dict.fromkeys([*numbers.values(), *_BY_ID])
+    return [
+        id for group in groups for id in _BY_ID if choice("claim", group, known) in (id, numbers[id])
+    ]
+
+
+def verdicts(evidence: Evidence, *groups: str) -> Answer:
+    """Return the ledger's verdicts on claims, see ``named``, as a list that leads to their entries."""
+    lines = ["**Does this edition agree?** By the rules of [the ledger](ledger.ipynb):", ""]
+    for id in named(*groups):
         claim, judgement = judged(id, evidence)
-        text = f"- {{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"
-        if judgement.verdict != NOT_TESTED and len(judgement.numbers) == 1:
-            (part,), (number,) = claim.parts, judgement.numbers
-            text += f". {part.what[0].upper()}{part.what[1:]}: {part.in_words(number)}"
-        lines.append(f"{text}.")
-    return "\n".join(lines)
+        text = f"{{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"
+        lines.append(f"- {text}{_only_number(claim, judgement)}.")
+    return Answer("\n".join(lines))
+
+
+def _only_number(claim: Claim, judgement: Judgement) -> str:
+    if judgement.verdict == NOT_TESTED or len(judgement.numbers) != 1:
+        return ""
+    (part,), (number,) = claim.parts, judgement.numbers
+    return f". {part.what[0].upper()}{part.what[1:]}: {part.in_words(number)}"
 
 
 def _in_words(judgement: Judgement) -> str:
@@ -154,103 +154,92 @@ def differences(glued: Mapping[str, Mapping[str, str]]) -> list[str]:
     return wrong
 
 
-def which_outcome(evidence: Evidence) -> str:
-    """Say which of the thesis's three outcomes it is: DFA keeps up with BP, lags behind, or fails."""
+def which_outcome(evidence: Evidence) -> Answer:
+    """Glue which of the thesis's three outcomes this edition shows."""
     learns, lags = (judged(id, evidence)[1].verdict for id in ("3a", "3b"))
+    which = "This edition does not decide between the three outcomes."
     if learns == FAILS:
-        return "Here it is the third: DFA does no better than lazy methods."
-    if learns == HOLDS and lags == HOLDS:
-        return "Here it is the second: DFA learns, and lags behind."
-    if learns == HOLDS and lags == FAILS:
-        return "Here it is the first: DFA learns, and does not lag."
-    return "Which of the three outcomes it is, this edition cannot say."
+        which = "This edition shows the third: DFA does no better than lazy methods."
+    elif learns == HOLDS and lags == HOLDS:
+        which = "This edition shows the second: DFA learns, and lags behind BP."
+    elif learns == HOLDS and lags == FAILS:
+        which = "This edition shows the first: DFA learns, and does not lag behind BP."
+    return Answer("", {"outcome": which})
 
 
 # ---- comparisons that are no claims ----
 
 
-def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right", share: bool = True) -> str:
-    """Say which of two has the larger number, as far as the seeds that they share can tell.
+def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") -> str:
+    """Say which of two gets the larger share, seed by seed: ``BP gets 80.0 % right, 10.0 points …``.
 
     Parameters
     ----------
     a, b
         What the two are called.
     what
-        What the numbers are: "``a`` gets 71.2 % ``what``"; of no shares "``a`` has ``what`` 0.12".
-    share
-        Whether they are shares, which are given in percent and their differences in points.
+        What the shares are of: ``"right"``, ``"of the points wrong"``.
     """
     difference = of_a - of_b
     if not len(difference):
-        return f"{a} and {b} are not compared: they have no seeds in common."
+        return f"{a} and {b} have no seeds in common, so there is no comparison."
     gap = difference.interval()
     if math.isnan(gap.mean):
-        return f"{a} and {b} are not compared, because a run is not finite."
-
-    def number(sample: Sample) -> str:
-        mean = float(sample.values[difference.values.index].mean())
-        return f"{100 * mean:.1f} %" if share else f"{mean:.2f}"
-
-    verb = f"gets {number(of_a)} {what}" if share else f"has {what} {number(of_a)}"
-    unit = " points" if share else ""
-    pair = f"{a} {verb} and {b} {number(of_b)}"
+        return f"{a} and {b} have no comparison, because a run is not finite."
+    share_a, share_b = (percent(float(of.values[difference.values.index].mean())) for of in (of_a, of_b))
+    pair = f"{a} gets {share_a} {what} and {b} {share_b}"
     if gap.n == 1:
-        text = f"{pair}, in the one seed that was run"
+        text = f"{pair}, in the one seed of this edition"
     elif gap.low > 0 or gap.high < 0:
-        low, size, high = (_size(abs(x), share) for x in sorted(gap[:3], key=abs))
-        more = "more" if gap.mean > 0 else "less"
-        text = f"{a} {verb}, {size}{unit} {more} than {b} ({low} to {high})"
+        points = size(gap).replace(" (", f" {'more' if gap.mean > 0 else 'less'} than {b} (")
+        text = f"{a} gets {share_a} {what}, {points}"
     else:
-        ends = f"{_signed(gap.low, share)} to {_signed(gap.high, share)}{unit}"
-        text = f"{pair}; the two cannot be told apart ({ends})"
-    return f"{text}{_unstable(difference, share, unit)}."
+        text = f"{pair}; the difference may be chance ({_ends(gap.low, gap.high)})"
+    return f"{text}{_unstable(difference)}."
 
 
-def _size(value: float, share: bool) -> str:
-    return f"{100 * value:.1f}" if share else f"{value:.2f}"
+def _ends(low: float, high: float) -> str:
+    low, high = (100 * min(max(end, -1), 1) for end in (low, high))
+    return f"{span(low, high, '.1f')}{SPACE}points"
 
 
-def _signed(value: float, share: bool) -> str:
-    return f"{100 * value:+.1f}" if share else f"{value:+.2f}"
-
-
-def _unstable(difference: Sample, share: bool, unit: str) -> str:
+def _unstable(difference: Sample) -> str:
     if not difference.unstable:
         return ""
-    text = f"; {len(difference.unstable)} of {len(difference)} seeds are unstable"
+    n, few = len(difference), len(difference.unstable)
+    text = f"; {few} of {n} seeds {'is' if few == 1 else 'are'} unstable"
     if not len(difference.sound):
         return text
-    others = _signed(difference.sound.interval().mean, share)
-    return f"{text}, and without them the difference is {others}{unit}"
+    others = 100 * difference.sound.interval().mean
+    return (
+        f"{text}, and the difference over {the_other(n - few)} is {number(others, '.1f')}{SPACE}points"
+    )
 
 
-def told_apart(a: str, b: str, gaps: Mapping[str, Sample]) -> str:
-    """Say with which of several methods ``a`` lags behind ``b``; a gap is ``b`` minus ``a``."""
-    groups: dict[str, list[str]] = {"behind": [], "ahead": [], "open": []}
+def lags(a: str, b: str, gaps: Mapping[str, Sample]) -> str:
+    """Say with which optimizers ``a`` lags behind ``b``; a gap is ``b`` minus ``a``."""
+    groups: dict[str, list[str]] = {}
     for name, gap in gaps.items():
         interval = gap.interval()
         group = "behind" if interval.low > 0 else "ahead" if interval.high < 0 else "open"
         mark = f" ({len(gap.unstable)} of {len(gap)} seeds unstable)" if gap.unstable else ""
-        groups[group].append(name + mark)
+        groups.setdefault(group, []).append(name + mark)
     sentences = {
-        "behind": f"{a} lags behind {b} with {enumerated(groups['behind'])}.",
-        "open": f"{a} and {b} cannot be told apart with {enumerated(groups['open'])}.",
-        "ahead": f"{a} is ahead of {b} with {enumerated(groups['ahead'])}.",
+        "behind": f"{a} lags behind {b} with",
+        "ahead": f"{a} is ahead of {b} with",
+        "open": f"The difference between {a} and {b} may be chance with",
     }
-    return " ".join(text for group, text in sentences.items() if groups[group])
+    return " ".join(f"{text} {enumerated(groups[g])}." for g, text in sentences.items() if g in groups)
 
 
 def stability(sample: Sample) -> str:
     """Say how many seeds are unstable, with the exact interval of their share."""
-    n = len(sample)
-    if not sample.unstable:
-        return f"No run of {n} is unstable."
-    share = binomial_interval(len(sample.unstable), n)
-    text = (
-        f"{len(sample.unstable)} of {n} seeds are unstable (exact 95 % interval of the share: "
-        f"{share.low:.0%} to {share.high:.0%}): their training loss ends above that of a network that "
-        f"knows nothing. The mean of all is {sample.values.mean():.3f}"
+    n, few = len(sample), len(sample.unstable)
+    if not few:
+        return f"None of the {n} seeds is unstable." if n > 1 else "The one seed is not unstable."
+    share = binomial_interval(few, n)
+    return (
+        f"{few} of {n} seeds {'is' if few == 1 else 'are'} unstable (exact 95{SPACE}% interval of the "
+        f"share: {span(100 * share.low, 100 * share.high, '.0f')}{SPACE}%): the training loss ends "
+        f"above that of chance. Mean accuracy: {mean(sample, SHARE)}."
     )
-    others = sample.sound
-    return f"{text}, that of the others {others.values.mean():.3f}." if len(others) else f"{text}."

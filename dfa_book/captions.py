@@ -1,62 +1,32 @@
-"""What captions, alt texts and tables say of runs: means, and how many of the seeds are unstable."""
-
-import math
-from typing import Any
+"""What captions have in common: the setting, the marks, and how many runs are unstable."""
 
 import pandas as pd
 
 from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.names import FEEDBACK_NAMES
 from dfa_lib.experiments.statistics import with_outcomes
+from dfa_lib.training import Run
 
-from .claims.queries import Sample
 from .plots import label, unstable_note
+from .words import SPACE, plural
+
+INTERVALS = f"95{SPACE}% Student-t intervals"
+LINES = (
+    f"Lines are means over seeds, bands their {INTERVALS}, faint lines single seeds; the dotted line is "
+    "chance."
+)
+DOTS = (
+    f"Small dots are seeds, large dots means, bars {INTERVALS}; the dotted line is chance. Learning "
+    "rates are tuned, each on validation digits."
+)
 
 
-def mean_in_words(sample: Sample, form: str = ".2f") -> str:
-    """Return the mean over all seeds and, where some are unstable, their number and the others' mean.
-
-    For example ``0.64 (2 of 5 seeds unstable, the others 0.70)``.
-    """
-    mean = sample.values.mean(skipna=False) if len(sample) else math.nan
-    if math.isnan(mean):
-        lost = int(sample.values.isna().sum())
-        return f"none ({lost} of {len(sample)} seeds not finite)" if lost else "none"
-    text = _number(mean, form)
-    if not sample.unstable:
-        return text
-    others = f", the others {_number(sample.sound.values.mean(), form)}" if len(sample.sound) else ""
-    return f"{text} ({len(sample.unstable)} of {len(sample)} seeds unstable{others})"
-
-
-def _number(value: float, form: str) -> str:
-    """Return a number without the sign of a rounded zero."""
-    text = f"{value:{form}}"
-    return text if float(text) else text.lstrip("-")
-
-
-def own_mean(row: Any, form: str = ".3f") -> str:
-    """Return the mean in a row of ``published.beside``, with its unstable seeds as ``mean_in_words``."""
-    text = f"{row.mean:{form}}"
-    if not row.unstable:
-        return text
-    others = f", the others {row.stable_mean:{form}}" if row.unstable < row.seeds else ""
-    return f"{text} ({row.unstable} of {row.seeds} seeds unstable{others})"
-
-
-def gap_cells(gap: Sample) -> list[str]:
-    """Return a paired difference and its interval as the last two cells of a table's row.
-
-    Where seeds are unstable, the interval is that of the others, and says so.
-    """
-    if gap.values.isna().any() or not len(gap):
-        return ["a run is not finite", "none"]
-    sound = gap.sound
-    interval = sound.interval() if len(sound) > 1 else None
-    cell = "none" if interval is None else f"{interval.low:+.3f} to {interval.high:+.3f}"
-    if gap.unstable:
-        cell += f", without {len(gap.unstable)} of {len(gap)} seeds that are unstable"
-    return [f"{gap.values.mean():+.3f}", cell]
+def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
+    """Return what runs of an experiment have in common, as a part of a sentence."""
+    return (
+        f"dataset *{run.dataset}*, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
+        f"units, {plural(epochs or run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
+    )
 
 
 def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:
@@ -78,10 +48,10 @@ def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -
         names = [str(each) for each in key]
         name = FEEDBACK_NAMES[names[0]] if by == "feedback" else label(*names)
         groups[name] = unstable_note(runs)
-    found = [f"{name}: {note}" for name, note in groups.items() if note]
-    if not found:
+    notes = [f"{name}: {note}" for name, note in groups.items() if note]
+    if not notes:
         return "No run is unstable."
-    text = f"{'; '.join(found)}. Crosses mark these"
+    text = f"{'; '.join(notes)}. Crosses mark the unstable runs"
     if not means:
         return f"{text}."
-    return f"{text}; means with intervals are of the other seeds, and diamonds are the means of all."
+    return f"{text}; means with intervals are of the other runs, and diamonds are the means of all."

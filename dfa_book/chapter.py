@@ -7,17 +7,19 @@ puts the values that a person passes into a cell of its own below it. The next c
 
 import ast
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import joblib
 import matplotlib as mpl
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from dfa_lib.methods import METHODS
 from dfa_lib.training import Run
 from dfa_lib.validation import (
     InputError,
@@ -118,7 +120,7 @@ def starting_rate(dataset: str, method: str, optimizer: str, feedback: str | Non
     rate = STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)]
     if dataset == "mnist":  # 12 times as many inputs
         rate /= 4
-    if method in ("fa", "dfa") and optimizer in ("sgd", "momentum", "nesterov"):
+    if METHODS[method].direct_feedback is not None and optimizer in ("sgd", "momentum", "nesterov"):
         rate /= 4
     if feedback is not None and feedback.startswith("standard"):  # √hidden times as large
         rate /= 8
@@ -248,9 +250,22 @@ def _assigned(source: str) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def enumerated(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: ``SGD, momentum and Adam``."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+class Answer(NamedTuple):
+    """What a cell says: Markdown, and values that other pages show, by name."""
+
+    text: str
+    values: Mapping[str, Any] = MappingProxyType({})
+
+
+def show(answer: Answer | str) -> None:
+    """Display an answer, or other Markdown, if there is any, and glue the answer's values."""
+    from myst_nb import glue  # heavy, and needed by notebooks only
+
+    answer = Answer(answer) if isinstance(answer, str) else answer
+    if answer.text:
+        display(Markdown(answer.text))
+    for name, value in answer.values.items():
+        glue(name, value, display=False)
 
 
 # What Jupyter does not know and leaves alone.

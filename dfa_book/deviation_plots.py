@@ -16,6 +16,7 @@ from dfa_lib.experiments.names import (
     METHOD_NAMES,
     OPTIMIZER_NAMES,
 )
+from dfa_lib.experiments.outcomes import AT_CHANCE, COIN_LOSS, LEARNED, UNSTABLE, UNSTABLE_END
 from dfa_lib.experiments.statistics import Interval, mean_interval, summarise
 
 from .plots import (
@@ -170,6 +171,7 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
                 draw_curve(panel, curve, [(layers, row) for row in rows])
             panel.set_yscale("log")
             panel.yaxis.set_major_formatter(_power_of_ten)
+            panel.minorticks_off()
             panel.set_title(f"{unit} units")
             panel.set_xlabel("hidden layers from the output")
             panel.set_ylabel("size of the signal δ, last layer = 1")
@@ -186,3 +188,32 @@ def _power_of_ten(value: float, _: float) -> str:
 def optimizer_repeat(optimizer: str, repeat: int) -> str:
     """Name a row of the figure on states that are carried over."""
     return f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}"
+
+
+def outcome_curves(examples: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw training loss and accuracy against epoch, a run for each outcome.
+
+    Parameters
+    ----------
+    examples
+        The rows of a run's epochs, by its outcome.
+    """
+    styles: dict[str, Any] = {LEARNED: "-", AT_CHANCE: (0, (6, 2)), UNSTABLE: (0, (2, 2))}
+    with mpl.rc_context(STYLE):
+        figure, panels = row_of_panels(2, height=3.8, same_y=False)
+        for panel, metric in zip(panels, ("train_loss", "test_accuracy"), strict=True):
+            for name, rows in examples.items():
+                look = {"color": INK, "linestyle": styles[name], "linewidth": 1.9}
+                draw_curve(panel, Curve(name, rows["epoch"], rows[metric], label=name, **look))
+            panel.set_xlabel("epoch")
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[0].set_yscale("log")
+        panels[0].yaxis.set_major_formatter("{x:g}")
+        panels[0].yaxis.set_minor_formatter("")
+        panels[0].axhline(COIN_LOSS, **REFERENCE_LINE)
+        panels[0].axhline(UNSTABLE_END, color=INK, linewidth=0.8, linestyle="--")
+        panels[0].set_ylabel("training loss, nats")
+        panels[1].axhline(0.5, **REFERENCE_LINE)
+        panels[1].set_ylabel("validation accuracy")
+        legend_below(figure, [line for line in panels[0].lines if isinstance(line, Curve)])
+    return figure

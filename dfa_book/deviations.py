@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
 from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from dfa_lib.experiments.orphans import tied
+from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
 from dfa_lib.methods import METHODS
 from dfa_lib.optimizers import (
@@ -37,9 +38,9 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import (
     Problem,
     Run,
-    evaluate,
     initial_parameters,
     load_problem,
+    measure,
     train_epoch,
     using_threads,
 )
@@ -88,6 +89,21 @@ SMOKE = Scale(
 # ---- training ----
 
 
+class Trained(NamedTuple):
+    """What runs have reached.
+
+    Parameters
+    ----------
+    accuracies
+        On held-out stacks: shape (judges, epochs, runs).
+    unstable
+        For each run, whether it is, by the first judge's stacks.
+    """
+
+    accuracies: np.ndarray
+    unstable: list[bool]
+
+
 def train_together(
     runs: Sequence[Run],
     *,
@@ -97,7 +113,7 @@ def train_together(
     after_epoch: Callable[[State], State] = lambda state: state,
     training: Sequence[Source] | None = None,
     held_out: Sequence[Sequence[Source]] | None = None,
-) -> tuple[np.ndarray, State]:
+) -> tuple[Trained, State]:
     """Train runs of one shape side by side, as ``train_stack`` does, where something is to be different.
 
     Parameters
@@ -118,8 +134,8 @@ def train_together(
 
     Returns
     -------
-    accuracies
-        On held-out stacks: shape (judges, epochs, runs).
+    trained
+        What the runs have reached, and which of them are unstable.
     state
         The optimizer's, at the end.
     """
@@ -137,16 +153,25 @@ def train_together(
     )
     if state is not None:
         engine.state = state
-    rows: list[list[list[float]]] = [[] for _ in held_out]
+    accuracies, losses = [], []
     with using_threads(1):
         for _ in range(run.epochs):
-            train_epoch(engine, stack([source() for source in training]), run.batch_size)
+            examples = stack([source() for source in training])
+            train_epoch(engine, examples, run.batch_size)
             engine.state = after_epoch(engine.state)
-            for row, sources in zip(rows, held_out, strict=True):
-                examples = stack([source() for source in sources])
-                correct = evaluate(METHODS[run.method], engine.parameters, examples, run.activation)[1]
-                row.append(correct.tolist())
-    return np.array(rows), engine.state
+            measured = [
+                measure(run, engine, examples, stack([source() for source in sources]))
+                for sources in held_out
+            ]
+            accuracies.append([values["test_accuracy"] for values in measured])
+            losses.append(measured[0]["train_loss"])
+    reached = np.array(accuracies).swapaxes(0, 1)
+    assert run.test_samples is not None
+    unstable = [
+        outcome(loss, accuracy, run.test_samples) == UNSTABLE
+        for loss, accuracy in zip(np.array(losses).T.tolist(), reached[0].T.tolist(), strict=True)
+    ]
+    return Trained(reached, unstable), engine.state
 
 
 def _network(
@@ -211,7 +236,8 @@ def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        ``method``, ``counted``, ``learning_rate``, ``seed``, ``epoch``, ``test_accuracy``.
+        ``method``, ``counted``, ``learning_rate``, ``seed``, ``unstable`` (0 or 1), ``epoch``,
+        ``test_accuracy``.
     """
     return _kept(results, scale, "adam", _adam, _adam_cases(scale), jobs)
 
@@ -227,14 +253,20 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
         for rate in ADAM_RATES
         for seed in range(scale.tuning_seeds)
     ]
-    accuracies = train_together(tried, **COUNTED[counted])[0][0]
-    scores = accuracies[scale.epochs // 2 :].mean(0).reshape(len(ADAM_RATES), -1).mean(1)
+    scores = (
+        train_together(tried, **COUNTED[counted])[0]
+        .accuracies[0][scale.epochs // 2 :]
+        .mean(0)
+        .reshape(len(ADAM_RATES), -1)
+        .mean(1)
+    )
     best = ADAM_RATES[int(np.argmax(scores))]
     runs = [replace(run, learning_rate=best, seed=seed) for seed in range(scale.seeds)]
-    accuracies = train_together(runs, **COUNTED[counted])[0][0]
+    (accuracies, unstable), _ = train_together(runs, **COUNTED[counted])
     return [
         {"method": method, "counted": counted, "learning_rate": best, "seed": seed}
-        | {"epoch": epoch, "test_accuracy": accuracies[epoch - 1, seed]}
+        | {"unstable": int(unstable[seed])}
+        | {"epoch": epoch, "test_accuracy": accuracies[0, epoch - 1, seed]}
         for seed in range(scale.seeds)
         for epoch in range(1, scale.epochs + 1)
     ]
@@ -249,7 +281,7 @@ def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.
     Returns
     -------
     pandas.DataFrame
-        ``matrix``, ``repeat``, ``test_accuracy`` of the last epoch.
+        ``matrix``, ``repeat``, ``unstable`` (0 or 1), ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, matrix) for matrix in range(scale.matrices)]
     return _kept(results, scale, "shared", _with_matrix, cases, jobs)
@@ -258,9 +290,10 @@ def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.
 def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
     first = 10_000 + matrix * scale.repeats
     runs = [scale.run(seed=first + repeat) for repeat in range(scale.repeats)]
-    accuracies, _ = train_together(runs, matrices=[matrix] * scale.repeats)
+    (accuracies, unstable), _ = train_together(runs, matrices=[matrix] * scale.repeats)
     return [
-        {"matrix": matrix, "repeat": repeat, "test_accuracy": accuracies[0, -1, repeat]}
+        {"matrix": matrix, "repeat": repeat, "unstable": int(unstable[repeat])}
+        | {"test_accuracy": accuracies[0, -1, repeat]}
         for repeat in range(scale.repeats)
     ]
 
@@ -277,7 +310,8 @@ def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd
     Returns
     -------
     pandas.DataFrame
-        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``test_accuracy`` of the last epoch.
+        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``unstable`` (0 or 1),
+        ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
     return _kept(results, scale, "carried", _chains, cases, jobs)
@@ -296,10 +330,10 @@ def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
             for chain in chains
         ]
         for kind, state in (("fresh", None), ("carried", carried)):
-            accuracies, after = train_together(runs, matrices=chains, state=state)
+            (accuracies, unstable), after = train_together(runs, matrices=chains, state=state)
             rows += [
                 {"optimizer": optimizer, "chain": chain, "repeat": repeat, "state": kind}
-                | {"test_accuracy": accuracies[0, -1, chain]}
+                | {"unstable": int(unstable[chain]), "test_accuracy": accuracies[0, -1, chain]}
                 for chain in chains
             ]
         carried = after
@@ -321,7 +355,8 @@ def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.D
     -------
     pandas.DataFrame
         ``split``, ``learning_rate``, ``run`` (``"tuning"`` or ``"report"``, which differ in their seed),
-        ``judged_on`` (of ``SETS``), ``score``: the mean accuracy of the last half of the epochs.
+        ``judged_on`` (of ``SETS``), ``unstable`` (0 or 1), ``score``: the mean accuracy
+        of the last half of the epochs.
     """
     chunk = 5
     cases = [
@@ -343,7 +378,7 @@ def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
     ]
     parts = {split: split_digits(split) for split in splits}
     digits = [parts[split] for split, *_ in cases]
-    accuracies, _ = train_together(
+    (accuracies, unstable), _ = train_together(
         runs,
         training=[_stacks(run, each["train"], "train") for run, each in zip(runs, digits, strict=True)],
         held_out=[
@@ -354,7 +389,7 @@ def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
     scores = accuracies[:, scale.epochs // 2 :].mean(1)
     return [
         {"split": split, "learning_rate": rate, "run": name, "judged_on": judged}
-        | {"score": scores[i, j]}
+        | {"unstable": int(unstable[j]), "score": scores[i, j]}
         for j, (split, rate, name, _) in enumerate(cases)
         for i, judged in enumerate(SETS)
     ]
@@ -469,14 +504,18 @@ def share_of_matrix(table: pd.DataFrame) -> float:
 
 COLUMNS = {
     "adam": {
-        **{"method": TEXT, "counted": TEXT, "learning_rate": REAL, "seed": WHOLE, "epoch": WHOLE},
-        "test_accuracy": SHARE,
+        **{"method": TEXT, "counted": TEXT, "learning_rate": REAL, "seed": WHOLE},
+        **{"unstable": WHOLE, "epoch": WHOLE, "test_accuracy": SHARE},
     },
-    "shared": {"matrix": WHOLE, "repeat": WHOLE, "test_accuracy": SHARE},
+    "shared": {"matrix": WHOLE, "repeat": WHOLE, "unstable": WHOLE, "test_accuracy": SHARE},
     "carried": {
-        **{"optimizer": TEXT, "chain": WHOLE, "repeat": WHOLE, "state": TEXT, "test_accuracy": SHARE}
+        **{"optimizer": TEXT, "chain": WHOLE, "repeat": WHOLE, "state": TEXT},
+        **{"unstable": WHOLE, "test_accuracy": SHARE},
     },
-    "rates": {**{"split": WHOLE, "learning_rate": REAL, "run": TEXT, "judged_on": TEXT, "score": SHARE}},
+    "rates": {
+        **{"split": WHOLE, "learning_rate": REAL, "run": TEXT, "judged_on": TEXT},
+        **{"unstable": WHOLE, "score": SHARE},
+    },
 }
 
 
@@ -495,7 +534,7 @@ def _kept(
     def make_all(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
         made = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
         rows = [tuple(row[column] for column in columns) for each in made for row in each]
-        measured = {"epoch", "test_accuracy", "judged_on", "score"}
+        measured = {"unstable", "epoch", "test_accuracy", "judged_on", "score"}
         places = [i for i, column in enumerate(columns) if column not in measured]
         yield rows, len({tuple(row[i] for i in places) for row in rows})
 

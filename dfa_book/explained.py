@@ -19,10 +19,10 @@ from dfa_lib.experiments.statistics import (
     with_outcomes,
 )
 
-from .chapter import enumerated
 from .claims.judge import LEVEL
 from .claims.queries import Sample
 from .claims.thesis_claims import ALIKE
+from .words import SPACE, enumerated, number, percent, plural, signed, size, span, table
 
 MEASURES = {
     "sign_agreement": "S, the share of right signs weighted by |W₂|",
@@ -60,7 +60,7 @@ class Explained(NamedTuple):
 
 def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:
     """Return the last epoch of the finite DFA runs of a results table, with their outcomes."""
-    last = final_epoch(with_outcomes(table))
+    last = final_epoch(table if "outcome" in table else with_outcomes(table))
     return last[(last["method"] == "dfa") & (last["outcome"] != NON_FINITE)]
 
 
@@ -103,58 +103,52 @@ def stable(last: pd.DataFrame) -> pd.DataFrame:
 
 def table_of(last: pd.DataFrame) -> str:
     """Return a Markdown table of how each measure goes with the accuracy."""
-    unstable = len(last) - len(stable(last))
-    heads = [
-        "measure",
-        "rank correlation of optimizers",
-        "p",
-        "95 % interval over seeds",
-        "R² over runs",
-    ]
+    runs, unstable = stable(last), len(last) - len(stable(last))
+    heads = ["measure", "rank correlation of optimizers", "p", f"95{SPACE}% interval over seeds"]
+    heads.append("R² over runs")
     if unstable:
-        heads.append(f"R² with {unstable} unstable run" + ("s" if unstable > 1 else ""))
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+        heads.append(f"R² with {plural(unstable, 'unstable run')}")
+    rows = []
     for measure, name in MEASURES.items():
         if measure in measured(last):
-            rho, p, ranks, r2 = explain(stable(last), measure)
-            interval = "none" if math.isnan(ranks.low) else f"{ranks.low:+.2f} to {ranks.high:+.2f}"
-            cells = [f"{rho:+.2f}", f"{p:.3f}", interval, f"{r2:.2f}"]
+            rho, p, ranks, r2 = explain(runs, measure)
+            interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high, "+.2f")
+            cells = [number(rho, "+.2f"), number(p, ".3f"), interval, number(r2, ".2f")]
             if unstable:
-                cells.append(f"{explain(last, measure).r2:.2f}")
+                cells.append(number(explain(last, measure).r2, ".2f"))
         else:
             cells = ["not measured", *[""] * (len(heads) - 2)]
-        escaped = name.replace("|", "\\|")
-        lines.append(f"| {' | '.join([escaped, *cells])} |")
-    return "\n".join(lines)
+        rows.append([name.replace("|", "\\|"), *cells])
+    return table(heads, rows)
 
 
 def which_explains(last: pd.DataFrame) -> str:
     """Say which measures order the optimizers as the accuracy does, and which explains most of it."""
     runs = stable(last)
-    found = {name: explain(runs, name) for name in measured(last)}
-    found = {name: each for name, each in found.items() if not math.isnan(each.rho)}
-    if not found:
-        return "There are too few stable runs to say what goes with the accuracy."
-    count = runs["optimizer"].nunique()
-    groups: dict[str, list[str]] = {"with": [], "against": [], "open": []}
-    for name, each in found.items():
-        group = "open" if each.p > LEVEL else "with" if each.rho > 0 else "against"
-        groups[group].append(f"{MEASURES[name]} ({each.rho:+.2f})")
+    each = {name: explain(runs, name) for name in measured(last)}
+    each = {name: goes for name, goes in each.items() if not math.isnan(goes.rho)}
+    if not each:
+        return "Too few optimizers have stable runs to correlate the accuracy with a measure."
+    groups: dict[str, list[str]] = {}
+    for name, goes in each.items():
+        group = "open" if goes.p > LEVEL else "with" if goes.rho > 0 else "against"
+        groups.setdefault(group, []).append(f"{MEASURES[name]} (ρ = {number(goes.rho, '+.2f')})")
     starts = {
-        "with": "From optimizer to optimizer DFA's accuracy rises with",
-        "against": "From optimizer to optimizer DFA's accuracy falls with",
-        "open": f"No clearer than chance, among {count} optimizers, is how DFA's accuracy goes with",
+        "with": "From optimizer to optimizer, DFA's accuracy rises with",
+        "against": "From optimizer to optimizer, DFA's accuracy falls with",
+        "open": f"Among {runs['optimizer'].nunique()} optimizers, chance may explain how DFA's accuracy "
+        "goes with",
     }
-    texts = [f"{starts[group]} {enumerated(names)}." for group, names in groups.items() if names]
-    best = max(found, key=lambda name: found[name].r2)
-    beside = ""
-    if best != "weight_alignment" and "weight_alignment" in found:
-        beside = f", against {found['weight_alignment'].r2:.2f} for cos(B, W₂ᵀ)"
-    texts.append(
-        f"Over single runs, most of the variance of the accuracy goes with {MEASURES[best]}: "
-        f"R² = {found[best].r2:.2f}{beside}."
-    )
-    return " ".join(texts)
+    texts = [f"{starts[group]} {enumerated(groups[group])}." for group in starts if group in groups]
+    best = max(each, key=lambda name: each[name].r2)
+    text = f"Over single runs, {MEASURES[best]} explains {_share(each[best].r2)} of the variance"
+    if best != "weight_alignment" and "weight_alignment" in each:
+        text += f", and {MEASURES['weight_alignment']} {_share(each['weight_alignment'].r2)}"
+    return " ".join([*texts, f"{text}."])
+
+
+def _share(r2: float) -> str:
+    return percent(r2, ".0f")
 
 
 def signs_or_sizes(last: pd.DataFrame) -> str:
@@ -165,23 +159,23 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
     """
     runs = stable(last)
     if runs.empty or not {"sign_agreement", "sign_share"} <= set(measured(runs)):
-        return "How many units have the right sign was not measured in these results."
+        return "These results lack the number of units with the right sign."
     shares = runs.groupby("seed")[["sign_agreement", "sign_share"]].mean()
     signs = shares["sign_share"] - 0.5
     sizes = shares["sign_agreement"] - shares["sign_share"]
     more = mean_interval(sizes - signs)
-    right, weight = (100 * shares[name].mean() for name in ("sign_share", "sign_agreement"))
     text = (
-        f"At the last epoch, over all optimizers, {right:.0f} % of the units have the right sign, and "
-        f"these hold {weight:.0f} % of the weight. "
-        f"Of the rise of S above one half, {signs.mean():.2f} comes from signs that have changed and "
-        f"{sizes.mean():.2f} from sizes."
+        f"At the last epoch, over all optimizers, {percent(shares['sign_share'].mean(), '.0f')} of the "
+        f"units have the right sign, and {percent(shares['sign_agreement'].mean(), '.0f')} of the "
+        "weight. "
+        f"Changed signs move S by {number(100 * signs.mean(), '+.0f')}{SPACE}points from one half, and "
+        f"changed sizes by {number(100 * sizes.mean(), '+.0f')}{SPACE}points."
     )
     if more.low > 0:
-        return f"{text} So units with the wrong sign are muted more than they are corrected."
+        return f"{text} DFA mutes units with the wrong sign more than it corrects their signs."
     if more.high < 0:
-        return f"{text} So units with the wrong sign are corrected more than they are muted."
-    return f"{text} Which of the two is more, these seeds cannot tell."
+        return f"{text} DFA corrects the signs of units more than it mutes units with the wrong sign."
+    return f"{text} Chance may explain which of the two is more."
 
 
 # ---- BP's lead over time, and the sizes of B's entries ----
@@ -194,45 +188,46 @@ def lead_over_time(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
     ----------
     early, late
         BP's accuracy minus DFA's, by seed, after each number of ``epochs``. Unstable seeds are left out,
-        and said to be.
+        and counted.
     """
-    early, late, unstable = early.sound, late.sound, early.unstable | late.unstable
+    seeds, unstable = len(early - late), early.unstable | late.unstable
+    early, late = (
+        Sample(each.values[~each.values.index.isin(list(unstable))]) for each in (early, late)
+    )
     change = early - late
     if len(change) < 2:
-        return "How BP's lead changes, too few stable seeds were run to tell."
-    then, now, closed = early.interval(), late.interval(), change.interval()
-    of = f"Of the {len(change)} stable seeds: " if unstable else ""
-    text = (
-        f"{of}BP's lead is {_points(then)} after {epochs[0]} epochs and {_points(now)} after {epochs[1]}"
-    )
-    if closed.low > 0:
-        return f"{text}: it shrinks by {_points(closed)}."
-    if closed.high < 0:
-        grows = Interval(-closed.mean, -closed.high, -closed.low, closed.n)
-        return f"{text}: it grows by {_points(grows)}."
-    return f"{text}. Whether it shrinks, these seeds cannot tell."
+        return "Too few seeds are stable to say how BP's lead over DFA changes."
+    of = f"Over the {len(change)} of {seeds} seeds that are stable, " if unstable else ""
+    lead = "BP's lead over DFA"
+    text = f"{of}{lead} is {_lead(early)} after {epochs[0]} epochs and {_lead(late)} after {epochs[1]}"
+    closed = change.interval()
+    if closed.low <= 0 <= closed.high:
+        return f"{text}; the change may be chance."
+    return f"{text}: the lead {'shrinks' if closed.mean > 0 else 'grows'} by {size(closed)}."
 
 
-def _points(gap: Interval) -> str:
-    return f"{100 * gap.mean:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
+def _lead(gap: Sample) -> str:
+    return signed(gap.interval(), plus=False)
 
 
 def signs_suffice(sign: Sample, uniform: Sample) -> str:
     """Say whether the sizes of B's entries matter: ±1/√h against uniform entries of the same signs."""
     difference = (sign - uniform).sound
     if len(difference) < 2:
-        return "Whether the sizes of B's entries matter, too few stable seeds were run to tell."
+        return "Too few seeds are stable to say whether the sizes of B's entries matter."
     interval = difference.interval()
     kept = difference.values.index
     alike, p = equivalent(sign.values[kept], uniform.values[kept], ALIKE)
-    if p < 0.05:
+    if p < LEVEL:
         return (
-            f"The two are alike to within {100 * ALIKE:.0f} points (90 % interval "
-            f"{100 * alike.low:+.1f} to {100 * alike.high:+.1f}): the signs of B suffice."
+            f"The signs of B suffice: with and without unequal sizes, DFA's accuracy is alike to within "
+            f"{100 * ALIKE:.0f} points (90{SPACE}% interval "
+            f"{span(100 * alike.low, 100 * alike.high, '+.1f')})."
         )
     if interval.low > 0 or interval.high < 0:
         worse = "lower" if interval.mean > 0 else "raise"
-        return (
-            f"So the sizes of B's entries matter: equal signs with unequal sizes {worse} the accuracy."
-        )
-    return "Whether the sizes of B's entries matter, these seeds cannot tell."
+        return f"Unequal sizes of B's entries {worse} DFA's accuracy by {size(interval)}."
+    return (
+        "These seeds do not decide whether the sizes of B's entries matter (equal minus unequal sizes: "
+        f"{signed(interval)})."
+    )

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 
 from dfa_lib.experiments.names import COLOURS, INK, MUTED, OPTIMIZER_NAMES, SPARE_COLOURS
 
@@ -51,16 +52,15 @@ def valley_paths(
     groups
         The title of each panel, and the optimizers whose paths it has.
     """
-    along, across = np.meshgrid(np.linspace(-1.25, 0.45, 120), np.linspace(-0.62, 0.62, 120))
-    loss = (steepness[0] * along**2 + steepness[1] * across**2) / 2
     with mpl.rc_context(STYLE):
         figure, panels = row_of_panels(len(groups), height=3.9)
         for panel, (title, names) in zip(panels, groups.items(), strict=True):
-            levels = np.geomspace(0.01, float(loss.max()), 9)
-            panel.contour(along, across, loss, levels=levels, colors=[MUTED], linewidths=0.5, alpha=0.6)
+            for loss in np.geomspace(0.02, 4.0, 6):
+                axes = (2 * np.sqrt(2 * loss / steep) for steep in steepness)
+                panel.add_patch(Ellipse((0, 0), *axes, fill=False, edgecolor=MUTED, alpha=0.4))
             for name, colour in zip(names, SPARE_COLOURS, strict=False):
                 panel.plot(
-                    *paths[name].T, color=colour, marker="o", markersize=2.8, linewidth=1.3,
+                    *paths[name].T, color=colour, marker="o", markersize=3.2, markevery=2, linewidth=1.3,
                     label=OPTIMIZER_NAMES[name], gid=belongs_to(OPTIMIZER_NAMES[name]),
                 )  # fmt: skip
             panel.plot(0, 0, "*", color=INK, markersize=10)

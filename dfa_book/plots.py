@@ -22,6 +22,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -186,12 +187,14 @@ def accuracy_curves(
         Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
     ks = sorted(int(k) for k in table["k"].unique())
-    figure = _curves(table, published, [(k, "test_accuracy") for k in ks], 5.4 if stacks else 4.2)
+    shown = [(k, "test_accuracy") for k in ks]
+    figure, entries = _curves(table, published, shown, 5.4 if stacks else 4.2)
     with mpl.rc_context(STYLE):
         for panel, k in zip(figure.axes, ks, strict=True):
             if stacks and digits is not None:
                 _stack_strip(panel, stacks[k], digits)
             panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+        legend_below(figure, entries)
     return figure
 
 
@@ -232,7 +235,10 @@ def metric_curves(
     published
         Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
     """
-    return _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+    figure, entries = _curves(table, published, [(None, metric) for metric in metrics], 4.2)
+    with mpl.rc_context(STYLE):
+        legend_below(figure, entries)
+    return figure
 
 
 def _curves(
@@ -240,8 +246,8 @@ def _curves(
     published: pd.DataFrame | None,
     shown: Sequence[tuple[int | None, str]],
     height: float,
-) -> Figure:
-    """Draw a panel for each k and metric shown; without a k, of all runs."""
+) -> tuple[Figure, list[Line2D]]:
+    """Draw a panel for each k and metric, without a k of all runs; return the legend's entries, too."""
     table = _judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
     with mpl.rc_context(STYLE):
@@ -254,8 +260,7 @@ def _curves(
                 for method, own in points.groupby("method"):
                     look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
                     panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
-        legend_below(figure, _entries(table, lines, published))
-    return figure
+    return figure, _entries(table, lines, published)
 
 
 def _metric_panel(
@@ -321,6 +326,13 @@ def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
     look = {"alpha": 0.45, "linestyle": UNSTABLE_LINE, "linewidth": 0.9} | look
     panel.plot(x, y, **look)
     panel.plot(x[last], y[last], **look | UNSTABLE_MARK | {"linestyle": ""})
+
+
+def _seed_dots(panel: Axes, x: pd.Series, y: pd.Series, unstable: pd.Series, **look: Any) -> None:
+    """Draw single seeds as dots, and unstable ones as crosses."""
+    panel.plot(x[~unstable], y[~unstable], linestyle="", markeredgewidth=0, **look)
+    for each in x.index[unstable]:
+        draw_unstable(panel, [x[each]], [y[each]], color=look["color"], alpha=0.8, gid=look["gid"])
 
 
 def draw_means(
@@ -424,10 +436,10 @@ def seeds_entry(label: str = "single seeds") -> Line2D:
     return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
 
 
-def unstable_entry(label: str = "unstable seeds") -> Line2D:
-    """Return the entry of a legend for unstable seeds."""
+def unstable_entry(label: str = "unstable seeds", linestyle: Any = UNSTABLE_LINE) -> Line2D:
+    """Return the entry of a legend for unstable seeds; for crosses alone with ``linestyle=""``."""
     return Line2D(
-        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=UNSTABLE_LINE, label=label,
+        [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=linestyle, label=label,
         gid=belongs_to(UNSTABLE_SEEDS), **UNSTABLE_MARK,
     )  # fmt: skip
 
@@ -465,13 +477,19 @@ def _line_entries(
     return entries or [Curve(name, label=f"{name} ({note})", **look)]
 
 
-def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 3) -> None:
-    """Give a figure a legend, whose entries know what belongs to them; name its lines at their ends."""
+def legend_below(
+    figure: Figure, entries: Sequence[Line2D], columns: int = 3, *, named: bool = True
+) -> None:
+    """Give a figure a legend, whose entries know what belongs to them.
+
+    Lines are named at their ends as well, unless ``named`` is false.
+    """
     legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
     )
     _own(legend, entries)
-    _name_ends(figure)
+    if named:
+        _name_ends(figure)
 
 
 def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
@@ -488,33 +506,44 @@ def _name_ends(figure: Figure) -> None:
         for axes in figure.axes
     ]
     entries = {line.entry for lines in curves for line in lines}
-    shared = {entry.partition(", ")[2].removesuffix(_OF_ALL[2:]) for entry in entries} - {""}
-    figure.draw_without_rendering()
+    optimizers = [
+        name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
+    ]
+    shared = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    names: list[tuple[Axes, list[Annotation]]] = []
     for axes, lines in zip(figure.axes, curves, strict=True):
-        ends = []
-        for line in lines:
-            known = np.flatnonzero(np.isfinite(line.y))
-            if known.size and not line.entry.endswith(_OF_ALL):
-                low, high = sorted(axes.get_ylim())
-                point = line.x[known[-1]], min(max(line.y[known[-1]], low), high)
-                name = line.entry.partition(", ")[0] if len(shared) == 1 else line.entry
-                ends.append((axes.transData.transform(point)[1] * 72 / figure.dpi, point, name, line))
-        if len(ends) < 2:
-            continue
-        ends.sort(key=lambda end: end[0])
-        names = [fill(name, 18) for _, _, name, _ in ends]
-        heights = _apart([end[0] for end in ends], [11.0 + 10.5 * name.count("\n") for name in names])
-        inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
-        for height, name, (own, point, _, line) in zip(heights, names, ends, strict=True):
-            axes.annotate(
-                name, point, (-4 if inside else 5, height - own + 7 * inside), fontsize=9.5,
-                textcoords="offset points", ha="right" if inside else "left", va="center",
+        shown = [
+            line for line in lines if not line.entry.endswith(_OF_ALL) and np.isfinite(line.y).any()
+        ]
+        names.append((axes, []))
+        for line in shown if len(shown) > 1 else ():
+            last = np.flatnonzero(np.isfinite(line.y))[-1]
+            low, high = sorted(axes.get_ylim())
+            inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
+            name = axes.annotate(
+                fill(line.entry.removesuffix(shared), 18),
+                (line.x[last], min(max(line.y[last], low), high)), (-4 if inside else 5, 7 * inside),
+                textcoords="offset points", ha="right" if inside else "left", va="center", fontsize=9.5,
                 linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
             )  # fmt: skip
+            names[-1][1].append(name)
+    figure.draw_without_rendering()  # lays it out
+    points = 72 / figure.dpi
+    for axes, of_axes in names:
+        own = {name: axes.transData.transform(name.xy)[1] * points + name.xyann[1] for name in of_axes}
+        ordered = sorted(of_axes, key=lambda name: own[name])
+        sizes = [11.0 + 10.5 * name.get_text().count("\n") for name in ordered]
+        top = axes.transAxes.transform((0, 1))[1] * points + 6
+        heights = _apart([own[name] for name in ordered], sizes, top)
+        for name, height in zip(ordered, heights, strict=True):
+            name.xyann = (name.xyann[0], name.xyann[1] + height - own[name])
 
 
-def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Move the middles of things, from below, as little as it takes for them not to overlap."""
+def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
+    """Move the middles of things, from below, as little as it takes for them not to overlap.
+
+    None is moved beyond the top.
+    """
     groups: list[list[int]] = []
 
     def ends(group: list[int]) -> tuple[float, float]:
@@ -525,11 +554,15 @@ def _apart(heights: Sequence[float], sizes: Sequence[float]) -> list[float]:
         groups.append([i])
         while len(groups) > 1 and ends(groups[-1])[0] < ends(groups[-2])[1]:
             groups[-2:] = [groups[-2] + groups[-1]]
-    return [
+    moved = [
         ends(group)[0] + sum(sizes[j] for j in group if j < i) + sizes[i] / 2
         for group in groups
         for i in group
     ]
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], top - sizes[i] / 2)
+        top = moved[i] - sizes[i] / 2
+    return moved
 
 
 # Above a panel, in points: room for sample stacks.
@@ -591,7 +624,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
                 _ending(panel, runs, i + shift, method)
             panel.add_line(
                 Curve(
-                    METHOD_NAMES[method], range(len(rows)), own["mean_sound"], own["low_sound"],
+                    METHOD_NAMES[method], np.arange(len(rows)), own["mean_sound"], own["low_sound"],
                     own["high_sound"], rows=True, shift=shift, color=COLOURS[method], linestyle="",
                     marker="|", markersize=13, markeredgewidth=2.5,
                 )
@@ -608,7 +641,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         ]
         if _is_unstable(last).any():
             every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
-            entries += [every, _cross_entry()]
+            entries += [every, unstable_entry(linestyle="")]
         if entries:
             legend_below(figure, entries)
     return figure
@@ -620,25 +653,16 @@ def _mark_entry(name: str, marker: str, colour: str) -> Line2D:
     return Line2D([], [], label=name, gid=belongs_to(name), **look)
 
 
-def _cross_entry(label: str = "unstable seeds") -> Line2D:
-    """Return the entry of a legend for crosses without a line."""
-    entry = unstable_entry(label)
-    entry.set_linestyle("")
-    return entry
-
-
 def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
     """Draw how the runs of a method ended, at a height ``y``: seeds, and the interval of their mean."""
     if runs.empty:
         return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
     unstable = _is_unstable(runs)
-    stable = runs["test_accuracy"][~unstable]
     summary = summarise(runs, ["method"]).iloc[0]
     panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=1.4, alpha=0.6, **look)
-    panel.plot(stable, [y] * len(stable), "o", alpha=0.75, markersize=5.5, markeredgewidth=0, **look)
-    for accuracy in runs["test_accuracy"][unstable].dropna():
-        draw_unstable(panel, [accuracy], [y], **look | {"alpha": 0.8})
+    dots = look | {"marker": "o", "markersize": 5.5, "alpha": 0.75}
+    _seed_dots(panel, runs["test_accuracy"], pd.Series(y, runs.index), unstable, **dots)
     if unstable.any():
         panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
         # Beside the axes: inside, it would lie over the dots.
@@ -748,7 +772,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             panel.set_title(METHOD_NAMES[method])
         entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
         if (scores["unsound"] > 0).any():
-            entries.append(_cross_entry("a tuning run is unsound"))
+            entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
         legend_below(figure, entries, columns=4)
     return figure
 
@@ -766,38 +790,31 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     titles
         The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
     """
-    (method,) = last["method"].unique()
+    (colour,) = (COLOURS[method] for method in last["method"].unique())
     with mpl.rc_context(STYLE):
         figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
         for panel, (measure, title) in zip(grid, titles.items(), strict=True):
             for optimizer, runs in last.groupby("optimizer", sort=False):
-                _explaining_marks(panel, runs, measure, str(optimizer), COLOURS[str(method)])
+                name, unstable = OPTIMIZER_NAMES[str(optimizer)], _is_unstable(runs)
+                look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
+                x, y = runs[measure], runs["test_accuracy"]
+                seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
+                _seed_dots(panel, x, y, unstable, **seeds)
+                if not unstable.all():
+                    look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+                    means = [x[~unstable].mean()], [y[~unstable].mean()]
+                    panel.add_line(Curve(name, *means, linestyle="", **look))
             middle = 0.5 if measure.startswith("sign") else 0.0
             panel.axvline(middle, **REFERENCE_LINE)
             panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
         entries = [
-            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), COLOURS[str(method)])
+            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour)
             for o in last["optimizer"].unique()
         ]
         if _is_unstable(last).any():
-            entries.append(_cross_entry())
+            entries.append(unstable_entry(linestyle=""))
         legend_below(figure, entries, columns=4)
     return figure
-
-
-def _explaining_marks(
-    panel: Axes, runs: pd.DataFrame, measure: str, optimizer: str, colour: str
-) -> None:
-    unstable, gid = _is_unstable(runs), belongs_to(OPTIMIZER_NAMES[optimizer])
-    look: dict[str, Any] = {"linestyle": "", "marker": _optimizer_marker(optimizer), "color": colour}
-    x, y = runs[measure], runs["test_accuracy"]
-    panel.plot(x[~unstable], y[~unstable], **look, markersize=3.5, alpha=0.4, gid=gid)
-    for each in runs.index[unstable]:
-        draw_unstable(panel, [x[each]], [y[each]], color=colour, alpha=0.8, gid=gid)
-    if not unstable.all():
-        means = [x[~unstable].mean()], [y[~unstable].mean()]
-        look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
-        panel.add_line(Curve(OPTIMIZER_NAMES[optimizer], *means, **look))
 
 
 # ---- how the error travels ----
@@ -998,14 +1015,12 @@ def _difference_panel(
     )
     pairs["points"] = 100 * (pairs["test_accuracy_base"] - pairs["test_accuracy"])
     unstable = _is_unstable(pairs) | _is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
-    look: dict[str, Any] = {"color": COLOURS[line[0]], "gid": belongs_to(label(*line), SEEDS)}
-    sound = pairs[~unstable]
-    panel.plot(sound[x], sound["points"], "o", alpha=0.4, markersize=4, markeredgewidth=0, **look)
-    for _, each in pairs[unstable].iterrows():
-        draw_unstable(panel, [each[x]], [each["points"]], **look)
-    summary = summarise(sound, [x], "points")
+    colour, gid = COLOURS[line[0]], belongs_to(label(*line), SEEDS)
+    look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "alpha": 0.4}
+    _seed_dots(panel, pairs[x], pairs["points"], unstable, **look, gid=gid)
+    summary = summarise(pairs[~unstable], [x], "points")
     ends = (summary[end] for end in (x, "mean", "low", "high"))
-    curve = Curve(label(*line), *ends, form="+.1f", color=look["color"], linewidth=1.6)
+    curve = Curve(label(*line), *ends, form="+.1f", color=colour, linewidth=1.6)
     draw_curve(panel, curve, shade=0.2)
     panel.axhline(0.0, **REFERENCE_LINE)
     _along(panel, rows, x)
@@ -1063,7 +1078,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
             entries.append(seeds_entry())
         if _is_unstable(last).any():
             entries.append(unstable_entry())
-        legend_below(figure, entries)
+        legend_below(figure, entries, named=False)  # lines end in the middle
     return figure
 
 
@@ -1257,19 +1272,16 @@ def probe_accuracies(table: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure, panels = row_of_panels(len(targets), height=4.3)
         for panel, target in zip(panels, targets, strict=True):
-            panel.set_title(TARGET_NAMES[target])
+            panel.set(title=TARGET_NAMES[target], ylabel="test accuracy of the probe")
             for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
                 rows = table[(table["target"] == target) & (table["probe"] == probe)]
                 _probe_marks(panel, names, rows, probe, shift)
             panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
             panel.set_xlim(-0.5, len(names) - 0.5)
             panel.grid(visible=False, axis="x")
-            panel.set_ylabel("test accuracy of the probe")
         panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
-        legend_below(
-            figure,
-            [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()],
-        )
+        entries = [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()]
+        legend_below(figure, entries)
     return figure
 
 
@@ -1279,15 +1291,13 @@ def _probe_marks(
     intervals = []
     for i, name in enumerate(names):
         accuracies, x = rows["accuracy"][rows["weights"] == name], i + shift
-        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
         interval = mean_interval(accuracies)
         intervals.append(interval)
-        look["marker"] = PROBE_MARKERS[probe]
-        panel.plot(
-            [x + 0.1] * len(accuracies), accuracies, linestyle="", markersize=5, alpha=0.6,
-            markeredgewidth=0, **look,
-        )  # fmt: skip
-        panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look | {"marker": ""})
-        panel.plot([x], [interval.mean], linestyle="", markersize=7, **look)
-    means, lows, highs = zip(*((each.mean, each.low, each.high) for each in intervals), strict=True)
-    panel.add_line(Curve(probe, range(len(names)), means, lows, highs, shift=shift, linestyle=""))
+        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
+        panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
+        look |= {"marker": PROBE_MARKERS[probe], "linestyle": ""}
+        dots = {"markersize": 5, "alpha": 0.6, "markeredgewidth": 0} | look
+        panel.plot([x + 0.1] * len(accuracies), accuracies, **dots)
+        panel.plot([x], [interval.mean], markersize=7, **look)
+    ends = np.array([[each.mean, each.low, each.high] for each in intervals]).T
+    panel.add_line(Curve(probe, np.arange(len(names)), *ends, shift=shift, linestyle=""))

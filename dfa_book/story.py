@@ -23,7 +23,6 @@ from dfa_lib.experiments.statistics import Interval, summarise
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.validation import InputError
 
-from .chapter import enumerated
 from .claims.judge import Evidence, NotComputed
 from .claims.ledger import DATASETS, points
 from .claims.measures import ADAPTIVE, CHANCE, LAZY, best_lazy, gap, lazy, runs, with_optimizer
@@ -36,10 +35,12 @@ from .plots import (
     belongs_to,
     draw_curve,
     draw_unstable,
+    legend_below,
     row_of_panels,
 )
 from .site.book import find_book
 from .site.launch import PAGE, launch_addresses, repository
+from .words import enumerated
 
 THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
 """The three methods of the story, and what figures call them."""
@@ -246,26 +247,22 @@ def story_curves(found: Mapping[str, Outcome]) -> Figure:
     with mpl.rc_context(STYLE):
         figure, panels = _panels(found, 3.6)
         for panel, each in zip(panels, found.values(), strict=False):
-            heights, last = {}, 0.0
             for method, name in THREE.items():
                 summary = each.curves[method]
                 ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
-                colour = COLOURS[each.lazy_method if method == "lazy" else method]
-                curve = Curve(name, summary["epoch"], *ends, color=colour, linewidth=2.2)
-                draw_curve(panel, curve, told=False)  # the table beside it has the numbers
-                heights[name], last = float(curve.y[-1]), float(curve.x[-1])
+                colour = COLOURS["ntk" if method == "lazy" else method]
+                look: dict[str, Any] = {"color": colour, "label": name, "linewidth": 2.2}
+                draw_curve(panel, Curve(name, summary["epoch"], *ends, **look))
             panel.axhline(CHANCE, **REFERENCE_LINE)
+            panel.text(1, CHANCE - 0.005, "guessing", va="top", fontsize=9.5)
             panel.set_ylim(0.45, 0.9)
             panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
-            for name, y in apart(heights | {"guessing": CHANCE}, 0.028).items():
-                panel.annotate(
-                    name, (last, y), xytext=(6, 0), textcoords="offset points", va="center",
-                    fontsize=10.5, annotation_clip=False, gid=belongs_to(name),
-                )  # fmt: skip
             panel.set_title(f"on {each.name}")
             panel.set_xlabel("epoch")
             panel.set_ylabel("right answers")
+        if found:
+            legend_below(figure, [line for line in panels[0].lines if isinstance(line, Curve)])
     return figure
 
 
@@ -275,15 +272,6 @@ def _panels(found: Mapping[str, Outcome], height: float) -> tuple[Figure, list[A
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "There are no results here yet.", ha="center")
     return figure, panels
-
-
-def apart(heights: Mapping[str, float], least: float) -> dict[str, float]:
-    """Move heights apart, upwards and in their order, until no two are nearer than ``least``."""
-    placed: dict[str, float] = {}
-    floor = -np.inf
-    for name, height in sorted(heights.items(), key=lambda item: item[1]):
-        placed[name] = floor = max(height, floor + least)
-    return placed
 
 
 def curves_in_words(found: Mapping[str, Outcome]) -> str:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from dfa_lib.experiments import repeats, run_all
+from dfa_lib.experiments.converged import FEATURES, SOLVED, converged_table
+from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.experiments.tuning import tune
 from dfa_lib.feedback import FEEDBACK
 from dfa_lib.optimizers import OPTIMIZERS
@@ -83,9 +85,13 @@ STUDIES: dict[str, Callable[[Settings], list[Run]]] = {
 
 
 class Study(NamedTuple):
-    """An experiment that was run: its tuned runs, the table of all repeats, and the rates' scores."""
+    """An experiment that was run: its name, its tuned runs, all repeats, and the rates' scores.
 
-    tuned: list[Run]
+    The table of repeats has a column ``outcome``.
+    """
+
+    name: str
+    runs: list[Run]
     table: pd.DataFrame
     scores: pd.DataFrame
 
@@ -126,4 +132,107 @@ def study(experiment: str, settings: Settings) -> Study:
         reuse=settings.finished(),
         jobs=settings.jobs,
     )
-    return Study(runs, table, scores)
+    return Study(experiment, runs, with_outcomes(table), scores)
+
+
+# ---- the clusters ----
+
+POINTS, INPUTS = 256, 15
+"""Training points, and inputs, where the series over n and over d cross."""
+
+CLUSTERS = {
+    "clusters_samples": (("bp", "sgd"), ("relu_features", "sgd")),
+    "clusters_dimensions": (("bp", "sgd"), ("relu_features", "sgd")),
+    "clusters_optimizers": (
+        ("bp", "sgd"),
+        ("dfa", "sgd"),
+        ("bp", "rmsprop"),
+        ("dfa", "rmsprop"),
+        ("relu_features", "sgd"),
+    ),
+}
+"""The methods of each experiment on the clusters, with their optimizers."""
+
+
+class ClusterSizes(NamedTuple):
+    """The numbers of training points and of inputs that are tried, and how long and on what."""
+
+    ns: tuple[int, ...]
+    ds: tuple[int, ...]
+    passes: int
+    test_samples: int
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Every n with the d, and every d with the n, at which the series cross."""
+        return list(dict.fromkeys([(n, INPUTS) for n in self.ns] + [(POINTS, d) for d in self.ds]))
+
+
+def cluster_sizes(settings: Settings) -> ClusterSizes:
+    """Return the sizes of an edition; at the published scale a run makes 500 steps."""
+    if settings.profile == "mnist":
+        return ClusterSizes((32, 64, 128, POINTS, 512), (5, 10, INPUTS, 20, 25), 25, 4_000)
+    return ClusterSizes((32, 64, 128, POINTS), (5, INPUTS, 25), 10, 2_000)
+
+
+def cluster_study(experiment: str, settings: Settings) -> Study:
+    """Tune the methods of ``CLUSTERS`` where the series cross, and train them over n or over d."""
+    sizes = cluster_sizes(settings)
+    starts = [
+        settings.run(
+            method=method,
+            optimizer=optimizer,
+            dataset="clusters",
+            samples=POINTS,
+            dimensions=INPUTS,
+            test_samples=sizes.test_samples,
+            batch_size=POINTS,
+            passes=sizes.passes,
+            learning_rate={"sgd": 0.5, "rmsprop": 0.02}[optimizer],
+        )
+        for method, optimizer in CLUSTERS[experiment]
+    ]
+    runs, scores = tune(
+        starts, seeds=2 * settings.seeds, results=settings.csv("tuning"), jobs=settings.jobs
+    )
+    if experiment == "clusters_samples":
+        varied = [replace(run, samples=n, batch_size=n) for n in sizes.ns for run in runs]
+    else:
+        varied = [replace(run, dimensions=d) for d in sizes.ds for run in runs]
+    table = run_all(
+        repeats(varied, settings.labellings),
+        results=settings.csv(experiment),
+        reuse=settings.finished(),
+        jobs=settings.jobs,
+    )
+    return Study(experiment, runs, with_outcomes(table), scores)
+
+
+def solved_clusters(settings: Settings, run: Run) -> Study:
+    """Solve the output layer, and the NTK, at every n and d; ``run`` is one of a cluster study."""
+    cases = [
+        (replace(run, samples=n, dimensions=d), method)
+        for n, d in cluster_sizes(settings).places
+        for method in ("relu_features", "ntk")
+    ]
+    table = converged_table(
+        cases, settings.labellings, results=settings.csv("clusters_converged"), jobs=settings.jobs
+    )
+    return Study("clusters_converged", [], table, pd.DataFrame())
+
+
+def solved_parity(settings: Settings) -> Study:
+    """Solve the lazy methods on samples of several sizes, for one, two and three digits."""
+    largest = settings.stacks[-1]  # random features only: a kernel of so many stacks takes long
+    judged_on = min(4_000, settings.run(method="bp").test_samples or 0)
+    cases = [
+        (settings.run(method="bp", k=k, samples=n, test_samples=judged_on), method)
+        for k in (1, 2, 3)
+        for n in settings.stacks
+        for method in SOLVED
+        if n < largest or method in FEATURES
+    ]
+    table = converged_table(
+        cases, min(settings.seeds, 5), results=settings.csv("parity_converged"), jobs=settings.jobs
+    )
+    return Study("parity_converged", [], table, pd.DataFrame())

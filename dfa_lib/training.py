@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from typing import NamedTuple, cast
@@ -30,7 +30,7 @@ from .validation import InputError, shown, whole_number
 
 # Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
 EVALUATION_BATCH = 1_000
-# Of a thousand and more, the system runs out.
+# A process that asks for many thousands of threads is ended by the system.
 MOST_THREADS = 512
 # Training examples on which an epoch's gradient alignment is measured.
 ALIGNMENT_EXAMPLES = 512
@@ -374,7 +374,13 @@ def using_threads(count: int) -> Iterator[None]:
         torch.set_flush_denormal(False)
         for backend in _PRECISION_OF:
             backend.fp32_precision = "ieee"
-        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        with ExitStack() as contexts:
+            # Entered where they are needed only, because a default device slows every call of torch.
+            if torch.get_default_device().type != "cpu":
+                contexts.enter_context(torch.device("cpu"))
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    contexts.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally:
         torch.set_num_threads(threads)

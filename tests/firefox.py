@@ -73,8 +73,11 @@ async def _session(program):
                     json.dumps({"id": number, "method": method, "params": parameters})
                 )
                 while True:
-                    async with asyncio.timeout(SECONDS):
-                        answer = json.loads(await socket.read_message())
+                    try:
+                        async with asyncio.timeout(SECONDS):
+                            answer = json.loads(await socket.read_message())
+                    except TimeoutError:
+                        raise TimeoutError(f"no answer to {method} {parameters}") from None
                     if answer.get("method") == "log.entryAdded" and answer["params"]["level"] == "error":
                         errors.append(answer["params"]["text"])
                     if answer.get("id") == number:

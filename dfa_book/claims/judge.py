@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.kept_table import KeptTable
+from dfa_lib.experiments.converged import COLUMNS
+from dfa_lib.experiments.kept_table import Column, KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
@@ -27,6 +28,7 @@ from dfa_lib.experiments.statistics import (
 )
 from dfa_lib.validation import InputError
 
+from ..words import SPACE, number
 from .queries import Sample
 
 HOLDS = "holds"
@@ -38,14 +40,17 @@ DISAGREE = "the datasets disagree"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 LEVEL = 0.05
 
+UNITS = {"points": f"{SPACE}points", "percent": f"{SPACE}%"}
+"""Forms of a number that is a share or a difference of shares."""
+
 INTERVALS = {
-    "t": "95 % interval",
-    "fisher": "95 % interval by Fisher's z",
-    "logit": "95 % interval by the logit",
-    "ratio": "95 % interval of the geometric mean",
-    "binomial": "exact 95 % interval",
-    "equivalence": "90 % interval",
-    "ratio equivalence": "90 % interval of the geometric mean",
+    "t": f"95{SPACE}% interval",
+    "fisher": f"95{SPACE}% interval by Fisher's z",
+    "logit": f"95{SPACE}% interval by the logit",
+    "ratio": f"95{SPACE}% interval of the geometric mean",
+    "binomial": f"exact 95{SPACE}% interval",
+    "equivalence": f"90{SPACE}% interval",
+    "ratio equivalence": f"90{SPACE}% interval of the geometric mean",
 }
 """What an interval of each kind is called."""
 
@@ -107,10 +112,17 @@ class Evidence:
 
     def probes(self) -> pd.DataFrame:
         """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
-        self.used.add("probes")
-        if "probes" in self.tables and not self._has_file("probes"):
-            return self.tables["probes"]
-        return KeptTable(self._path("probes"), PROBE_COLUMNS).frame()
+        return self._kept("probes", PROBE_COLUMNS)
+
+    def solved(self) -> pd.DataFrame:
+        """Return the solutions on the clusters, as from ``converged_table``; raise ``NotComputed``."""
+        return self._kept("clusters_converged", COLUMNS)
+
+    def _kept(self, name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
+        self.used.add(name)
+        if name in self.tables and not self._has_file(name):
+            return self.tables[name]
+        return KeptTable(self._path(name), columns).frame()
 
     def trained_since(self, experiment: str) -> str | None:
         """Return when the first of an experiment's runs that are here was trained, as an ISO date."""
@@ -200,7 +212,8 @@ class Part:
         Of which kind the number is, and so its interval and its test: one of ``INTERVALS``.
         Equivalences are two one-sided tests.
     form
-        How the number is written.
+        How the number is written: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a
+        format.
     repeats
         What its interval is taken over.
     interval
@@ -214,7 +227,7 @@ class Part:
     above: float = -math.inf
     below: float = math.inf
     kind: str = "t"
-    form: str = "+.3f"
+    form: str = "points"
     repeats: str = "seeds"
     interval: str = ""
     optional: bool = False
@@ -222,15 +235,28 @@ class Part:
     @property
     def range(self) -> str:
         """The range in words."""
-        above, below = (f"{end:g}".replace("-", "\N{MINUS SIGN}") for end in (self.above, self.below))
+        low, high = (number(self._factor * end, "g") for end in (self.above, self.below))
         if self.above == self.below:
-            return f"exactly {above}"
+            return f"exactly {low}"
         if math.isinf(self.below):
-            return f"above {above}"
+            return f"above {low}{self._unit if self.above else ''}"
         if math.isinf(self.above):
-            return f"below {below}"
-        ends = f"between {above} and {below}"
+            return f"below {high}{self._unit if self.below else ''}"
+        ends = f"between {low} and {high}{self._unit}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
+
+    @property
+    def _factor(self) -> int:
+        return 100 if self.form in UNITS else 1
+
+    @property
+    def _unit(self) -> str:
+        return UNITS.get(self.form, "")
+
+    def _written(self, *values: float) -> str:
+        form = ".1f" if self.form in UNITS else self.form
+        written = [number(self._factor * value, form) for value in values]
+        return f"{SPACE}to{SPACE}".join(written)
 
     @property
     def _can_have_more(self) -> bool:
@@ -308,15 +334,27 @@ class Part:
                 words.append(f"it would take more than {MOST_SEEDS:,} {self.repeats}")
         return "; ".join(words)
 
+    def in_short(self, interval: Interval) -> str:
+        """Write a number and the ends of its interval: ``7.9 points (7.1 to 8.6)``."""
+        if math.isnan(interval.mean):
+            return "not defined"
+        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        return f"{text} ({ends})" if ends else text
+
+    def _ends(self, interval: Interval) -> str:
+        """Write the ends of an interval, which are at most where a share or a difference can be."""
+        if math.isnan(interval.low) or not interval.n:
+            return ""
+        most = 1 if self.form in UNITS else math.inf
+        least = 0 if self.form == "percent" else -most
+        return self._written(*(min(max(end, least), most) for end in interval[1:3]))
+
     def _interval_in_words(self, interval: Interval, repeats: str) -> str:
-        text, low, high = (
-            format(value, self.form).replace("-", "\N{MINUS SIGN}") for value in interval[:3]
-        )
+        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
         if not interval.n:
             return f"{text}, exactly"
-        if math.isnan(interval.low):
-            return f"{text}, without an interval: it was measured once"
-        ends = f"{low} to {high}"
+        if not ends:
+            return f"{text}, without an interval: measured once"
         return f"{text} ({self.interval or INTERVALS[self.kind]}: {ends}; {interval.n} {repeats})"
 
 

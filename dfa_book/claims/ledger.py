@@ -1,7 +1,6 @@
 """The ledger's page: every claim with its rule, its numbers and its verdict on each dataset."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -108,8 +107,6 @@ SUMMED_UP = (
     "12b",
 )
 """Claims in the conclusion's table."""
-# In the first number of a claim about shares of answers, or their differences.
-OF_ANSWERS = re.compile("accuracy|error|score|gap between")
 # A picture of intervals, in pixels.
 PICTURE_WIDTH, LANE = 96, 6
 
@@ -215,22 +212,7 @@ def _numbers(claim: Claim, judgement: Judgement) -> str:
     there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
     if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
         return ""
-    share = OF_ANSWERS.search(claim.parts[0].what) is not None
-    return "<br>".join(_in_short(part, number.interval, share) for part, number in there)
-
-
-def _in_short(part: Part, interval: Interval, share: bool) -> str:
-    """Return a number with its interval; in percent or points, if it is a share of answers."""
-    if math.isnan(interval.mean):
-        return "not defined"
-    share = share and part.kind in ("t", "equivalence", "logit") and part.form.endswith(".3f")
-
-    def said(value: float) -> str:
-        return points(value) if share else format(value, part.form).replace("-", "\N{MINUS SIGN}")
-
-    unit = (" points" if part.form.startswith("+") else " %") if share else ""
-    span = "" if math.isnan(interval.low) else f" ({said(interval.low)} to {said(interval.high)})"
-    return f"{said(interval.mean)}{unit}{span}"
+    return "<br>".join(part.in_short(number.interval) for part, number in there)
 
 
 def points(value: float) -> str:

@@ -250,10 +250,17 @@ def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
 
 def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
     """Return the error of the last epoch, averaged over what the experiment varies."""
+    fields = {"method": method, "optimizer": optimizer}
+    return Quantity(lambda evidence: queries.errors(runs(evidence, experiment, **fields), judged))
+
+
+def solved_error(method: str, like: str) -> Quantity:
+    """Return the test error of a model solved to convergence, at each n and d of an experiment."""
 
     def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, method=method, optimizer=optimizer)
-        return queries.final(rows, f"{judged}_accuracy").mapped(lambda accuracy: 1 - accuracy)
+        rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
+        places = list(rows.itertuples(index=False, name=None))
+        return queries.solved_error(evidence.solved(), method, places)
 
     return Quantity(of)
 
@@ -263,8 +270,7 @@ def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, method=method)
-        chosen = queries.final(rows[rows[varied] == end(rows[varied])])
-        return chosen.mapped(lambda accuracy: 1 - accuracy)
+        return queries.errors(rows[rows[varied] == end(rows[varied])])
 
     return Quantity(of)
 

@@ -5,14 +5,16 @@ comparison loses sight of them.
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import pandas as pd
 
+from dfa_lib.experiments.converged import solved_errors
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
 from dfa_lib.experiments.statistics import CONFIDENCE, Interval, interval_of
+from dfa_lib.methods import METHODS
 from dfa_lib.validation import InputError
 
 
@@ -116,6 +118,25 @@ def final(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object) 
     return sample(rows[rows["epoch"] == rows["epochs"]], metric)
 
 
+def errors(table: pd.DataFrame, judged: str = "test", **fields: object) -> Sample:
+    """Return the error of the last epoch, by seed; the mean over what the runs of a seed vary."""
+    right = final(table, f"{judged}_accuracy", **fields)
+    return right.mapped(lambda accuracies: 1 - accuracies)
+
+
+def solved_error(table: pd.DataFrame, method: str, places: Sequence[tuple[int, int]]) -> Sample:
+    """Return the error of a model that was solved on the clusters, by seed.
+
+    Parameters
+    ----------
+    table
+        As from ``converged_table``.
+    places
+        Pairs of n and d, over which the mean is taken.
+    """
+    return mean_of([Sample(solved_errors(table, method, samples=n, dimensions=d)) for n, d in places])
+
+
 def at_epoch(table: pd.DataFrame, epoch: int, metric: str = "test_accuracy", **fields: object) -> Sample:
     """Return a metric of an epoch, 1 being the first, by seed."""
     return sample(select(table, epoch=epoch, **fields), metric)
@@ -154,6 +175,6 @@ TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_s
 def tried(tuning: pd.DataFrame, like: pd.Series) -> pd.DataFrame:
     """Return the rows of the tuning runs that chose the rate of a run."""
     fields = {name: like[name] for name in ("method", "optimizer", *TUNED_FIELDS)}
-    if like["method"] in ("fa", "dfa"):
+    if METHODS[like["method"]].direct_feedback is not None:
         fields["feedback"] = like["feedback"]
     return select(tuning, evaluate_on="validation", **fields)

@@ -4,6 +4,7 @@ What a reader has registered for a run goes with it, nothing else does.
 """
 
 import importlib
+import socket
 from collections.abc import Callable, Generator, Sequence
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,7 @@ def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, No
     distributed = _import_distributed()
     _check_address(address)
     try:
+        _check_greeting(address)
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except OSError as problem:
         raise InputError(
@@ -55,7 +57,7 @@ def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, No
         }
         while pending:
             finished = _finished(distributed, client, list(pending), address)
-            # Of those that come at once, one that failed stops the others: last, so that they are kept.
+            # Handle successes first: a failed future raises, and results after it would be lost.
             for future in sorted(finished, key=lambda future: future.status != "finished"):
                 yield _history(distributed, future, pending.pop(future))
 
@@ -101,7 +103,7 @@ def train_here(library: str, shipped: bytes | None = None) -> History | str:
     here = fingerprint()
     if shipped is None or here != library:
         return here
-    # For good: set back by one run, it would change under another that trains beside it.
+    # Never reset: the thread count is process-wide, and runs may share a worker.
     torch.set_num_threads(1)
     return train_shipped(shipped)
 
@@ -148,6 +150,20 @@ def _import_distributed() -> ModuleType:
         raise InputError(
             "cluster needs Dask, which is not installed here: pip install dfa_lib[cluster]."
         ) from problem
+
+
+def _check_greeting(address: str) -> None:
+    """Raise OSError where no Dask server answers, which Dask's client finds out after minutes only.
+
+    A Dask server speaks first: its greeting begins with a length, of 8 bytes.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "tcp":
+        place = (parts.hostname, parts.port)
+        with socket.create_connection(place, timeout=CONNECT_TIMEOUT) as connection:
+            length = int.from_bytes(connection.recv(8), "little")
+        if not 0 < length < 1 << 20:
+            raise ConnectionRefusedError("what answers is no Dask server")
 
 
 def _check_address(address: Any) -> None:

@@ -200,7 +200,7 @@ class KeptTable:
             try:
                 yield writer
             except BaseException:
-                # As far as there is room for it: what is appended can be read anyway.
+                # Errors are suppressed, because what is appended can be read in any order.
                 with suppress(InputError):
                     writer.finish()
                 raise

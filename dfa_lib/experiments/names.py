@@ -25,9 +25,9 @@ RULE = "#dddddd"
 PAPER = "#ffffff"
 TURNING = {"ink": INK, "tint": TINT, "rule": RULE, "paper": PAPER}
 """The shades that turn with the page."""
-# Seen on both.
+# Legible on light and dark backgrounds.
 MUTED = "#7A7A7A"
-# For methods that a reader registers, in this order.
+# Colours of methods that a reader registers, in this order.
 SPARE_COLOURS = (INK, "#BD3728", "#D100A7", "#945900", "#0D7373")
 METHOD_NAMES = {name: method.label for name, method in METHODS.items()}
 """What figures call each method."""
@@ -58,7 +58,7 @@ LINE_STYLES: dict[str, Any] = {
     "adam": (0, (8, 2)),
 }
 """The line of each optimizer, in every figure."""
-# For optimizers that a reader registers.
+# Line styles of optimizers that a reader registers.
 SPARE_LINE_STYLES = ((0, (2, 2)), (0, (6, 1, 2, 1)), (0, (8, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (10, 4)))
 FEEDBACK_NAMES = {
     "uniform": "uniform on ±1/√h",

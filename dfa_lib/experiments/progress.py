@@ -83,7 +83,7 @@ class Progress:
         if self._done_cost:
             left = self._elapsed() * (self._cost - self._done_cost) / self._done_cost
             done += f", {duration(left)} left"
-        # Of several that train at the same time, the one that began first.
+        # Name the run that began first, of those that train at the same time.
         return f"{done} · {self._order[self._first].describe()}"
 
     def _elapsed(self) -> float:
@@ -163,7 +163,7 @@ class _Notebook:
         self._handle.update({"text/plain": line}, raw=True)
 
     def close(self) -> None:
-        # Of the two the page shows the HTML, and that is nothing; empty text would be an empty box.
+        # Clear the line: empty HTML shows nothing, empty text/plain would be an empty output box.
         self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 

@@ -170,13 +170,13 @@ def _imported(folder: Path, name: str, tree: ast.Module) -> list[str]:
     return found
 
 
-# As imported: a process may live on while its files are edited.
+# Computed at import, because a process may live on while its files are edited.
 _SOURCE = source_digest(Path(__file__).parents[1])
 
 
 # Digests of earlier code, and of the code that computes the same numbers as it did: the first edition's
 # rules yielded no factors, and its digest counted file names. ``tests/test_same_numbers.py`` compares.
-SAME_NUMBERS = dict.fromkeys(("b4ef636ce6d1", "f577dd5fb28d"), "17d572404fcd")
+SAME_NUMBERS = dict.fromkeys(("b4ef636ce6d1", "f577dd5fb28d"), "5a9a264a041d")
 
 
 def same_numbers(library: str) -> str:
@@ -205,7 +205,7 @@ def commit() -> str:
         if Path(top).resolve() != source.parents[2]:
             return "unknown"
         head = _git("rev-parse", "--short=12", "HEAD")
-        # Of this folder alone: training itself changes files of results, which are no source.
+        # Look at this folder alone: training itself changes files of results, which are no source.
         edited = _git("diff", "--name-only", "HEAD", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -485,9 +485,9 @@ def _read_log(path: Path) -> Entry | None:
     return None if _misshapen({"sessions": [entry]}) else entry
 
 
-def _as_entry(first: Entry, *lines: tuple[str, float, int, str]) -> Entry:
+def _as_entry(first: Entry, *lines: list[Any]) -> Entry:
     """Return the lines of a log as an entry of a record."""
-    finished, seconds, runs, digests = zip(*lines or [(first["started"], 0.0, 0, "")], strict=True)
+    finished, seconds, runs, digests = zip(*lines or [[first["started"], 0.0, 0, ""]], strict=True)
     return first | {
         "finished": finished[-1],
         "runs": sum(runs),

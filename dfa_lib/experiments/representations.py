@@ -28,6 +28,7 @@ from ..training import DIGIT_SETS, Run, initial_parameters, train
 from ..validation import InputError, choice, whole_number
 from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
 from .orphans import tied
+from .runner import MOST_SEEDS
 
 NEIGHBOURS = 10
 PERPLEXITY = 30  # scikit-learn's own
@@ -255,7 +256,7 @@ def probe_table(
         {"experiment": _experiment(runs)},
         make,
         key=["seed"],
-        wanted=[(seed,) for seed in range(whole_number("seeds", seeds))],
+        wanted=[(seed,) for seed in range(whole_number("seeds", seeds, maximum=MOST_SEEDS))],
         datasets=[runs[0].dataset],
         jobs=jobs,
     )

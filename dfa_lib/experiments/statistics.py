@@ -60,7 +60,7 @@ def _fisher(x: float) -> float:
 
 
 def _logarithm(x: float) -> float:
-    return math.log(x) if x > 0 else -math.inf
+    return -math.inf if x <= 0 else math.log(x)
 
 
 def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:
@@ -361,7 +361,7 @@ def _has_all_epochs(table: pd.DataFrame) -> bool:
     needed = {"epoch", "epochs", "train_loss", "test_accuracy", "test_samples"}
     if not needed <= set(table):
         return False
-    # Of each run, the epochs 1, 2, …: as many rows as epochs.
+    # Every run has as many rows as epochs.
     epochs = table["epochs"].astype(float)
     runs = int((table["epoch"] == 1).sum())
     return math.isclose(float((1 / epochs).sum()), runs) and runs == int(

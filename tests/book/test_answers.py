@@ -16,8 +16,11 @@ from dfa_book.claims.judge import (
     judge,
 )
 from dfa_book.claims.queries import Sample
+from dfa_book.studies import Study
+from dfa_book.words import SPACE
 from dfa_lib import InputError
 from dfa_lib.experiments.results import read_results
+from dfa_lib.experiments.statistics import with_outcomes
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -39,7 +42,7 @@ def code(path):
 
 def shown_on(path):
     """The claims whose verdicts a page shows."""
-    named = {"verdicts_on", "verdict_on", "verdicts"}
+    named = {"verdict_on", "verdicts"}
     calls = [
         node
         for node in ast.walk(ast.parse(code(path)))
@@ -47,10 +50,10 @@ def shown_on(path):
         and getattr(node.func, "id", getattr(node.func, "attr", "")) in named
     ]
     constants = (n for call in calls for n in ast.walk(call) if isinstance(n, ast.Constant))
-    ids = {
+    groups = {
         n.value for n in constants if isinstance(n.value, str) and re.fullmatch(r"\d+[a-z]?", n.value)
     }
-    return ids
+    return set(answers.named(*groups))
 
 
 def test_chapters_show_verdicts_and_these_are_claims_of_the_ledger():
@@ -68,7 +71,7 @@ def test_no_page_contradicts_the_ledger(mnist):
     for id in sorted(set().union(*(shown_on(path) for path in CHAPTERS))):
         claim = next(c for c in ledger.CLAIMS if c.id == id)
         here = judge(claim, mnist)
-        page = answers.verdicts([id], mnist)
+        page = answers.verdicts(mnist, id).text
         if here.verdict == NOT_TESTED:
             assert here.reason in page
             assert "not tested" in page or "not computed" in page
@@ -98,7 +101,7 @@ def test_a_page_that_contradicts_the_ledger_is_found(mnist):
     entries = "\n\n".join(
         ledger.entry(c, {"mnist": judge(c, mnist), "digits": judge(c, none)}) for c in claims
     )
-    page = answers.verdicts(ids, mnist)
+    page = answers.verdicts(mnist, *ids).text
     assert answers.contradictions({"a page": page}, entries) == []
     for said in ("3b", "6a"):
         line = next(line for line in page.split("\n") if f"<claim-{said}>" in line)
@@ -106,7 +109,7 @@ def test_a_page_that_contradicts_the_ledger_is_found(mnist):
         changed = page.replace(line, re.sub(r"\*\*.*?\*\*", instead, line))
         (wrong,) = answers.contradictions({"a page": changed}, entries)
         assert wrong.startswith(f"a page says of claim {said} what the ledger does not")
-    other_number = page.replace("+0.079", "+0.080")
+    other_number = page.replace("7.9", "8.0")
     assert other_number != page
     assert len(answers.contradictions({"a page": other_number}, entries)) == 1
     assert len(answers.contradictions({"a page": page}, "")) == len(ids)
@@ -114,8 +117,8 @@ def test_a_page_that_contradicts_the_ledger_is_found(mnist):
 
 def test_tables_that_a_chapter_does_not_keep_are_judged_as_files_are(mnist):
     settings = check_parameters({"profile": "mnist"})
-    table = read_results(ROOT / "results" / "mnist" / "sgd.csv")
-    from_memory = answers.chapter_evidence(settings, {"sgd": table})
+    table = with_outcomes(read_results(ROOT / "results" / "mnist" / "sgd.csv"))
+    from_memory = answers.chapter_evidence(settings, Study("sgd", [], table, table))
     assert from_memory.folder is None
     assert answers.verdict_on("3b", from_memory) == answers.verdict_on("3b", mnist)
     assert "not computed in this build" in answers.verdict_on("9c", from_memory)
@@ -139,55 +142,67 @@ def test_a_number_is_the_only_verdict_that_stands_alone(mnist):
 # ---- comparisons ----
 
 
+def plain(text):
+    """The text with ordinary spaces."""
+    return text.replace(SPACE, " ")
+
+
 def test_a_comparison_says_who_is_ahead_by_how_many_points():
     bp, dfa = seeds(0.80, 0.81, 0.79), seeds(0.70, 0.72, 0.68)
-    assert answers.compared("BP", "DFA", bp, dfa) == (
+    assert plain(answers.compared("BP", "DFA", bp, dfa)) == (
         "BP gets 80.0 % right, 10.0 points more than DFA (7.5 to 12.5)."
     )
-    assert answers.compared("DFA", "BP", dfa, bp) == (
+    assert plain(answers.compared("DFA", "BP", dfa, bp)) == (
         "DFA gets 70.0 % right, 10.0 points less than BP (7.5 to 12.5)."
     )
 
 
 def test_a_comparison_that_does_not_decide_says_so():
-    assert answers.compared("A", "B", seeds(0.7, 0.6, 0.8), seeds(0.7, 0.7, 0.7)) == (
-        "A gets 70.0 % right and B 70.0 %; the two cannot be told apart (-24.8 to +24.8 points)."
+    assert plain(answers.compared("A", "B", seeds(0.7, 0.6, 0.8), seeds(0.7, 0.7, 0.7), "wrong")) == (
+        "A gets 70.0 % wrong and B 70.0 %; the difference may be chance (−24.8 to 24.8 points)."
     )
-    assert answers.compared("A", "B", seeds(0.7), seeds(0.6)) == (
-        "A gets 70.0 % right and B 60.0 %, in the one seed that was run."
+    assert plain(answers.compared("A", "B", seeds(0.7), seeds(0.6))) == (
+        "A gets 70.0 % right and B 60.0 %, in the one seed of this edition."
     )
     assert "not finite" in answers.compared("A", "B", seeds(float("nan"), 0.1), seeds(0.1, 0.1))
+    assert "no seeds in common" in answers.compared("A", "B", seeds(), seeds(0.1))
 
 
 def test_a_comparison_says_how_many_seeds_are_unstable():
     text = answers.compared("A", "B", seeds(0.8, 0.8, 0.5, unstable=[2]), seeds(0.7, 0.71, 0.7))
-    assert "1 of 3 seeds are unstable, and without them the difference is +9.5 points" in text
+    assert plain(text).endswith(
+        "; 1 of 3 seeds is unstable, and the difference over the other 2 is 9.5 points."
+    )
 
 
-def test_cosines_are_not_given_in_percent():
-    text = answers.compared("A", "B", seeds(0.2, 0.2), seeds(0.1, 0.1), "a cosine of", share=False)
-    assert text == "A has a cosine of 0.20, 0.10 more than B (0.10 to 0.10)."
-
-
-def test_gaps_are_told_apart_by_their_intervals():
+def test_lags_are_sorted_by_their_intervals():
     gaps = {
         "SGD": seeds(0.1, 0.11, 0.09),
         "Adam": seeds(0.01, -0.01, 0.0),
         "momentum": seeds(0.1, 0.11, -0.2, unstable=[2]),
     }
-    assert answers.told_apart("DFA", "BP", gaps) == (
-        "DFA lags behind BP with SGD. "
-        "DFA and BP cannot be told apart with Adam and momentum (1 of 3 seeds unstable)."
+    assert answers.lags("DFA", "BP", gaps) == (
+        "DFA lags behind BP with SGD. The difference between DFA and BP may be chance with Adam and "
+        "momentum (1 of 3 seeds unstable)."
     )
 
 
 def test_stability_has_the_exact_interval_of_a_share():
-    assert answers.stability(seeds(0.7, 0.7)) == "No run of 2 is unstable."
-    text = answers.stability(seeds(0.7, 0.5, 0.7, unstable=[1]))
-    assert text.startswith("1 of 3 seeds are unstable (exact 95 % interval of the share: 1% to 91%)")
-    assert text.endswith("The mean of all is 0.633, that of the others 0.700.")
+    assert answers.stability(seeds(0.7, 0.7)) == "None of the 2 seeds is unstable."
+    text = plain(answers.stability(seeds(0.7, 0.5, 0.7, unstable=[1])))
+    assert text.startswith("1 of 3 seeds is unstable (exact 95 % interval of the share: 1 to 91 %)")
+    assert text.endswith("Mean accuracy: 63.3 % (1 of 3 seeds unstable; the other 2: 70.0 %).")
 
 
 def test_the_outcome_follows_from_the_verdicts(mnist):
-    assert answers.which_outcome(mnist) == "Here it is the second: DFA learns, and lags behind."
-    assert "cannot say" in answers.which_outcome(Evidence("digits", None))
+    shown = answers.which_outcome(mnist).values["outcome"]
+    assert shown == "This edition shows the second: DFA learns, and lags behind BP."
+    none = answers.which_outcome(Evidence("digits", None)).values["outcome"]
+    assert none == "This edition does not decide between the three outcomes."
+
+
+def test_a_group_of_claims_is_named_by_its_number():
+    assert answers.named("9") == ["9a", "9b", "9c"]
+    assert answers.named("4", "9b") == ["4", "4b", "9b"]
+    with pytest.raises(InputError, match="99"):
+        answers.named("99")

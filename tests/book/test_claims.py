@@ -35,6 +35,7 @@ from dfa_book.claims.judge import (
     overall,
 )
 from dfa_book.claims.queries import Sample
+from dfa_book.words import SPACE
 from dfa_lib import InputError, run_all
 from dfa_lib.experiments.statistics import Interval
 from dfa_lib.learning_rules import backpropagation, direct_feedback_alignment
@@ -134,6 +135,11 @@ def test_over_datasets_the_verdict_rests_on_what_was_tested():
     assert overall([untested, untested]) == NOT_TESTED
 
 
+def plain(text):
+    """The text with ordinary spaces."""
+    return text.replace(SPACE, " ")
+
+
 @pytest.mark.parametrize(
     ("one", "other", "whole"),
     [
@@ -151,25 +157,30 @@ def test_datasets_that_disagree_are_not_averaged(one, other, whole):
 
 def test_ranges_are_said_in_words():
     assert part(above=0.0).range == "above 0"
-    assert part(above=-math.inf, below=0.5).range == "below 0.5"
-    assert part(above=-0.03, below=0.03).range == "between −0.03 and 0.03"
+    assert plain(part(above=-math.inf, below=0.5, form="percent").range) == "below 50 %"
+    assert part(above=-math.inf, below=0.5, form=".2f").range == "below 0.5"
+    assert plain(part(above=-0.03, below=0.03).range) == "between −3 and 3 points"
     assert part(above=0.0, below=0.0).range == "exactly 0"
 
 
 def test_numbers_are_said_with_their_intervals():
-    assert part().in_words(Number(Interval(0.1, 0.05, 0.15, 3))) == (
-        "+0.100 (95 % interval: +0.050 to +0.150; 3 seeds)"
+    assert plain(part().in_words(Number(Interval(0.1, -0.05, 0.25, 3)))) == (
+        "10.0 points (95 % interval: −5.0 to 25.0; 3 seeds)"
     )
-    assert part().in_words(Number(Interval(0.1, NAN, NAN, 1))) == (
-        "+0.100, without an interval: it was measured once"
+    assert plain(part().in_words(Number(Interval(0.1, NAN, NAN, 1)))) == (
+        "10.0 points, without an interval: measured once"
     )
     assert part(form="g").in_words(Number(exactly(0.0))) == "0, exactly"
     assert part().in_words(Number(Interval(NAN, NAN, NAN, 3))) == "a run is not finite"
-    assert (
-        part(kind="equivalence")
-        .in_words(Number(Interval(0.1, 0.05, 0.15, 3)))
-        .startswith("+0.100 (90 % interval:")
-    )
+    alike = part(kind="equivalence").in_words(Number(Interval(0.1, 0.05, 0.15, 3)))
+    assert plain(alike).startswith("10.0 points (90 % interval:")
+
+
+def test_no_interval_reaches_beyond_what_is_possible():
+    wide = Number(Interval(0.5, -1.3, 2.3, 2))
+    assert "−100.0 to 100.0" in plain(part().in_words(wide))
+    assert "0.0 to 100.0" in plain(part(form="percent").in_words(wide))
+    assert "−1.30 to 2.30" in plain(part(form=".2f").in_words(wide))
 
 
 def test_a_part_has_the_interval_of_its_kind():
@@ -192,8 +203,8 @@ def test_a_number_over_unstable_seeds_says_how_many_and_what_the_others_give():
     assert (
         measured.verdict(number.interval) == UNDECIDED
     )  # judged on all seeds: the method as it was run
-    words = measured.in_words(number)
-    assert "1 of 4 seeds unstable; without them +0.223 (95 % interval:" in words
+    words = plain(measured.in_words(number))
+    assert "1 of 4 seeds unstable; without them 22.3 points (95 % interval:" in words
     assert "more seeds at this rate would not settle it" in words
     assert number.needed is None
     judged = judge(claim(parts=(measured,)), Evidence("digits", None))
@@ -450,7 +461,7 @@ def test_a_table_of_claims_has_numbers_in_points_and_links_to_entries():
         {"digits": Evidence("digits", None), "mnist": Evidence("mnist", ROOT / "results" / "mnist")},
     )
     assert "not computed" in ledger.verdict_table(judged, ledger.HEADLINES)
-    text = ledger.verdict_table(mnist, [*ledger.HEADLINES, *ledger.SUMMED_UP], "ledger.html")
+    text = plain(ledger.verdict_table(mnist, [*ledger.HEADLINES, *ledger.SUMMED_UP], "ledger.html"))
     assert "7.9 points (7.1 to 8.6)" in text
     assert '<a href="ledger.html#claim-3b">3b</a>' in text
     assert not re.search(r"[ (]-\d", text)

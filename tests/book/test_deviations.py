@@ -25,9 +25,17 @@ SCALE = deviations.SMOKE
 
 def test_trained_together_is_a_stack_where_nothing_is_different():
     runs = [SCALE.run(seed=seed, learning_rate=0.1 * (1 + seed)) for seed in (0, 1)]
-    accuracies, _ = deviations.train_together(runs)
+    trained, _ = deviations.train_together(runs)
     expected = [history.test_accuracy for history in train_stack(runs)]
-    np.testing.assert_array_equal(accuracies[0].T, expected)
+    np.testing.assert_array_equal(trained.accuracies[0].T, expected)
+    assert trained.unstable == [False, False]
+
+
+def test_a_rate_that_is_too_high_is_counted_as_unstable():
+    trained, _ = deviations.train_together(
+        [SCALE.run(seed=s, learning_rate=r) for s, r in ((0, 0.1), (1, 1e3))]
+    )
+    assert trained.unstable == [False, True]
 
 
 def test_adam_that_counts_epochs_by_hand():

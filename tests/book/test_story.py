@@ -1,7 +1,6 @@
 """The result in a few numbers: one source for home page, two-minute page, conclusion and ledger."""
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -100,13 +99,6 @@ def test_two_pages_with_different_values_of_one_result_are_found(on_mnist):
     assert wrong == f"ledger has 0.5 for bp_k3, and experiments has {ours['bp_k3']}; execute both again."
 
 
-def test_chapter_3_glues_the_same_results_under_the_same_keys(on_mnist):
-    text = (ROOT / "book" / "experiments.ipynb").read_text()
-    assert 'f\\"{method}_k{k}\\"' in text
-    assert 'f\\"gap_k3{name}\\"' in text
-    assert set(story.numbers(on_mnist)) == {"bp_k3", "dfa_k3", "gap_k3", "gap_k3_low", "gap_k3_high"}
-
-
 # ---- sentences ----
 
 
@@ -163,22 +155,15 @@ def test_the_two_minute_page_can_be_read_in_two_minutes(on_mnist):
 # ---- figures ----
 
 
-def test_names_at_the_ends_of_lines_keep_their_order_and_do_not_overlap():
-    placed = story.apart({"BP": 0.8, "DFA": 0.79, "fixed": 0.51, "guessing": 0.5}, 0.03)
-    assert sorted(placed, key=placed.get) == ["guessing", "fixed", "DFA", "BP"]
-    heights = sorted(placed.values())
-    assert min(b - a for a, b in pairwise(heights)) >= 0.03 - 1e-12
-    assert placed["guessing"] == 0.5
-
-
 def test_the_curves_are_named_at_their_ends_and_solid(on_mnist):
     figure = story.story_curves({"mnist": on_mnist})
     (panel,) = figure.axes
-    assert {t.get_text() for t in panel.texts} == {"BP", "DFA", "best fixed features", "guessing"}
-    curves = panel.lines[:3]
+    said = {" ".join(text.get_text().split()) for text in panel.texts}
+    assert said == {"BP", "DFA", "best fixed features", "guessing"}
+    curves = [line for line in panel.lines if isinstance(line, story.Curve)]
     assert [line.get_linestyle() for line in curves] == ["-"] * 3
     ends = [on_mnist.sgd["bp"], on_mnist.sgd["dfa"], on_mnist.lazy]
-    assert [line.get_ydata()[-1] for line in curves] == [pytest.approx(s.values.mean()) for s in ends]
+    assert [line.y[-1] for line in curves] == [pytest.approx(s.values.mean()) for s in ends]
 
 
 def test_the_summary_has_a_row_for_each_optimizer_and_says_bps_lead(on_mnist):

@@ -366,3 +366,7 @@ def test_a_difference_in_words_has_its_interval_and_says_when_there_is_none():
     three = Interval(0.12, -0.0105, 0.25, 3)
     assert in_words(three) == "+0.120 (95 % interval -0.011 to +0.250, 3 paired seeds)"
     assert in_words(paired_difference([0.5], [0.7])) == "-0.200 in the one seed that was run"
+
+
+def test_the_ratio_of_a_run_that_is_not_finite_is_not_zero():
+    assert math.isnan(interval_of([1.2, math.nan, 1.1], "ratio").mean)

@@ -1072,9 +1072,11 @@ def test_a_name_that_no_file_can_have_is_a_sentence(small_book, capsys):
     ],
 )
 def test_executing_all_chapters_moves_stale_and_damaged_tables_aside(drawn, damage, reason):
+    from dfa_book.digit_tables import digit_counts
     from dfa_book.site.kept import put_aside_stale
 
     _, path, _ = drawn
+    digit_counts("digits", results=path.parent / "digit_counts.csv")
     fresh = path.with_name("fresh.csv")
     for suffix in (".csv", ".json"):
         shutil.copyfile(path.with_suffix(suffix), fresh.with_suffix(suffix))
@@ -1086,7 +1088,7 @@ def test_executing_all_chapters_moves_stale_and_damaged_tables_aside(drawn, dama
     assert f": some.csv ({reason}" in sentence
     assert (path.parent / "stale" / "some.csv").read_bytes() == damaged
     assert sorted(p.name for p in path.parent.iterdir()) == [
-        "fresh.csv", "fresh.json", "stale"
+        "digit_counts.csv", "digit_counts.json", "fresh.csv", "fresh.json", "stale"
     ]  # fmt: skip
 
 

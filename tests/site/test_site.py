@@ -212,7 +212,7 @@ def test_every_claim_is_a_row_that_a_link_opens(html):
     for row, claim in zip(rows, CLAIMS, strict=True):
         # The label is inside the fold: browsers open what a link leads into.
         assert f'id="claim-{claim.id}"' in row.partition("</summary>")[2]
-        assert row.count("dfa-chip") == 2
+        assert row.count('class="dfa-chip ') == 2
     assert page.text.count('src="_static/ledger.mjs"') == 1
     assert (html / "_static" / "ledger.mjs").is_file()
 

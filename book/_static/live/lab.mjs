@@ -194,7 +194,8 @@ export function mount(place, view, workerText, digits) {
       playing = false;
       showPlaying();
     }
-    pending ??= requestAnimationFrame(show);
+    if (frame.over) show(); // at once: browsers draw pages rarely that they take for hidden
+    else pending ??= requestAnimationFrame(show);
   });
   worker.addEventListener("error", ({ message }) => (status.textContent = `The training stopped: ${message}`));
 

@@ -1,0 +1,1 @@
+"""What the chapters show: figures with their captions and alt texts, tables, and answers."""

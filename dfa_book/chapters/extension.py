@@ -1,0 +1,125 @@
+"""What the page on rules, optimizers and random matrices of one's own shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.statistics import fisher_interval, with_outcomes
+
+from ..answers import compared
+from ..captions import DOTS, LINES, unstable_runs
+from ..chapter import Answer
+from ..claims import queries
+from ..claims.queries import Sample
+from ..plots import accuracy_curves, final_accuracies
+from ..words import COSINE, capitalised, gap, listed, mean, number, plural, span, table
+
+
+def ends(runs: pd.DataFrame, **fields: object) -> Sample:
+    """Return the accuracy of the last epoch of the runs with these fields, by seed."""
+    return queries.final(with_outcomes(runs), "test_accuracy", **fields)
+
+
+def _about(runs: pd.DataFrame) -> str:
+    run = runs.iloc[0]
+    return (
+        f"the parity of two bundled digits, {run['samples']:,} fresh training stacks an epoch, "
+        f"{run['hidden']} hidden units, {plural(run['epochs'], 'epoch')}, "
+        f"{plural(runs['seed'].nunique(), 'seed')}"
+    )
+
+
+def own_rule(runs: pd.DataFrame) -> dict[str, Any]:
+    """Return the figure of a rule beside BP and DFA."""
+    accuracies = listed({METHOD_NAMES[m]: mean(ends(runs, method=m)) for m in runs["method"].unique()})
+    return {
+        "figure": accuracy_curves(runs),
+        "results": ("own_rule", "own_rule_tuning"),
+        "caption": (
+            "A rule that the library does not have, beside two that it has: test accuracy on "
+            f"{_about(runs)}, with SGD. {LINES} Each rule has the learning rate that was best on "
+            f"validation digits. {unstable_runs(runs)}"
+        ),
+        "alt": f"Test accuracy against epoch for three rules. At the last epoch: {accuracies}.",
+    }
+
+
+def own_rule_answer(runs: pd.DataFrame, method: str, name: str) -> Answer:
+    """Compare a rule with DFA and BP."""
+    others = [
+        compared(name, METHOD_NAMES[m], ends(runs, method=method), ends(runs, method=m))
+        for m in ("dfa", "bp")
+    ]
+    return Answer(" ".join(map(capitalised, others)))
+
+
+def own_optimizer(runs: pd.DataFrame, optimizer: str) -> dict[str, Any]:
+    """Return the figure of an optimizer beside SGD, with three rules."""
+    accuracies = "; ".join(
+        f"with {OPTIMIZER_NAMES[o]}: "
+        + listed(
+            {METHOD_NAMES[m]: mean(ends(runs, optimizer=o, method=m)) for m in runs["method"].unique()}
+        )
+        for o in ("sgd", optimizer)
+    )
+    return {
+        "figure": final_accuracies(runs, by="optimizer"),
+        "results": ("own_optimizer", "own_optimizer_tuning"),
+        "caption": (
+            "Three learning rules, each with SGD and with an optimizer of our own: test accuracy of the "
+            f"last epoch on {_about(runs)}. {DOTS} {unstable_runs(runs)}"
+        ),
+        "alt": f"Test accuracy of three learning rules in two rows. {capitalised(accuracies)}.",
+    }
+
+
+def own_optimizer_answer(runs: pd.DataFrame, optimizer: str) -> Answer:
+    """Compare an optimizer with SGD for both rules, and BP with DFA for both optimizers."""
+    each = {(o, m): ends(runs, optimizer=o, method=m) for o in ("sgd", optimizer) for m in ("bp", "dfa")}
+    sentences = [
+        compared(
+            f"{METHOD_NAMES[m]} with {OPTIMIZER_NAMES[optimizer]}",
+            f"{METHOD_NAMES[m]} with SGD",
+            each[optimizer, m],
+            each["sgd", m],
+        )
+        for m in ("bp", "dfa")
+    ]
+    rows = [[OPTIMIZER_NAMES[o], gap(each[o, "bp"] - each[o, "dfa"])] for o in ("sgd", optimizer)]
+    return Answer(f"{' '.join(sentences)}\n\n{table(['optimizer', 'BP minus DFA, points'], rows)}")
+
+
+def own_matrix(runs: pd.DataFrame) -> dict[str, Any]:
+    """Return the figure of DFA with a random matrix beside ``uniform``."""
+    accuracies = listed(
+        {FEEDBACK_NAMES[kind]: mean(ends(runs, feedback=kind)) for kind in runs["feedback"].unique()}
+    )
+    return {
+        "figure": final_accuracies(runs, by="feedback"),
+        "results": ("own_matrix", "own_matrix_tuning"),
+        "caption": (
+            "DFA with a random matrix of the library and with one of our own: test accuracy of the last "
+            f"epoch on {_about(runs)}, with SGD. {DOTS} {unstable_runs(runs, by='feedback')}"
+        ),
+        "alt": f"Test accuracy of DFA in two rows, one for each random matrix: {accuracies}.",
+    }
+
+
+def own_matrix_answer(runs: pd.DataFrame, feedback: str) -> Answer:
+    """Compare a random matrix with ``uniform``."""
+    own, uniform = (ends(runs, feedback=kind) for kind in (feedback, "uniform"))
+    return Answer(compared(f"DFA with {feedback} B", "DFA with uniform B", own, uniform))
+
+
+def cosines(rows_of: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """Return the mean cosines of rules' updates with BP's, at the start and after training."""
+    rows, count = [], 0
+    for method, seeds in rows_of.items():
+        count = len(seeds)
+        means = [fisher_interval(column) for column in zip(*seeds, strict=True)]
+        cells = [f"{number(m.mean, COSINE.form)} ({span(m.low, m.high)})" for m in means]
+        rows.append([METHOD_NAMES[method], *cells])
+    heads = ["update of W₁", "cosine with BP's, at the start", "after training"]
+    return f"Means over {count} seeds, with 95 % intervals by Fisher's z:\n\n{table(heads, rows)}"

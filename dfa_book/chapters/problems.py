@@ -1,0 +1,345 @@
+"""What chapter 2 shows: parities and their bounds, lazy methods, and the clusters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from dfa_lib.data.examples import Examples
+from dfa_lib.data.images import Digits
+from dfa_lib.experiments.names import KERNEL_NAMES, METHOD_NAMES
+from dfa_lib.methods import METHODS
+
+from ..answers import compared
+from ..captions import INTERVALS, LINES, setting, unstable_runs
+from ..chapter import Answer, Settings
+from ..claims import queries
+from ..claims.queries import Sample
+from ..plots import accuracy_curves, converged_curves, error_curves, label
+from ..studies import INPUTS, POINTS, ClusterSizes, Study
+from ..words import enumerated, gap, listed, mean, number, percent, size, table
+
+CHANCE = 0.5
+SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
+
+
+# ---- bounds ----
+
+
+def partial_credit(counts: pd.DataFrame) -> str:
+    """Say what whoever cannot see some of three digits can know of the parity, from digits' counts."""
+    in_set = counts.groupby("set", sort=False)["count"].sum()
+    odd = counts[counts["digit"] % 2 == 1].groupby("set", sort=False)["count"].sum() / in_set
+    mean_sign = 1 - 2 * odd
+    rows = [
+        [
+            str(name),
+            percent((1 - m) / 2, ".2f"),
+            number(m, "+.4f"),
+            *(percent((1 + abs(m) ** hidden) / 2, ".2f") for hidden in (1, 2, 3)),
+        ]
+        for name, m in mean_sign.items()
+    ]
+    heads = ["set", "odd digits", "mean sign $m$", "best with one of three hidden", "two hidden"]
+    two, one = (percent(abs(mean_sign["test"]) ** hidden / 2, ".2f") for hidden in (1, 2))
+    return (
+        f"{table([*heads, 'all hidden'], rows)}\n\nOf the test digits, two of three known perfectly are "
+        f"worth {two} above chance, and one of three {one}."
+    )
+
+
+def budgets(components: pd.DataFrame, settings: Settings, pixels: int) -> str:
+    """Say how much of a target features explain at most on average, by their number and by k."""
+    p = int(components.set_index("share")["components"][0.95])
+    h, stacks = settings.run(method="ntk").hidden_widths[0], settings.stacks[-2]
+    counts: dict[str, Callable[[int], int]] = {
+        f"random features, {h} hidden units": lambda k: h + 1,
+        f"NTK (W₁, fixed gates), {h} hidden units": lambda k: k * pixels * h + h + 1,
+        f"a kernel, from {stacks:,} stacks": lambda k: stacks + 1,
+    }
+    rows = []
+    for name, count in counts.items():
+        bounds = [count(k) / p**k for k in (1, 2, 3)]
+        cells = [number(bound, ".2g") if bound < 10 else f"{bound:,.0f}" for bound in bounds]
+        rows.append([name, f"{count(3):,}", *cells])
+    return (
+        f"Of the training digits' pixels, {p} principal components hold {percent(0.95, '.0f')} of the "
+        f"variance. With p = {p} the average share that features explain, for k = 1, 2 and 3 digits, is "
+        f"at most:\n\n{table(['features', 'N at k = 3', 'N/p', 'N/p²', 'N/p³'], rows)}\n\nA bound above "
+        f"1 forbids nothing. The number of products, p³ = {p**3:,} for three digits, is also about how "
+        "many stacks a kernel needs before the bound lets it serve all of them alike."
+    )
+
+
+# ---- ways to learn the parity ----
+
+
+def _accuracies(study: Study) -> dict[tuple[int, str, str], Sample]:
+    return {
+        (run.k or 0, run.method, run.optimizer): queries.final(
+            study.table, k=run.k, method=run.method, optimizer=run.optimizer
+        )
+        for run in study.runs
+    }
+
+
+def _best_lazy(ends: dict[tuple[int, str, str], Sample], k: int) -> tuple[str, Sample]:
+    """Return the name and the accuracies of the lazy method with the highest mean."""
+    lazy = {m: end for (of_k, m, _), end in ends.items() if of_k == k and METHODS[m].lazy}
+    best = max(lazy, key=lambda m: lazy[m].values.mean())
+    return label(best, "sgd"), lazy[best]
+
+
+def reproduction(
+    study: Study, settings: Settings, stacks: dict[int, Examples], shown: Digits
+) -> dict[str, Any]:
+    """Return figure 2.1."""
+    ends = _accuracies(study)
+    at_end = {
+        k: listed({label(m, o): mean(end) for (of_k, m, o), end in ends.items() if of_k == k})
+        for k in (1, 3)
+    }
+    return {
+        "figure": accuracy_curves(study.table, stacks, shown),
+        "results": (study.name, "tuning"),
+        "caption": (
+            "Test accuracy against epoch on the parity of one digit (first) and of three side by side "
+            "(second), with three sample stacks and their labels above each; "
+            f"{setting(study.runs[0], settings.seeds)}. {LINES} Each method has the learning rate that "
+            f"was best on validation digits. {unstable_runs(study.table)}"
+        ),
+        "alt": (
+            "Two panels of test accuracy against epoch, below sample stacks of digits. After "
+            f"{settings.epochs} epochs at k = 1: {at_end[1]}. At k = 3: {at_end[3]}."
+        ),
+    }
+
+
+def reproduction_answer(study: Study) -> Answer:
+    """Compare BP with the best lazy method."""
+    ends = _accuracies(study)
+    rows = []
+    for k in (1, 3):
+        rival, of_rival = _best_lazy(ends, k)
+        for optimizer in ("sgd", "adadelta"):
+            network = ends[k, "bp", optimizer]
+            cells = [mean(network), rival, mean(of_rival), gap(network - of_rival)]
+            rows.append([str(k), label("bp", optimizer), *cells])
+    rival, of_rival = _best_lazy(ends, 3)
+    sentence = compared("BP with SGD", f"the best lazy method, {rival}", ends[3, "bp", "sgd"], of_rival)
+    heads = ["k", "network", "accuracy", "best lazy method", "accuracy", "difference, points"]
+    return Answer(
+        f"**Answer.** With three digits, {sentence} Seed by seed, at the last epoch:\n\n"
+        + table(heads, rows)
+    )
+
+
+def rates_table(study: Study) -> str:
+    """Return tuned rates and accuracies of the last epoch."""
+    ends = _accuracies(study)
+    rows = [
+        [
+            str(run.k),
+            label(run.method, run.optimizer),
+            f"{run.learning_rate:g}",
+            mean(ends[run.k or 0, run.method, run.optimizer], interval=True),
+        ]
+        for run in study.runs
+    ]
+    return table(["k", "method", "learning rate", "test accuracy"], rows)
+
+
+# ---- solved to convergence ----
+
+
+def solved(study: Study, k: int, method: str, samples: int | None = None) -> Sample:
+    """Return test accuracies of a solved model, with the most stacks that it was solved on."""
+    rows = study.table[(study.table["k"] == str(k)) & (study.table["method"] == method)]
+    chosen = rows[rows["samples"] == (rows["samples"].max() if samples is None else samples)]
+    return Sample(chosen.set_index("seed")["test_accuracy"].sort_index())
+
+
+def solved_answers(study: Study) -> dict[int, str]:
+    """Say for each k which solved model is best, what more stacks bring, and which are at chance."""
+    answers = {}
+    for k in sorted(map(int, study.table["k"].unique())):
+        rows = study.table[study.table["k"] == str(k)]
+        ends = {m: solved(study, k, m) for m in rows["method"].unique()}
+        best = max(ends, key=lambda m: ends[m].values.mean())
+        least = int(rows[rows["method"] == best]["samples"].min())
+        growth = (ends[best] - solved(study, k, best, least)).interval()
+        more = "more" if growth.mean >= 0 else "fewer"
+        digits = {1: "one digit", 2: "two digits", 3: "three digits"}[k]
+        text = (
+            f"With {digits}, {SOLVED_NAMES[best]} do best: "
+            f"{mean(ends[best], interval=True)} right, {size(growth)} {more} than from {least:,} stacks."
+        )
+        intervals = {SOLVED_NAMES[m]: end.interval() for m, end in ends.items()}
+        if next(iter(intervals.values())).n == 1:
+            answers[k] = f"{text} One seed has no interval."
+            continue
+        chance = [name for name, interval in intervals.items() if interval.low <= CHANCE]
+        if not chance:
+            answers[k] = f"{text} Every model lies above chance."
+        else:
+            answers[k] = f"{text} Chance may explain the accuracy of {enumerated(chance)}."
+    return answers
+
+
+def converged(study: Study, reproduced: Study) -> dict[str, Any]:
+    """Return the figure of lazy methods that are solved to convergence."""
+    trained = reproduced.table[reproduced.table["optimizer"] == "sgd"]
+    return {
+        "figure": converged_curves(study.table, trained),
+        "results": (study.name, "reproduction", "tuning"),
+        "caption": (
+            "Lazy methods solved to convergence: test accuracy against the number n of training stacks, "
+            f"for one digit, two and three, and for three enlarged; dataset "
+            f"*{reproduced.runs[0].dataset}*. Solid lines are models with "
+            f"{reproduced.runs[0].hidden} hidden units, dashed lines models of infinite width; lines "
+            f"are means over {study.table['seed'].nunique()} seeds, bands their {INTERVALS}, faint "
+            "lines single seeds. Open circles are the runs with SGD of {numref}`fig-reproduction` after "
+            "their last epoch, at the number of stacks that they have seen, with their intervals; there "
+            "are none for two digits. The dotted line is chance. Penalties were chosen on validation "
+            f"digits. {unstable_runs(trained)}"
+        ),
+        "alt": (
+            "Four panels of test accuracy against the number of training stacks, on a logarithmic "
+            f"scale. {' '.join(solved_answers(study).values())}"
+        ),
+    }
+
+
+def converged_answer(study: Study, reproduced: Study) -> Answer:
+    """Say what the solved models reach, beside BP."""
+    answers, run = solved_answers(study), reproduced.runs[0]
+    bp = mean(_accuracies(reproduced)[3, "bp", "sgd"], interval=True)
+    items = "\n".join(f"- {answer}" for answer in answers.values())
+    assert run.samples is not None
+    return Answer(
+        f"**Answer.**\n\n{items}\n\nWith three digits, BP with SGD, which learns its features, gets "
+        f"{bp} right after {run.samples * run.epochs:,} stacks."
+    )
+
+
+def converged_rows(study: Study) -> str:
+    """Return mean test accuracies: a column for each model."""
+    means = study.table.groupby(["k", "samples", "method"])["test_accuracy"].mean()
+    places = sorted({(k, n) for k, n, _ in means.index}, key=lambda place: (int(place[0]), place[1]))
+    methods = list(study.table["method"].unique())
+    rows = [
+        [k, f"{n:,}", *(percent(means[k, n, m]) if (k, n, m) in means.index else "" for m in methods)]
+        for k, n in places
+    ]
+    return table(["k", "n", *(SOLVED_NAMES[method] for method in methods)], rows)
+
+
+# ---- the clusters ----
+
+SERIES = ("BP", "ReLU features", "solved ReLU features", "solved NTK (W₁, fixed gates)")
+
+
+class ClusterErrors:
+    """The test errors of figure 2.3, by model, n and d, for each seed."""
+
+    def __init__(self, studies: list[Study], solution: Study) -> None:
+        tables = pd.concat([study.table for study in studies])
+        self.trained = tables.drop_duplicates()  # the series cross
+        self.solution = solution.table
+        self.runs = studies[0].runs
+
+    def at(self, name: str, n: int, d: int) -> Sample:
+        """Return the errors of a model of ``SERIES``."""
+        if name.startswith("solved"):
+            method = "ntk" if "NTK" in name else "relu_features"
+            return queries.solved_error(self.solution, method, [(n, d)])
+        method = "bp" if name == "BP" else "relu_features"
+        return queries.errors(self.trained, method=method, samples=n, dimensions=d)
+
+    def over(self, name: str, places: list[tuple[int, int]]) -> Sample:
+        """Return the mean error over several n or d."""
+        return queries.mean_of([self.at(name, *place) for place in places])
+
+
+def clusters(
+    errors: ClusterErrors, sizes: ClusterSizes, settings: Settings, points: dict[str, Examples]
+) -> dict[str, Any]:
+    """Return the figure of the clusters."""
+    bp, features = errors.runs
+
+    def ends(first: tuple[int, int], last: tuple[int, int]) -> str:
+        return listed(
+            {
+                name: f"{mean(errors.at(name, *first))} to {mean(errors.at(name, *last))}"
+                for name in SERIES
+            }
+        )
+
+    trained = errors.trained
+    return {
+        "figure": error_curves(
+            [
+                (trained[trained["dimensions"] == INPUTS], "samples", "test"),
+                (trained[trained["samples"] == POINTS], "dimensions", "test"),
+            ],
+            points,
+            solved=errors.solution,
+        ),
+        "results": ("clusters_samples", "clusters_dimensions", "clusters_converged", "tuning"),
+        "caption": (
+            "The clusters. First, the two inputs that matter, of 2,000 points, coloured by label, in "
+            "the density used here (first) and uniform on the disks (second); circles are the clusters. "
+            f"Then, test error after {bp.epochs * bp.passes} steps, each on all training points, "
+            f"against their number n (d = {INPUTS}) and against the number of inputs d (n = {POINTS}). "
+            f"Backpropagation (BP) trains both layers of a network with {bp.hidden} hidden units, ReLU "
+            "features its output layer only, both with SGD at the rate that was best on validation "
+            f"points where the series cross ({bp.learning_rate:g} and {features.learning_rate:g}). "
+            "*Solved* are the output layer alone, and the first layer behind fixed gates, trained to "
+            "convergence with a penalty chosen on held-out points. Lines are means over "
+            f"{settings.labellings} seeds, each with one of the 126 labellings, drawn at random; bands "
+            f"are their {INTERVALS}, faint lines single seeds of trained networks; the dotted line is "
+            f"the error of always answering 0. {unstable_runs(trained)}"
+        ),
+        "alt": (
+            "First, two squares of nine round clusters on a grid, four of one colour, five of another; "
+            "in one the points crowd around the centres, in the other they fill the circles. Then, two "
+            f"panels of test error. From n = {sizes.ns[0]} to {sizes.ns[-1]}: "
+            f"{ends((sizes.ns[0], INPUTS), (sizes.ns[-1], INPUTS))}. From d = {sizes.ds[0]} to "
+            f"{sizes.ds[-1]}: {ends((POINTS, sizes.ds[0]), (POINTS, sizes.ds[-1]))}."
+        ),
+    }
+
+
+def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
+    """Compare BP with the models of fixed features, and every model with itself over n and d."""
+    means = {name: errors.over(name, sizes.places) for name in SERIES}
+    series = {
+        "n": [(n, INPUTS) for n in (sizes.ns[0], sizes.ns[-1])],
+        "d": [(POINTS, d) for d in (sizes.ds[0], sizes.ds[-1])],
+    }
+    rows = [
+        [
+            name,
+            mean(means[name], interval=True),
+            "" if name == "BP" else gap(means[name] - means["BP"]),
+            *(gap(errors.at(name, *last) - errors.at(name, *first)) for first, last in series.values()),
+        ]
+        for name in SERIES
+    ]
+    heads = ["model", "test error", "minus that of BP, points"]
+    heads += [f"change from {s} = {place[0]['nd'.index(s)]} to {place[1]['nd'.index(s)]}, points"
+              for s, place in series.items()]  # fmt: skip
+    sentence = " ".join(
+        compared("BP", name, means["BP"], means[name], "of the points wrong on average")
+        for name in SERIES[1:3]
+    )
+    return Answer(
+        f"**Answer.** {sentence} Errors are averaged over all n and d; "
+        f"changes are of each model against itself:\n\n{table(heads, rows)}"
+    )
+
+
+def clusters_rows(errors: ClusterErrors, sizes: ClusterSizes) -> str:
+    """Return mean test errors: a column for each model."""
+    rows = [[str(n), str(d), *(mean(errors.at(m, n, d)) for m in SERIES)] for n, d in sizes.places]
+    return table(["n", "d", *SERIES], rows)

@@ -1,0 +1,269 @@
+"""What appendix B shows: maps and probes of the hidden representations of single digits."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from dfa_lib.data.images import Digits
+from dfa_lib.experiments.representations import (
+    PROBES,
+    TARGETS,
+    is_one_place,
+    nearest_alike,
+    weights_names,
+)
+
+from ..captions import INTERVALS, unstable_runs
+from ..chapter import Answer, Settings
+from ..claims import queries
+from ..claims.queries import Sample
+from ..plots import probe_accuracies, representation_diagram, representation_maps
+from ..studies import Study
+from ..words import capitalised, enumerated, gap, listed, mean, percent, size, table
+
+ASKED = {"digit": "the digit", "parity": "the parity of the digit"}
+
+
+def names(study: Study) -> dict[str, str]:
+    """Return what the four representations are called, by their names in the tables."""
+    spoken = ["raw pixels", "the untrained network", "BP", "DFA"]
+    return dict(zip(weights_names(study.runs), spoken, strict=True))
+
+
+def accuracy(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sample:
+    """Return how often a probe of a representation is right, by seed."""
+    rows = queries.select(probes, weights=weights, probe=probe, target=target)
+    return Sample(rows.set_index("seed")["accuracy"].astype(float).sort_index())
+
+
+def diagram(
+    digits: Digits, hidden: int, chosen: tuple[int, ...] = (8, 3, 5), place: int = 1
+) -> dict[str, Any]:
+    """Return the figure that cuts the representation of one digit out of the first layer."""
+    images = digits.images[[digits.labels.tolist().index(digit) for digit in chosen]]
+    return {
+        "figure": representation_diagram(images, place, hidden),
+        "caption": (
+            "How the hidden representation of one digit is cut out of the first layer. $W_1$ has a "
+            f"block of rows for each of the {len(chosen)} digits of a stack. The digit in place "
+            f"{place + 1} meets its own block only; the bias $b_1$ is added and the ReLU applied, and "
+            f"the others are left out. Drawn for the bundled digits, of {digits.images.shape[1]} "
+            f"pixels, and {hidden} hidden units."
+        ),
+        "alt": (
+            f"A stack of the digits {', '.join(map(str, chosen))}, one above the other, beside a matrix "
+            f"of as many blocks. Only the {chosen[place]} and block {place + 1} are coloured; an arrow "
+            f"leads from them over the bias and the ReLU to a column of {hidden} numbers."
+        ),
+    }
+
+
+def _alike(points: pd.DataFrame) -> tuple[float, float]:
+    """Return how often the nearest point of a map has the same digit, and the same parity."""
+    plane, digit = points[["x", "y"]].to_numpy(), points["digit"].to_numpy()
+    return nearest_alike(plane, digit), nearest_alike(plane, digit % 2)
+
+
+def maps(study: Study, points: pd.DataFrame) -> dict[str, Any]:
+    """Return the figure of t-SNE maps."""
+    of = {words: points[points["weights"] == name] for name, words in names(study).items()}
+    shares = listed({n: " and ".join(map(percent, _alike(rows))) for n, rows in of.items()})
+    count = len(points) // len(of)
+    return {
+        "figure": representation_maps(points),
+        "results": ("embedding", "tuning"),
+        "caption": (
+            f"t-SNE maps of {count:,} single test digits of the dataset *{study.runs[0].dataset}*: as "
+            "raw pixels, and as represented by the first layer before training and after training on "
+            "the parity of three digits by BP and by DFA (seed 0). In the first row, colours and names "
+            "say which digit it is, with the name at the median of its points; in the second, the same "
+            "points by parity."
+        ),
+        "alt": (
+            f"Four maps of {count:,} points, each drawn twice, coloured by digit and by parity. Share "
+            f"of points whose nearest point is the same digit, and of the same parity: {shares}."
+        ),
+    }
+
+
+def maps_table(study: Study, points: pd.DataFrame) -> str:
+    """Return how often the nearest point of a map is alike."""
+    of = {words: points[points["weights"] == name] for name, words in names(study).items()}
+    rows = [[name, *map(percent, _alike(each))] for name, each in of.items()]
+    dead = [
+        f"The layer of {name} is dead: it gives every digit the same features, so all points of its map "
+        "lie in one place."
+        for name, each in of.items()
+        if is_one_place(each[["x", "y"]].to_numpy())
+    ]
+    return (
+        "How often a point's nearest point on the map shows the same digit, and one of the same parity:"
+        f"\n\n{table(['map', 'same digit', 'same parity'], rows)}\n\n{' '.join(dead)}"
+    )
+
+
+def _means(study: Study, probes: pd.DataFrame, probe: str, target: str) -> str:
+    means = {n: mean(accuracy(probes, name, probe, target)) for name, n in names(study).items()}
+    return listed(means)
+
+
+def probing(study: Study, probes: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return the figure of probes' accuracies."""
+    means = " ".join(
+        f"{probe.capitalize()} for the {target}: {_means(study, probes, probe, target)}."
+        for target in TARGETS
+        for probe in PROBES
+    )
+    marks = (
+        "Each mark is the one seed that was run"
+        if settings.seeds == 1
+        else f"Large marks are means over {settings.seeds} seeds, lines their {INTERVALS}, cut off "
+        "where they reach beyond 1, small marks single seeds; raw pixels are the same for every seed"
+    )
+    size_of = probes.iloc[0]
+    return {
+        "figure": probe_accuracies(probes),
+        "results": ("probes", "tuning"),
+        "caption": (
+            "How well probes read from the representation of a single digit which digit it is (first) "
+            f"and whether it is odd (second); dataset *{study.runs[0].dataset}*, fitted on "
+            f"{size_of.fitted_on:,} training digits and judged on {size_of.judged_on:,} test digits. "
+            f"{marks}. The axis does not start at 0: guessing is right for about a tenth of the digits "
+            f"(first) and half of them (second). Of the networks: {unstable_runs(study.table)}"
+        ),
+        "alt": f"Two panels of probe accuracies. {means}",
+    }
+
+
+def _change(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sample:
+    return accuracy(probes, weights, probe, target) - accuracy(probes, "untrained", probe, target)
+
+
+def changes_table(study: Study, probes: pd.DataFrame) -> str:
+    """Return what training changes about the accuracy of each probe."""
+    trained = list(names(study).items())[2:]
+    rows = [
+        [target, probe, mean(accuracy(probes, "untrained", probe, target))]
+        + [gap(_change(probes, n, probe, target)) for n, _ in trained]
+        for target in TARGETS
+        for probe in PROBES
+    ]
+    heads = [
+        "asked for",
+        "probe",
+        "untrained",
+        *(f"{words} minus untrained, points" for _, words in trained),
+    ]
+    return f"Accuracy of the probes, and differences with 95 % intervals:\n\n{table(heads, rows)}"
+
+
+def verdict(study: Study, probes: pd.DataFrame, target: str) -> str:
+    """Say whether training makes it easier or harder to read a target."""
+    what, trained = ASKED[target], list(names(study))[2:]
+    changes = [_change(probes, n, probe, target).interval() for n in trained for probe in PROBES]
+    if any(math.isnan(change.mean) for change in changes):
+        return f"A run is not finite, so this edition concludes nothing about {what}."
+    if changes[0].n == 1:
+        return f"One seed has no interval, so this edition concludes nothing about {what}."
+    up, down = any(c.low > 0 for c in changes), any(c.high < 0 for c in changes)
+    if up and down:
+        return f"Training helps one probe to read {what} and hinders another."
+    if up:
+        return f"Training makes it easier to read {what}."
+    if down:
+        return f"Training makes it harder to read {what} for at least one probe, and easier for none."
+    return (
+        f"Whether training changes how well a probe reads {what} is not decided: all intervals "
+        "contain 0."
+    )
+
+
+def _clear_changes(study: Study, probes: pd.DataFrame, target: str) -> str:
+    """Say which probes' accuracies training changes."""
+    sentences = []
+    for n, words in list(names(study).items())[2:]:
+        for probe in PROBES:
+            change = _change(probes, n, probe, target).interval()
+            if change.low > 0 or change.high < 0:
+                verb = "raises" if change.mean > 0 else "lowers"
+                sentences.append(f"{words} {verb} the accuracy of the {probe} probe by {size(change)}")
+    return f"{capitalised(enumerated(sentences))}. " if sentences else ""
+
+
+def separated(study: Study, probes: pd.DataFrame) -> str:
+    """Say how well the better probe names the digit, after training and before."""
+    best = {
+        words: max(
+            (accuracy(probes, n, probe, "digit") for probe in PROBES), key=lambda a: a.values.mean()
+        )
+        for n, words in names(study).items()
+    }
+    before, after = best["the untrained network"], {n: best[n] for n in ("BP", "DFA")}
+    if any(sample.values.isna().any() for sample in after.values()):
+        return "A run is not finite, so this edition does not say whether single digits are separated."
+    reached = enumerated([f"{mean(sample)} of the digits after {n}" for n, sample in after.items()])
+    text = (
+        f"The better of the two probes names {reached}; chance is about 10 %, and the untrained network "
+        f"has {mean(before)}."
+    )
+    means = [sample.values.mean() for sample in after.values()]
+    if min(means) <= 0.5:
+        return f"{text} For at least one of the two rules, most digits stay unreadable."
+    if before.values.mean() >= max(means):
+        return f"{text} So a probe reads nothing that was not there before training."
+    return text
+
+
+def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
+    """Say whether digits are separated, and what training changes about that."""
+    of_separated = separated(study, probes)
+    said = {target: verdict(study, probes, target) for target in TARGETS}
+    texts = {t: f"{_clear_changes(study, probes, t)}{said[t]}" for t in TARGETS}
+    rows = [
+        [words]
+        + [percent(1 - accuracy(probes, n, "nearest neighbours", t).values.mean()) for t in TARGETS]
+        for n, words in list(names(study).items())[1:]
+    ]
+    heads = ["nearest neighbours, of", "wrong digit", "wrong parity"]
+    return Answer(
+        f"**Are single digits separated?** {of_separated}\n\n**Does training separate them?** "
+        f"{texts['digit']}\n\n**And odd from even?** {texts['parity']} Where the first share of "
+        "mistakes is much larger than the second, most mistaken digits have the right parity:\n\n"
+        + table(heads, rows),
+        {f"representations_{target}": text for target, text in said.items()}
+        | {"representations_separated": of_separated},
+    )
+
+
+def memorising(study: Study) -> Answer:
+    """Say how much better the networks are on stacks of their training digits than on new ones."""
+    rows, memory, beyond = [], [], []
+    for method, name in (("bp", "BP"), ("dfa", "DFA")):
+        seen, new = (
+            queries.final(study.table, m, method=method) for m in ("train_accuracy", "test_accuracy")
+        )
+        rows.append([name, mean(seen, interval=True), mean(new, interval=True), gap(seen - new)])
+        memory.append((seen - new).interval().low > 0)
+        beyond.append((new - 0.5).interval().low > 0)
+    if any(
+        math.isnan((new - 0.5).interval().low)
+        for new in (queries.final(study.table, method=m) for m in ("bp", "dfa"))
+    ):
+        conclusion = (
+            "One seed, or a run that is not finite, does not decide whether the networks memorise."
+        )
+    elif not all(beyond):
+        conclusion = (
+            "At least one network may be at chance on new stacks of test digits, so this edition does "
+            "not show that it has learned anything but memory."
+        )
+    else:
+        conclusion = (
+            "Both networks are above chance on new stacks of test digits, so both have learned "
+            "something that is not memory."
+        )
+        if all(memory):
+            conclusion += " Part of their accuracy on training digits is memory."
+    heads = ["rule", "last epoch's training stacks", "new stacks of test digits", "difference, points"]
+    return Answer(f"**Do they memorise?** {conclusion}\n\n{table(heads, rows)}")

@@ -1,0 +1,156 @@
+"""How sentences and tables say numbers: percent and points, true minus signs, intervals in one piece."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from dfa_lib.experiments.statistics import Interval
+
+from .claims.queries import Sample
+
+# A line does not break at it.
+SPACE = "\u00a0"
+
+
+class Scale(NamedTuple):
+    """How numbers of a kind are written.
+
+    Parameters
+    ----------
+    factor, form
+        Multiplied by the one, then formatted by the other.
+    unit, unit_of_differences
+        What follows a number, and a difference of two.
+    kind
+        Of the interval of a mean, see ``statistics.interval_of``.
+    widest
+        No difference of two numbers is larger.
+    """
+
+    factor: float
+    form: str
+    unit: str
+    unit_of_differences: str
+    kind: str
+    widest: float = math.inf
+
+
+SHARE = Scale(100, ".1f", f"{SPACE}%", f"{SPACE}points", "logit", 1)
+"""Accuracies and errors: percent, their differences in points."""
+COSINE = Scale(1, ".2f", "", "", "fisher", 2)
+
+
+def number(value: float, form: str = ".2f") -> str:
+    """Return a number with a true minus sign, and none before a rounded zero."""
+    if math.isnan(value):
+        return "not defined"
+    text = f"{value:{form}}"
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("-+")
+    return text.replace("-", "−")
+
+
+def percent(share: float, form: str = ".1f") -> str:
+    """Return a share in percent."""
+    return "not defined" if math.isnan(share) else f"{number(100 * share, form)}{SPACE}%"
+
+
+def span(low: float, high: float, form: str = ".2f") -> str:
+    """Return the ends of an interval, which no line break parts."""
+    return SPACE.join([number(low, form), "to", number(high, form)])
+
+
+def mean(sample: Sample, scale: Scale = SHARE, *, interval: bool = False) -> str:
+    """Return the mean over all seeds; where some are unstable, their number and the mean of the others.
+
+    For example ``64.0 % (2 of 5 seeds unstable; the other 3: 70.1 %)``.
+
+    Parameters
+    ----------
+    interval
+        Whether the 95 % interval follows, where every seed is stable and there are two or more.
+    """
+    lost, n = int(sample.values.isna().sum()), len(sample)
+    if lost or not n:
+        return f"no value ({lost} of {n} seeds not finite)" if lost else "no value"
+    text = _written(sample.values.mean(), scale)
+    if sample.unstable:
+        sound = sample.sound
+        others = (
+            f"; {the_other(len(sound))}: {_written(sound.values.mean(), scale)}" if len(sound) else ""
+        )
+        return f"{text} ({len(sample.unstable)} of {n} seeds unstable{others})"
+    if not interval or n < 2:
+        return text
+    _, low, high, _ = sample.interval(scale.kind)
+    return f"{text} ({span(scale.factor * low, scale.factor * high, scale.form)})"
+
+
+def the_other(count: int) -> str:
+    """Return ``the other`` seed, or how many there are: ``the other 3``."""
+    return "the other" if count == 1 else f"the other {count}"
+
+
+def _written(value: float, scale: Scale) -> str:
+    return number(scale.factor * value, scale.form) + scale.unit
+
+
+def size(difference: Interval, scale: Scale = SHARE) -> str:
+    """Return by how much two numbers differ, whichever is larger: ``2.1 points (1.0 to 3.2)``."""
+    sign = -1 if difference.mean < 0 else 1
+    low, high = sorted((sign * difference.low, sign * difference.high))
+    return signed(Interval(sign * difference.mean, low, high, difference.n), scale, plus=False)
+
+
+def signed(difference: Interval, scale: Scale = SHARE, *, plus: bool = True, unit: bool = True) -> str:
+    """Return a difference with its sign, and its interval cut off at what is possible."""
+    if math.isnan(difference.mean):
+        return "a run is not finite"
+    mean, low, high = (scale.factor * min(max(x, -scale.widest), scale.widest) for x in difference[:3])
+    sign = "+" if plus else ""
+    text = number(mean, sign + scale.form) + (scale.unit_of_differences if unit else "")
+    return text if math.isnan(low) else f"{text} ({span(low, high, sign + scale.form)})"
+
+
+def gap(difference: Sample, scale: Scale = SHARE) -> str:
+    """Return a paired difference for a cell of a table; the interval is that of the stable seeds."""
+    if not len(difference):
+        return "no seeds in common"
+    interval = difference.interval()
+    if not difference.unstable or math.isnan(interval.mean):
+        return signed(interval, scale, unit=False)
+    sound = difference.sound
+    note = f"{len(difference.unstable)} of {len(difference)} seeds unstable"
+    others = f"; the others: {signed(sound.interval(), scale, unit=False)}" if len(sound) else ""
+    return f"{number(scale.factor * interval.mean, '+' + scale.form)} ({note}{others})"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: ``SGD, momentum and Adam``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def listed(means: Mapping[str, str]) -> str:
+    """Return names with what each has: ``BP 80.0 %; DFA 65.0 %``."""
+    return "; ".join(f"{name} {words}" for name, words in means.items())
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 seed``, ``2 seeds``."""
+    return f"{count:,}{SPACE}{noun}" + ("" if count == 1 else "s")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right, or to the left."""
+    others = ("--:|" if right else "---|") * (len(heads) - 1)
+    lines = [_row(heads), f"|---|{others}", *map(_row, rows)]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def capitalised(text: str) -> str:
+    """Return a sentence with a capital letter at its start."""
+    return text[:1].upper() + text[1:]
