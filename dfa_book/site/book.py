@@ -121,6 +121,20 @@ def find_book(output: str | os.PathLike[str] | None = None) -> Book:
     raise InputError(f"there is no book in {here} or above it: a folder with {TOC} and book/ is needed.")
 
 
+def read_page(path: Path) -> str:
+    """Return the text of a page in Markdown.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{path} cannot be read: {problem}.") from problem
+
+
 def read_config(book: Book) -> dict[str, Any]:
     """Return Jupyter Book's configuration, ``_config.yml``.
 

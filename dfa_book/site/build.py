@@ -13,7 +13,7 @@ import yaml
 from dfa_lib.validation import InputError
 
 from ..answers import contradictions, differences
-from .book import TOC, Book, put_in_place, read_config
+from .book import TOC, Book, put_in_place, read_config, read_page
 from .checks import text_problems
 from .children import python, run
 from .crate import write_data
@@ -77,7 +77,7 @@ def build_site(book: Book) -> int:
     wrong = [
         f"{path.relative_to(book.source)}: {said}"
         for path in sorted(book.source.rglob("*.md"))
-        for said in text_problems(path.read_text(encoding="utf-8"))
+        for said in text_problems(read_page(path))
     ]
     wrong += stale_results(shown)
     displayed = {name: _displayed(book, name) for name in chapters}

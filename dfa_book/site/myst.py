@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from markdown_it.token import Token
 from pybtex.backends.markdown import Backend
 from pybtex.database import Entry, Person, parse_file
+from pybtex.exceptions import PybtexError
 from pybtex.richtext import Text
 from pybtex.style.formatting.unsrt import Style
 
@@ -206,7 +207,10 @@ class Bibliography:
     """The book's references."""
 
     def __init__(self, path: Path) -> None:
-        found = parse_file(str(path)).entries if path.exists() else {}
+        try:
+            found = parse_file(str(path), encoding="utf-8").entries if path.exists() else {}
+        except (PybtexError, UnicodeDecodeError) as problem:
+            raise InputError(f"{path} cannot be read: {' '.join(str(problem).split())}.") from problem
         self._entries: dict[str, Entry] = dict(found.items())
 
     def named(self, key: str, page: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
 from ..exercises import check_cell
-from .book import Book, put_in_place, read_config
+from .book import Book, put_in_place, read_config, read_page
 from .checks import parameter_problems
 from .launch import repository, site_address
 from .myst import (
@@ -149,7 +149,7 @@ def _page(book: Book, name: str, number: int | None = None) -> Page:
     if path.exists():
         return Page(name, [(c.cell_type == "code", c.source) for c in read_notebook(path).cells], number)
     path = path.with_suffix(".md")
-    return Page(name, [(False, path.read_text(encoding="utf-8"))] if path.exists() else [], number)
+    return Page(name, [(False, read_page(path))] if path.exists() else [], number)
 
 
 def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:

@@ -378,36 +378,24 @@ def offer_notebooks(
         return
     folder = context["pathto"](NOTEBOOKS, 1)
     group["buttons"] = [
-        {
-            "type": "link",
-            "text": text,
-            "tooltip": f"Download the notebook for {edition}s",
-            "url": escape(f"{folder}/{edition}/{quote(page)}.ipynb"),
-            "icon": "fas fa-file",
-            "label": f"download-{edition}-button",
-        }
+        _link(text, f"{folder}/{edition}/{quote(page)}.ipynb", "fas fa-file")
+        | {"tooltip": f"Download the notebook for {edition}s", "label": f"download-{edition}-button"}
         for edition, text in NOTEBOOK_BUTTONS.items()
     ] + kept
     opened = [
-        {
-            "type": "link",
-            "text": name,
-            "tooltip": f"Open on {name}",
-            "url": escape(address.replace(PAGE, quote(page))),  # the theme's template does not
-            "icon": f"_static/images/logo_{name.lower()}.{'png' if name == 'Colab' else 'svg'}",
-        }
+        _link(name, address.replace(PAGE, quote(page)), f"_static/images/logo_{name.lower()}.{ending}")
+        | {"tooltip": f"Open on {name}"}
         for name, address in app.config.dfa_launch.items()
+        for ending in ("png" if name == "Colab" else "svg",)
     ]
     if opened:
-        context["header_buttons"].append(
-            {
-                "type": "group",
-                "tooltip": "Open the notebook elsewhere",
-                "icon": "fas fa-rocket",
-                "buttons": opened,
-                "label": "launch-buttons",
-            }
-        )
+        launch = {"type": "group", "icon": "fas fa-rocket", "label": "launch-buttons", "buttons": opened}
+        context["header_buttons"].append(launch | {"tooltip": "Open the notebook elsewhere"})
+
+
+def _link(text: str, address: str, icon: str) -> dict[str, str]:
+    # The theme's template does not escape addresses.
+    return {"type": "link", "text": text, "url": escape(address), "icon": icon}
 
 
 def _description(doctree: nodes.document) -> str:

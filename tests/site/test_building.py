@@ -153,6 +153,29 @@ def test_a_page_without_a_file_is_a_sentence(book, capsys):
     assert "_toc.yml lists renamed, for which" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("book/home.md", b"# \xe9", "home.md cannot be read: 'utf-8' codec can't decode byte 0xe9"),
+        (
+            "book/references.bib",
+            b"@article{a, title = {B",
+            "references.bib cannot be read: syntax error",
+        ),
+        ("book/references.bib", b"@article{a,}@article{a,}", "references.bib cannot be read: repeated"),
+        ("_config.yml", b"title: [", "_config.yml cannot be read: while parsing a flow node"),
+        ("_config.yml", b"- title", "_config.yml is no mapping of names to values."),
+    ],
+)
+@pytest.mark.parametrize("command", ["build", "teach"])
+def test_a_file_that_cannot_be_read_is_a_sentence(book, capsys, name, content, said, command):
+    (book.root / name).write_bytes(content)
+    assert main([command]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+
+
 def test_a_notebook_that_is_not_listed_is_no_chapter(book, capsys, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(book.root)
