@@ -35,7 +35,7 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
 test-long: $(VENV)/.installed ## run the tests that take minutes: signals at many moments
 	$(BIN)/python -m pytest -m long

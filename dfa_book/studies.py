@@ -58,6 +58,7 @@ def _adaptive_methods(settings: Settings) -> list[Run]:
 # coarse one.
 FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
     {
+        ("dfa", "uniform", "rmsprop", 20),
         ("dfa", "gaussian", "sgd", 20),
         ("dfa", "standard_gaussian", "sgd", 20),
     }

@@ -25,7 +25,8 @@ from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
-from .runner import MOST_SEEDS, Results, run_histories
+from .results import Results, histories_in, runs_table
+from .runner import MOST_SEEDS, run_histories
 
 SCORED_EPOCHS = 10
 # Tuning has seeds of its own, far from those of the repeats, which are 0, 1, 2, …
@@ -84,6 +85,8 @@ def tune(
     if seeds is not None:
         seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
     done = Results()
+    # Read once: a search has dozens of steps, and a table of tuning runs thousands of rows.
+    stored = histories_in(runs_table(results)) if results is not None else Results()
     if not isinstance(reuse, (str, os.PathLike)):
         reuse = list(reuse or ())  # it is gone through several times
     searches = {run: _Search(run, seeds, done) for run in runs}
@@ -97,8 +100,10 @@ def tune(
             else:
                 wanted += trials
         new = [trial for trial in dict.fromkeys(wanted) if trial not in done]
-        if new:
-            done |= run_histories(new, results, reuse=reuse, jobs=jobs, cluster=cluster, shared=True)
+        done |= {trial: stored[trial] for trial in new if trial in stored}
+        missing = [trial for trial in new if trial not in stored]
+        if missing:
+            done |= run_histories(missing, results, reuse=reuse, jobs=jobs, cluster=cluster, shared=True)
     chosen = [replace(run, learning_rate=rate(searches[run].chosen)) for run in runs]
     return chosen, pd.DataFrame(row for run in runs for row in searches[run].rows())
 

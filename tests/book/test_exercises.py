@@ -18,6 +18,8 @@ from dfa_book.site.myst import Directive, blocks
 BOOK = Path(__file__).parents[2] / "book"
 # Every wrong answer would train anew.
 TRAINS = re.compile(r"\b(train|run_all|tune)\(")
+# The answers of other chapters need their experiments, which take a minute a chapter.
+QUICK = ("appendix-derivation", "foundations", "introduction")
 
 
 def exercises():
@@ -38,7 +40,7 @@ def exercises():
                 elif kind == "solution-end":
                     if codes:
                         trains = TRAINS.search("\n".join(codes))
-                        marks = [pytest.mark.long] if trains else []
+                        marks = [pytest.mark.long] if trains or path.stem not in QUICK else []
                         yield pytest.param(label, there, codes, id=label, marks=marks)
                     label = None
 
