@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import NDArray
 
 from dfa_lib.experiments.names import (
     COLOURS,
@@ -94,7 +95,7 @@ def repeats_by_matrix(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def differences(groups: Mapping[str, Sequence[float]], what: str) -> Figure:
+def differences(groups: Mapping[str, Sequence[float] | NDArray[np.float64]], what: str) -> Figure:
     """Draw paired differences, one row a group: dots, their mean and its 95 % Student-t interval.
 
     Parameters

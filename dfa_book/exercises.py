@@ -88,9 +88,10 @@ def check(label: str, check: str) -> None:
         What is asked, packed.
     """
     frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "<module>":  # the cell's
+        frame = frame.f_back
     assert frame is not None
-    assert frame.f_back is not None
-    print(f"{label}: {outcome(check, frame.f_back.f_globals)}")
+    print(f"{label}: {outcome(check, frame.f_globals)}")
 
 
 def outcome(check: str, namespace: Mapping[str, Any]) -> str:

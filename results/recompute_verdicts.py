@@ -110,14 +110,20 @@ def error_at(experiment, method, varied, end):
     return 1 - last(rows[rows[varied] == getattr(rows[varied], end)()])
 
 
+def solved_error(method, like):
+    places = table(like)[["samples", "dimensions"]].drop_duplicates()
+    rows = runs("clusters_converged", method=method).merge(places)
+    return 1 - rows.groupby("seed")["test_accuracy"].mean()
+
+
 FUNCTIONS = {
     "-": lambda self, other: number(self) - number(other),
     "/": lambda self, other: number(self) / number(other),
     "final": lambda experiment, metric, fields: last(runs(experiment, **fields), metric),
     "at": at, "lowest": lowest, "by_curves": rank_correlation, "best_lazy": best_lazy,
-    "error": lambda experiment, method, optimizer, judged:
-        1 - last(runs(experiment, method=method, optimizer=optimizer), f"{judged}_accuracy"),
-    "error_at": error_at,
+    "error": lambda experiment, fields, judged:
+        1 - last(runs(experiment, **fields), f"{judged}_accuracy"),
+    "error_at": error_at, "solved_error": solved_error,
     "errors": lambda accuracy, examples: (1 - number(accuracy)).clip(lower=0.5 / examples),
     "probe": lambda weights, kind, target:
         runs("probes", weights=weights, probe=kind, target=target).set_index("seed")["accuracy"],

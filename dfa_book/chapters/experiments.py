@@ -224,7 +224,7 @@ def _score(rows: pd.DataFrame) -> str:
     text = "not finite" if math.isnan(tried["score"]) else percent(tried["score"])
     text = f"**{text}** (chosen)" if tried["chosen"] else text
     unsound = f", {tried['unsound']} unsound" if tried["unsound"] else ""
-    return f"{text}, {plural(tried['seeds'], 'seed')}{unsound}"
+    return f"{text}, {plural(int(tried['seeds']), 'seed')}{unsound}"
 
 
 def rates_answer(study: Study) -> Answer:

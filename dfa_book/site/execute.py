@@ -235,7 +235,7 @@ def _papermill(
     command += ["--parameters_yaml", json.dumps(parameters)]
     given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
     # Two threads that wait for each other on a busy core take minutes for what one does in a second.
-    given |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    given |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     given["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this environment's kernel
     try:
         done = run(

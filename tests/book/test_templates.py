@@ -246,7 +246,7 @@ def test_appendix_c_says_nothing_wrong(stored):
         reproducibility.records_table(entries),
         reproducibility.computed_with(entries),
     ):
-        check(re.sub(r"`[^`]*`|\d{4}-\d\d-\d\d|\w+-\w+", "", text))
+        check(re.sub(r"`[^`]*`|\d{4}-\d\d-\d\d|\w+-\w+", "x", text))
 
 
 def test_a_run_of_each_outcome_is_drawn_with_its_loss():

@@ -75,7 +75,7 @@ def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):
     figures = [o.metadata["dfa_figure"] for o in outputs if "dfa_figure" in o.get("metadata", {})]
     names = [figure["name"] for figure in figures]
     assert names == ["fig-reproduction", "fig-converged", "fig-clusters"]
-    assert "2 seeds" in figures[0]["caption"]
+    assert "2 seeds" in figures[0]["caption"].replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_chapter_runs_by_plain_papermill_from_its_folder(tmp_path):
