@@ -559,7 +559,9 @@ def test_every_exercise_of_a_chapter_has_its_gap_and_no_solution_is_left(own, na
     instructor = taught(book, "instructor", name)
     solved = [cell for cell in instructor.cells if "solution" in cell.metadata.get("tags", [])]
     left = {line for cell in student.cells for line in cell.source.splitlines()}
-    cut = {line for cell in solved for line in cell.source.splitlines() if len(line) > 40}
+    # Comments say what a check reads, in the student's notebook too.
+    lines = (line for cell in solved for line in cell.source.splitlines() if len(line) > 40)
+    cut = {line for line in lines if not line.startswith("#")}
     assert not left & cut
     assert bool(labels) == bool(solved)
 

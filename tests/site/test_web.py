@@ -2,6 +2,7 @@
 
 import re
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import imagesize
 import pytest
@@ -186,7 +187,7 @@ def test_a_page_that_loads_from_another_host_is_a_warning_and_so_an_error_of_the
     page = html / "one.html"
     page.write_text(page.read_text().replace("</body>", "<img src='https://img.example/b.svg'></body>"))
     config, said = SimpleNamespace(dfa_other_hosts=[], dfa_complete=True), []
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=html, config=config)
+    app = Mock(Sphinx, builder=SimpleNamespace(format="html"), outdir=html, config=config)
     monkeypatch.setattr(web.logger, "warning", said.append)
     web._finish(app, None)
     assert said[0] == (
@@ -285,9 +286,7 @@ def buttons(page="one", **config):
     groups = [{"type": "group", "label": "download-buttons", "buttons": [source]}]
     context = {"header_buttons": groups, "page_source_suffix": ".ipynb", "sourcename": "one.ipynb"}
     context["pathto"] = lambda place, _: f"../{place}"
-    app = SimpleNamespace(
-        config=SimpleNamespace(**{"dfa_notebooks": ["one"], "dfa_launch": {}} | config)
-    )
+    app = Mock(Sphinx, config=SimpleNamespace(**{"dfa_notebooks": ["one"], "dfa_launch": {}} | config))
     offer_notebooks(app, page, "page.html", context, None)
     assert context["sourcename"] == ""
     return {group["label"]: [b["url"] for b in group["buttons"]] for group in context["header_buttons"]}
