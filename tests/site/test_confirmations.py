@@ -9,7 +9,8 @@ import pytest
 from dfa_book.site.book import Book, find_book
 from dfa_book.site.cli import main
 from dfa_book.site.confirmations import confirmations, confirmed, read_report
-from dfa_lib import InputError, run_all
+from dfa_book.site.verify import _compare
+from dfa_lib import History, InputError, Run, run_all
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,3 +188,15 @@ def test_the_reports_in_the_repository_are_all_accepted():
     accepted, refused = confirmations(Book(ROOT, ROOT))
     assert refused == []
     assert accepted
+
+
+def test_a_metric_that_was_not_stored_yet_is_no_other_bit():
+    run = Run(k=1, epochs=1, learning_rate=0.1)
+    stored, again = History(run), History(run)
+    measured = {"train_loss": 0.5, "test_loss": 0.6, "test_accuracy": 0.75}
+    stored.append(measured)
+    again.append(measured | {"sign_agreement": 0.6})
+    assert _compare("sgd.csv", stored, again).same_bits
+    other = History(run)
+    other.append(measured | {"test_loss": 0.6000000001})
+    assert not _compare("sgd.csv", stored, other).same_bits
