@@ -16,7 +16,7 @@ LINES = (
     "chance."
 )
 DOTS = (
-    f"Small dots are seeds, large dots means, bars {INTERVALS}; the dotted line is chance. Learning "
+    f"Dots are seeds, upright strokes means, bars {INTERVALS}; the dotted line is chance. Learning "
     "rates are tuned, each on validation digits."
 )
 

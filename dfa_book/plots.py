@@ -578,8 +578,8 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
         tile = np.hstack(list(images.numpy()))
         axes.imshow(tile, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
         numbers = digits.labels[stacks.index[row]].tolist()
-        total = " + ".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
-        axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=9.5)
+        total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
+        axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=8)
         axes.set_axis_off()
 
 

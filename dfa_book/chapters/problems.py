@@ -196,7 +196,8 @@ def converged(study: Study, reproduced: Study) -> dict[str, Any]:
             "Lazy methods solved to convergence: test accuracy against the number n of training stacks, "
             f"for one digit, two and three, and for three enlarged; dataset "
             f"*{reproduced.runs[0].dataset}*. Solid lines are models with "
-            f"{reproduced.runs[0].hidden} hidden units, dashed lines models of infinite width; lines "
+            f"{reproduced.runs[0].hidden} hidden units, lines with open marks models of "
+            "infinite width; lines "
             f"are means over {study.table['seed'].nunique()} seeds, bands their {INTERVALS}, faint "
             "lines single seeds. Open circles are the runs with SGD of {numref}`fig-reproduction` after "
             "their last epoch, at the number of stacks that they have seen, with their intervals; there "
@@ -297,7 +298,8 @@ def clusters(
             "*Solved* are the output layer alone, and the first layer behind fixed gates, trained to "
             "convergence with a penalty chosen on held-out points. Lines are means over "
             f"{settings.labellings} seeds, each with one of the 126 labellings, drawn at random; bands "
-            f"are their {INTERVALS}, faint lines single seeds of trained networks; the dotted line is "
+            f"are their {INTERVALS}, and dots, where errors are compared, single labellings; the dotted "
+            "line is "
             f"the error of always answering 0. {unstable_runs(trained)}"
         ),
         "alt": (
