@@ -121,13 +121,29 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = re.sub(r' id="line:([^"]*)"', lambda found: f' data-line="{found[1].replace(":", " ")}"', svg)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
-    # A hundredth of a point is finer than any screen.
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{3,}", _rounded, found[0]), svg)
+    # A tenth of a point is finer than any screen.
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{2,}", _rounded, found[0]), svg)
     svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda found: found[1] + _lighter(found[2]), svg)
     svg = svg.replace("#000000", INK)  # matplotlib's own, which it leaves out of letters
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
-    return re.sub(r">\s+<", "><", svg).strip()
+    # figures.css sets the typeface; turns by 0 degrees and line breaks between commands change nothing.
+    svg = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", svg)
+    svg = re.sub(r"\s*\n(?=[A-Zz])", "", svg)
+    return _without_bare_groups(re.sub(r">\s+<", "><", svg).strip())
+
+
+def _without_bare_groups(svg: str) -> str:
+    """Take away groups without attributes: matplotlib puts two around each mark of an axis."""
+    bare: list[bool] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0] == "</g>":
+            return "" if bare.pop() else tag[0]
+        bare.append(tag[0] == "<g>")
+        return "" if bare[-1] else tag[0]
+
+    return re.sub(r"<g(?: [^>]*)?>|</g>", kept, svg)
 
 
 def _lighter(picture: str) -> str:
@@ -147,7 +163,7 @@ def _lighter(picture: str) -> str:
 
 
 def _rounded(found: re.Match[str]) -> str:
-    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+    return f"{float(found[0]):.1f}".removesuffix(".0")
 
 
 # ---- what can be read ----

@@ -64,7 +64,11 @@ function readable(figure, drawing) {
       const row = element("div", "dfa-value", box);
       row.dataset.line = key;
       const mark = legend.querySelector(`[data-line="${key}"] svg`);
-      if (mark) row.append(mark.cloneNode(true));
+      if (mark) {
+        const copy = mark.cloneNode(true);
+        for (const part of copy.querySelectorAll("[id]")) part.removeAttribute("id");
+        row.append(copy);
+      }
       for (const part of [name, ...told[place]]) element("span", "", row).textContent = part;
       return `${name} ${told[place].join(" ")}`;
     });

@@ -355,7 +355,7 @@ def test_sample_stacks_say_their_digits_sum_and_label(sample_stacks):
     titles = [" ".join(axes.get_title().split()) for axes in stack_axes(figure)]
     assert [title.replace(":", "") for title in titles] == [
         *("4 even", "7 odd", "0 even"),
-        *("4 + 7 + 0 = 11 odd", "9 + 7 + 4 = 20 even", "0 + 0 + 0 = 0 even"),
+        *("4+7+0 = 11 odd", "9+7+4 = 20 even", "0+0+0 = 0 even"),
     ]
     assert list(panels(figure)) == ["k = 1", "k = 3"]
 
