@@ -5,6 +5,7 @@ to be in place before the first import.
 """
 
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 # Test processes run side by side.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def the_main_module_stays():
+    """IPython puts its own module in the place of this one, and no process starts from that."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 def pytest_addoption(parser):

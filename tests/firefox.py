@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tornado.websocket import websocket_connect
 
-SECONDS = 120  # the machine may have other work
+SECONDS = 60  # the machine may have other work
 
 
 def find_firefox():

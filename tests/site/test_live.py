@@ -485,7 +485,12 @@ def firefox(address):
         pytest.skip("Firefox is not here")
 
     def visit(*visits):
-        values = in_firefox(program, *((address + state, *asked) for state, *asked in visits))
+        pages = [(address + state, *asked) for state, *asked in visits]
+        try:
+            values = in_firefox(program, *pages)
+        except TimeoutError:
+            # Headless Firefox fails to answer now and then; if the page hangs, it does so again.
+            values = in_firefox(program, *pages)
         return [json.loads(value) for value in values if isinstance(value, str)]
 
     return visit
