@@ -8,7 +8,7 @@ export const DASHES = [[], [7, 4], [2, 3]];
 
 // read(lane) is the measure, from `low` to `high`; without `high`, to the largest value. `mark` is [value, name].
 export function chart({ title, read, low = 0, high, mark, format }) {
-  const made = canvas(260, 150, title);
+  const made = canvas(260, 150, `Chart of ${title.toLowerCase()} against the training step, not measured yet.`);
   const figure = document.createElement("figure");
   figure.className = "live-chart";
   const caption = document.createElement("figcaption");

@@ -32,7 +32,7 @@ export const clusters = {
   build() {
     const maps = [0, 1].map(() => {
       const caption = element("figcaption", {});
-      const surface = canvas(300, 300, "");
+      const surface = canvas(300, 300, "The plane of the points, coloured by the answers; not measured yet.");
       return { caption, surface, element: element("figure", { class: "live-map" }, caption, surface.element) };
     });
     const charts = [

@@ -50,7 +50,8 @@ export function mount(place, view, workerText, digits) {
   ));
   const status = element("p", { class: "live-status" });
   const announcer = element("p", { class: "live-unseen", "aria-live": "polite" });
-  const table = element("table", { class: "live-table" });
+  // A table has a header from the start, for who looks before the first measurement.
+  const table = element("table", { class: "live-table" }, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "run"))));
   const controls = element("details", { class: "live-settings" });
   const panel = view.build({ ask: (pixels) => tell({ ask: pixels }) });
   place.replaceChildren(...(place.dataset.small === undefined ? [presets, presetSays] : []), bar, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, panel.element, controls, announcer);

@@ -96,7 +96,7 @@ function makeWay({ rule }, title, layers) {
     const low = 58 + (rule === "dfa" ? 9 * (layers - i) : 12);
     return element("path", { d: `M ${from} 48 C ${from} ${low + 14}, ${to} ${low + 14}, ${to} 49`, class: "live-back", stroke: COLOURS[rule], "data-layer": i });
   });
-  return element("svg", { viewBox: `0 0 ${width} ${74 + 9 * layers}`, role: "img", class: "live-way" },
+  return element("svg", { viewBox: `0 0 ${width} ${74 + 9 * layers}`, role: "img", class: "live-way", "aria-label": "The error on its way back through the layers; not measured yet." },
     element("text", { x: 8, y: 12, class: "live-strong" }, title), ...forwards, ...boxes, ...backwards);
 }
 

@@ -43,7 +43,7 @@ export const turn = {
   build() {
     const cells = Array.from({ length: SIDE * SIDE }, (_, j) =>
       element("circle", { cx: CELL * ((j % SIDE) + 0.5), cy: CELL * (Math.floor(j / SIDE) + 0.5), r: 1 }));
-    const grid = element("svg", { viewBox: `0 0 ${SIDE * CELL} ${SIDE * CELL}`, role: "img", class: "live-cells" }, ...cells);
+    const grid = element("svg", { viewBox: `0 0 ${SIDE * CELL} ${SIDE * CELL}`, role: "img", class: "live-cells", "aria-label": "64 hidden units, sized by their output weights; not measured yet." }, ...cells);
     const key = element("p", { class: "live-key" },
       element("span", { class: "live-agree" }, "●"), " the sign of W2 is that of B, ", element("span", { class: "live-disagree" }, "○"), " it is not; the size is |W2|");
     const dial = makeDial();
@@ -83,7 +83,7 @@ function makeDial() {
   const needle = element("line", { class: "live-needle", x1: x, y1: y });
   const said = element("text", { x, y: y + 36, "text-anchor": "middle", class: "live-big" });
   const updates = element("text", { x, y: y + 54, "text-anchor": "middle" });
-  const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial" },
+  const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial", "aria-label": "The angle between the matrix B and W2; not measured yet." },
     element("path", { d: arc(0, 90), class: "live-arc-good" }), element("path", { d: arc(90, 180), class: "live-arc-bad" }),
     text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 16), element("text", { x: x + 62, y: y + 24, "text-anchor": "middle" }, "helps"), element("text", { x: x - 62, y: y + 24, "text-anchor": "middle" }, "hurts"),
     thin, needle, said, updates);
