@@ -24,7 +24,7 @@ from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.validation import InputError
 
 from .claims.judge import Evidence, NotComputed
-from .claims.ledger import DATASETS, points
+from .claims.ledger import DATASETS
 from .claims.measures import ADAPTIVE, CHANCE, LAZY, best_lazy, gap, lazy, runs, with_optimizer
 from .claims.queries import Sample, mean_of
 from .claims.thesis_claims import BP, DFA
@@ -40,7 +40,7 @@ from .plots import (
 )
 from .site.book import find_book
 from .site.launch import PAGE, launch_addresses, repository
-from .words import enumerated
+from .words import enumerated, points
 
 THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
 """The three methods of the story, and what figures call them."""

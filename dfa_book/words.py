@@ -50,6 +50,11 @@ def number(value: float, form: str = ".2f") -> str:
     return text.replace("-", "−")
 
 
+def points(share: float) -> str:
+    """Return a share in percent, or a difference of shares in points, without the unit."""
+    return number(100 * share, ".1f")
+
+
 def percent(share: float, form: str = ".1f") -> str:
     """Return a share in percent."""
     return "not defined" if math.isnan(share) else f"{number(100 * share, form)}{SPACE}%"

@@ -215,11 +215,6 @@ def _numbers(claim: Claim, judgement: Judgement) -> str:
     return "<br>".join(part.in_short(number.interval) for part, number in there)
 
 
-def points(value: float) -> str:
-    """Write a share in percent, or a difference of shares in points, with a true minus sign."""
-    return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "\N{MINUS SIGN}")
-
-
 # ---- which came first, the rule or the result ----
 
 

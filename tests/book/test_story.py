@@ -12,6 +12,7 @@ from dfa_book.claims.judge import Evidence, judge
 from dfa_book.claims.measures import ADAPTIVE, best_lazy
 from dfa_book.digit_tables import sample_stacks
 from dfa_book.panels import figure_html
+from dfa_book.words import points
 from dfa_lib.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +80,7 @@ def test_the_story_and_the_ledger_have_the_same_numbers(mnist, on_mnist):
     gaps = [number.interval.mean for number in by_id["8b"].numbers]
     assert [on_mnist.gaps[o].interval().mean for o in ("rmsprop", "adadelta")] == gaps
     assert on_mnist.lazy.values.tolist() == best_lazy(3)(mnist).values.tolist()
-    assert ledger.points(by_id["3b"].numbers[0].interval.mean) in story.finding(on_mnist)
+    assert points(by_id["3b"].numbers[0].interval.mean) in story.finding(on_mnist)
 
 
 @pytest.mark.parametrize("name", QUOTING)
@@ -175,7 +176,7 @@ def test_the_summary_has_a_row_for_each_optimizer_and_says_bps_lead(on_mnist):
     for panel, each in zip(figure.axes, found.values(), strict=True):
         assert [t.get_text() for t in panel.get_yticklabels()][:2] == ["SGD", "momentum"]
         said = [t.get_text() for t in panel.texts]
-        assert [ledger.points(gap.interval().mean) for gap in each.gaps.values()] == [
+        assert [points(gap.interval().mean) for gap in each.gaps.values()] == [
             text for text in said if re.fullmatch(r"−?[\d.]+", text)
         ]
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]

@@ -12,13 +12,14 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
-from dfa_book.claims.ledger import CLAIMS, points
+from dfa_book.claims.ledger import CLAIMS
 from dfa_book.claims.queries import final
 from dfa_book.site.book import Book
 from dfa_book.site.myst import labels
 from dfa_book.site.teach import EDITIONS, read_pages
 from dfa_book.site.verify import verify
 from dfa_book.studies import REPRODUCED
+from dfa_book.words import points
 from dfa_lib.experiments.provenance import fingerprint
 from dfa_lib.experiments.results import read_results
 
