@@ -86,6 +86,27 @@ def chromium(open_chromium):
         yield browser
 
 
+@pytest.fixture
+def open_page(chromium):
+    """Open addresses in tabs of their own; errors of scripts, or on the console, fail the test."""
+    contexts, wrong = [], []
+
+    def opened(address, **options):
+        context = chromium.new_context(**options)
+        context.set_default_timeout(120_000)  # the machine may have other work
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
 @pytest.fixture(scope="session")
 def relative_error():
     """``|actual - expected| / |expected|`` in the Euclidean norm; of a dictionary, the largest."""

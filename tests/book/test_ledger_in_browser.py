@@ -51,21 +51,8 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(chromium, address):
-    contexts, wrong = [], []
-
-    def opened(anchor="", **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(address + anchor)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def visit(open_page, address):
+    return lambda anchor="", **options: open_page(address + anchor, **options)
 
 
 def unfolded(page):

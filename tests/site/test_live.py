@@ -245,24 +245,10 @@ def address(static):
 
 
 @pytest.fixture
-def visit(chromium, address):
-    """Open the page at a state; errors on the console fail the test."""
-    contexts, wrong = [], []
-
-    def opened(state="", **options):
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
-        context.set_default_timeout(120_000)  # the machine may have other work
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
-        page.goto(address + state)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def visit(open_page, address):
+    """Open the page at a state."""
+    desktop = {"width": 1280, "height": 900}
+    return lambda state="", **options: open_page(address + state, viewport=desktop, **options)
 
 
 class View:
