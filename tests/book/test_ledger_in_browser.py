@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import wait_until
 
 from dfa_book.claims import ledger
 from dfa_book.claims.judge import (
@@ -78,7 +79,7 @@ def test_a_second_click_on_a_link_unfolds_the_row_again(visit):
     page = visit()
     for _ in range(2):
         page.get_by_role("link", name="one").click()
-        page.wait_for_function("document.querySelector('details').open")
+        wait_until(page, "document.querySelector('details').open")
         page.locator("summary").first.click()
         assert unfolded(page) == []
 

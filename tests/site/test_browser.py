@@ -17,6 +17,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from pages import wait_until
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted(f"{path.stem}.html" for path in (ROOT / "book").glob("*.ipynb"))
@@ -159,7 +160,7 @@ def visit(chromium, site, name):
     page.evaluate(
         "document.querySelectorAll('[loading=lazy]').forEach(image => image.loading = 'eager')"
     )
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    wait_until(page, "[...document.images].every(image => image.complete)")
     made.later = [url for url in requested if not url.startswith("data:")][len(made.first) :]
     made.seen = page.evaluate(LOOK)
 
@@ -388,7 +389,7 @@ def test_a_copy_button_copies_its_code(page):
     block = page.locator("div.highlight:has(button.copybtn):visible").first
     block.locator("button.copybtn").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 0)")
+    wait_until(page, "navigator.clipboard.readText().then(text => text.length > 0)")
     assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text().strip()
 
 

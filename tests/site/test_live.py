@@ -12,6 +12,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from firefox import find_firefox, in_firefox
+from pages import wait_until
 
 from dfa_book.site import live, live_pictures
 from dfa_book.site.live import write_live
@@ -260,9 +261,10 @@ class View:
 
     def at(self, step):
         """Wait until so many steps are done and it rests; return itself."""
-        self.page.wait_for_function(
+        wait_until(
+            self.page,
             "([place, step]) => place.dataset.step == step && place.dataset.digest",
-            arg=[self.place.element_handle(), step],
+            [self.place.element_handle(), step],
         )
         return self
 
@@ -314,8 +316,8 @@ def test_after_a_new_b_the_weights_turn_again_and_the_address_restores_every_bit
     before = view.measures()["angle B, W"]
     first = view.digest
     view.press("Redraw B now")
-    view.page.wait_for_function(
-        "digest => document.querySelector('.dfa-live').dataset.digest != digest", arg=first
+    wait_until(
+        view.page, "digest => document.querySelector('.dfa-live').dataset.digest != digest", first
     )
     redrawn = view.measures()["angle B, W"]
     assert before < 75 <= redrawn <= 105
@@ -340,9 +342,7 @@ def test_wrong_stacks_are_shown_while_it_trains(visit):
     first = view.place.locator(".live-wrong").inner_text()
     view.place.get_by_label("Speed").select_option("Infinity")
     view.press("Play")
-    view.page.wait_for_function(
-        "first => document.querySelector('.live-wrong').innerText !== first", arg=first
-    )
+    wait_until(view.page, "first => document.querySelector('.live-wrong').innerText !== first", first)
     assert view.place.locator(".live-play").inner_text() == "❚❚ Pause"
 
 
