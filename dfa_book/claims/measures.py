@@ -1,4 +1,4 @@
-"""The numbers that the thesis's claims are judged by, computed from results tables or from networks."""
+"""The numbers by which claims are judged, computed from results tables or from small networks."""
 
 import math
 from collections.abc import Callable
@@ -37,24 +37,14 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
 from . import queries
-from .judge import (
-    Evidence,
-    NotComputed,
-    Number,
-    exactly,
-)
-from .queries import (
-    Sample,
-    describe,
-    mean_of,
-    tried,
-)
+from .judge import Evidence, NotComputed, Number, exactly
+from .queries import Sample, describe, mean_of, tried
 
 CHANCE = 0.5
 LEARNED = 0.55
-"""A curve that never gets this far has no half-way mark."""
+"""Accuracy that a curve must reach to have a half-way epoch."""
 ADAPTIVE = ("adagrad", "adadelta", "rmsprop", "adam")
-# "glu" is the thesis's own NTK; results of the first edition do not have it.
+# "glu" is the thesis's own NTK; results of the first edition lack it.
 LAZY = ("ntk", "glu", "gaussian_features", "relu_features", "linear_features")
 RULES = {"bp": "BP", "dfa": "DFA"}
 MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
@@ -63,12 +53,12 @@ MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number for each seed, computed from the evidence; two of them are subtracted seed by seed."""
+    """A number for each seed, computed from the evidence; differences are paired by seed."""
 
     of: Callable[[Evidence], Sample]
 
     def __call__(self, evidence: Evidence) -> Sample:
-        """Compute it; raise ``NotComputed`` where results are missing."""
+        """Compute it, or raise ``NotComputed``."""
         return self.of(evidence)
 
     def __sub__(self, other: "Quantity") -> "Quantity":
@@ -79,7 +69,7 @@ class Quantity:
 
 
 def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
-    """Return the rows of the runs with these fields; raise ``NotComputed`` if there are none."""
+    """Return the rows with these fields, or raise ``NotComputed``."""
     rows = queries.select(evidence.table(experiment), **fields)
     if rows.empty:
         raise NotComputed(experiment)
@@ -95,7 +85,7 @@ def final(experiment: str, metric: str = "test_accuracy", **fields: object) -> Q
 
 
 def at(experiment: str, metric: str, place: float, **fields: object) -> Quantity:
-    """Return a metric at the epoch that a share of the epochs ends with, 0 being the first."""
+    """Return a metric after a share of the epochs, in [0, 1]; 0 is the first epoch."""
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, **fields)
@@ -105,7 +95,7 @@ def at(experiment: str, metric: str, place: float, **fields: object) -> Quantity
 
 
 def lowest(experiment: str, metric: str, **fields: object) -> Quantity:
-    """Return a metric at the epoch at which its mean over the seeds is lowest."""
+    """Return a metric at the epoch at which its mean over seeds is lowest."""
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, **fields)
@@ -119,7 +109,7 @@ def lowest(experiment: str, metric: str, **fields: object) -> Quantity:
 def by_curves(
     measure: Callable[..., pd.Series], metrics: tuple[str, ...], experiment: str, **fields: object
 ) -> Quantity:
-    """Return what a function makes of the curves (epochs by seeds) of some metrics."""
+    """Apply a function to the curves (epochs by seeds) of some metrics."""
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, **fields)
@@ -133,15 +123,15 @@ def _rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
 
 
 def rank_correlation(first: str, second: str) -> Quantity:
-    """Return how two metrics of the long DFA run go together over epochs: Spearman's ρ."""
+    """Return Spearman's ρ of two metrics over the epochs of the long DFA run."""
     return by_curves(_rank_correlation, (first, second), "alignment", method="dfa", optimizer="sgd")
 
 
 def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd.Series:
-    """Return the epoch at which each curve is first half way from a start to its highest value.
+    """Return the first epoch at which each curve is half way from a start to its maximum.
 
-    The highest value and not the last one, so that a run that falls back keeps its mark. Nan for a curve
-    that never reaches ``least``.
+    The maximum is used instead of the last value because an unstable run may fall back. A curve below
+    ``least`` has nan.
     """
     marks = (curves >= (start + curves.max()) / 2).idxmax().astype(float)
     return marks.where(curves.max() >= least)
@@ -158,17 +148,17 @@ ALIGNMENT_BEFORE_ACCURACY = by_curves(
     method="dfa",
     optimizer="sgd",
 )
-"""By how many epochs the accuracy is half way before the alignment is."""
+"""Half-way epoch of the alignment minus that of the accuracy."""
 
 
 def share_of_epochs(method: str, optimizer: str) -> Quantity:
-    """Return in what share of SGD's epochs an optimizer gets as far as SGD does in all, on average.
+    """Return the share of the epochs after which an optimizer reaches SGD's mean final accuracy.
 
-    A run that does not get there in as many counts as one epoch more.
+    A run that does not reach it counts as one epoch more than there are.
     """
 
     def of(evidence: Evidence) -> Sample:
-        goal = float(with_optimizer(method, "sgd")(evidence).values.mean())
+        goal = with_optimizer(method, "sgd")(evidence).mean
         rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
         curves = queries.curves(rows)
         epochs = len(curves)
@@ -187,14 +177,15 @@ def lazy(k: int, method: str) -> Quantity:
 
 
 def best_lazy(k: int) -> Quantity:
-    """Return the test accuracy of the lazy method whose mean is highest."""
+    """Return the test accuracy of the lazy method with the highest mean."""
+    return Quantity(lambda evidence: named_best_lazy(evidence, k)[1])
 
-    def of(evidence: Evidence) -> Sample:
-        there = set(runs(evidence, "reproduction", k=k)["method"])
-        each = [lazy(k, method)(evidence) for method in LAZY if method in there]
-        return max(each, key=lambda sample: float(sample.values.mean()))
 
-    return Quantity(of)
+def named_best_lazy(evidence: Evidence, k: int) -> tuple[str, Sample]:
+    """Return the lazy method with the highest mean test accuracy, and that accuracy."""
+    there = set(runs(evidence, "reproduction", k=k)["method"])
+    each = {method: lazy(k, method)(evidence) for method in LAZY if method in there}
+    return max(each.items(), key=lambda item: item[1].mean)
 
 
 def network(k: int, optimizer: str) -> Quantity:
@@ -203,7 +194,7 @@ def network(k: int, optimizer: str) -> Quantity:
 
 
 def errors(accuracy: Quantity, examples: int = 10_000) -> Quantity:
-    """Return the share of mistakes; of none, half a mistake in as many examples."""
+    """Return the share of mistakes, at least half a mistake per ``examples``, so that ratios exist."""
     return Quantity(
         lambda evidence: accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
     )
@@ -224,9 +215,9 @@ MEAN_GAP = Quantity(lambda evidence: mean_of([gap(optimizer)(evidence) for optim
 
 
 def spread_ratio(evidence: Evidence) -> Number:
-    """Return DFA's standard deviation over seeds divided by BP's, pooled over adaptive methods.
+    """Return DFA's standard deviation over seeds divided by BP's, pooled over adaptive optimizers.
 
-    Its interval is that of the F distribution.
+    The interval is by the F distribution.
     """
     samples = {m: [with_optimizer(m, o)(evidence) for o in ADAPTIVE] for m in RULES}
     unstable = {seed for each in samples.values() for sample in each for seed in sample.unstable}
@@ -249,13 +240,13 @@ def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
 
 
 def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
-    """Return the error of the last epoch, averaged over what the experiment varies."""
+    """Return the error of the last epoch, averaged over the runs of a seed."""
     fields = {"method": method, "optimizer": optimizer}
     return Quantity(lambda evidence: queries.errors(runs(evidence, experiment, **fields), judged))
 
 
 def solved_error(method: str, like: str) -> Quantity:
-    """Return the test error of a model solved to convergence, at each n and d of an experiment."""
+    """Return the test error of a solved model, averaged over the n and d of an experiment."""
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
@@ -266,7 +257,7 @@ def solved_error(method: str, like: str) -> Quantity:
 
 
 def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]) -> Quantity:
-    """Return the test error at the smallest or the largest value of what an experiment varies."""
+    """Return the test error at the smallest or largest (``min``, ``max``) value of a varied field."""
 
     def of(evidence: Evidence) -> Sample:
         rows = runs(evidence, experiment, method=method)
@@ -276,12 +267,12 @@ def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series
 
 
 def rise(experiment: str, method: str, varied: str) -> Quantity:
-    """Return the error at the largest value of what is varied minus that at the smallest."""
+    """Return the error at the largest value of a varied field minus that at the smallest."""
     return error_at(experiment, method, varied, max) - error_at(experiment, method, varied, min)
 
 
 def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours") -> Quantity:
-    """Return how often a probe of a representation is right."""
+    """Return the accuracy of a probe of a representation."""
 
     def of(evidence: Evidence) -> Sample:
         table = evidence.probes()
@@ -293,11 +284,11 @@ def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours")
     return Quantity(of)
 
 
-# ---- what was tried to choose a rate ----
+# ---- learning rates that were tried ----
 
 
 class Tuning:
-    """The tuning of a run's rate: what was tried, by rate and by tuning seed."""
+    """The tuning runs of a run's learning rate, by rate and tuning seed."""
 
     def __init__(self, evidence: Evidence, like: pd.Series) -> None:
         self.runs = tried(evidence.table("tuning"), like)
@@ -311,19 +302,13 @@ class Tuning:
         return queries.select(self.runs, learning_rate=rate)
 
     def score(self, rate: float) -> Sample:
-        """Return the score of a rate; that of a run that is not finite is chance."""
+        """Return the score of a rate; a non-finite run has the score of chance."""
         rows = self.at(rate)
         last = rows[rows["epoch"] > rows["epochs"] - SCORED_EPOCHS]
         return queries.sample(last, "test_accuracy").mapped(lambda s: s.fillna(CHANCE))
 
     def beside(self, direction: int) -> float:
-        """Return the next rate below (-1) or above (1) the chosen one that has a seed in common with it.
-
-        Raises
-        ------
-        NotComputed
-            If there is none.
-        """
+        """Return the next rate below (-1) or above (1) that shares a seed, or raise ``NotComputed``."""
         seeds = set(self.at(self.chosen)["seed"])
         away = [rate for rate in self.rates if seeds & set(self.at(rate)["seed"])]
         side = [rate for rate in away if direction * (rate - self.chosen) > 0]
@@ -333,36 +318,36 @@ class Tuning:
 
 
 def tuned(evidence: Evidence, method: str, optimizer: str) -> Tuning:
-    """Return the tuning for three digits of a method with an optimizer."""
+    """Return the tuning of a method with an optimizer on three digits."""
     rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
     return Tuning(evidence, rows.iloc[0])
 
 
 def by_tuning(measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd") -> Quantity:
-    """Return what a function makes of a tuning, by tuning seed."""
+    """Apply a function to a tuning, by tuning seed."""
     return Quantity(lambda evidence: measure(tuned(evidence, method, optimizer)))
 
 
 def lost_above(tuning: Tuning) -> Sample:
-    """Return what the next higher rate loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of the next higher one."""
     return tuning.score(tuning.chosen) - tuning.score(tuning.beside(1))
 
 
 def lost_beside(tuning: Tuning) -> Sample:
-    """Return how much of the score the rates beside the chosen one lose, on average."""
+    """Return the chosen rate's score minus the mean of the rates below and above."""
     lower = tuning.score(tuning.chosen) - tuning.score(tuning.beside(-1))
     return mean_of([lower, lost_above(tuning)])
 
 
 def mean_lost_beside(method: str) -> Quantity:
-    """Return the same, averaged over all optimizers."""
+    """Return ``lost_beside`` averaged over all optimizers."""
     return Quantity(
         lambda evidence: mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
     )
 
 
 def overfitting(tuning: Tuning) -> Sample:
-    """Return how much more training and validation accuracy differ at the next higher rate."""
+    """Return training minus validation accuracy at the next higher rate minus at the chosen one."""
 
     def apart(rate: float) -> Sample:
         rows = tuning.at(rate)
@@ -372,9 +357,9 @@ def overfitting(tuning: Tuning) -> Sample:
 
 
 def fluctuation(tuning: Tuning) -> Sample:
-    """Return how much more the training loss jumps from epoch to epoch at the next higher rate.
+    """Return the mean absolute change of the training loss per epoch, next higher over chosen rate.
 
-    The ratio of the mean absolute changes over the last ten epochs.
+    The change is averaged over the last ten epochs.
     """
 
     def jumps(rate: float) -> Sample:
@@ -386,43 +371,43 @@ def fluctuation(tuning: Tuning) -> Sample:
 
 
 def first_runs_of_matrices(evidence: Evidence) -> list[pd.Series]:
-    """Return a row of the table of results for each of the thesis's random matrices."""
+    """Return a row of results for each of the thesis's random matrices."""
     return [runs(evidence, "random_matrices", feedback=kind).iloc[0] for kind in MATRICES]
 
 
 def at_the_lowest_rate(measure: Callable[[Tuning], Sample]) -> Quantity:
-    """Return what a function makes of the tuning of each random matrix, by matrix."""
+    """Apply a function to the tuning of each random matrix, by matrix."""
 
     def of(evidence: Evidence) -> Sample:
-        each = [measure(Tuning(evidence, run)).values.mean() for run in first_runs_of_matrices(evidence)]
+        each = [measure(Tuning(evidence, run)).mean for run in first_runs_of_matrices(evidence)]
         return Sample(pd.Series(each))
 
     return Quantity(of)
 
 
 def lost_at_the_lowest(tuning: Tuning) -> Sample:
-    """Return what the smallest rate that was tried loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of the smallest rate."""
     return tuning.score(tuning.chosen) - tuning.score(tuning.rates[0])
 
 
 def still_falling(tuning: Tuning) -> Sample:
-    """Return by how much the training loss still falls in the last quarter, at the smallest rate."""
+    """Return the decrease of the training loss in the last quarter, at the smallest rate."""
     rows = tuning.at(tuning.rates[0])
     before = queries.at_epoch(rows, max(1, 3 * int(rows["epochs"].iloc[0]) // 4), "train_loss")
     return before - queries.final(rows, "train_loss")
 
 
 def lost_at_rate_1(tuning: Tuning) -> Sample:
-    """Return what rate 1, Adadelta as it was published, loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of rate 1, which is Adadelta as published."""
     if 1.0 not in tuning.rates:
         raise NotComputed("tuning at rate 1")
     return tuning.score(tuning.chosen) - tuning.score(1.0)
 
 
 def rates_apart(evidence: Evidence) -> Interval:
-    """Return the factor between the smallest and the largest tuned rate of the random matrices.
+    """Return the ratio of the largest to the smallest tuned rate of the random matrices.
 
-    A rate is known to half of the way to the next one that was tried, on the logarithmic scale.
+    The uncertainty of a rate is half the distance to the next tried one, on the logarithmic scale.
     """
     each = sorted(first_runs_of_matrices(evidence), key=lambda run: float(run["learning_rate"]))
     ends = [each[0], each[-1]]
@@ -441,10 +426,10 @@ def _half_way_to_the_next(tuning: pd.DataFrame, chosen: pd.Series) -> float:
     return math.sqrt(away[0])
 
 
-# ---- numbers that need no training, or a moment of it ----
+# ---- numbers from small networks on random inputs ----
 
 DEPTH, WIDTH, NETWORKS, BATCH = 8, 64, 10, 128
-# Inputs of a stack of three.
+# Inputs of a stack of three digits.
 INPUTS = {"digits": 192, "mnist": 2_352}
 
 
@@ -453,8 +438,7 @@ def deep_network(
 ) -> tuple[Parameters, Tensor, Tensor]:
     """Return a deep network with its random matrices, and a batch of random inputs and labels.
 
-    Inputs are standard normal, as pixels are after they have been normalised; weights are PyTorch's
-    default ones times ``gain``.
+    Inputs are standard normal, like normalised pixels; weights are PyTorch's default times ``gain``.
     """
     widths = (inputs, *[WIDTH] * hidden, 1)
     parameters = initialise_network(widths, generator(seed, "weights"))
@@ -469,7 +453,7 @@ def deep_network(
 def signals(
     rule: Callable[..., Products], activation: str, inputs: int, seed: int, gain: float = 1.0
 ) -> list[float]:
-    """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
+    """Return the norm of the error signal δ at each hidden layer before training; the last has 1."""
     parameters, X, y = deep_network(inputs, seed, gain=gain)
     with using_threads(1):
         sizes = {n: float(torch.linalg.vector_norm(b)) for n, _, b in rule(parameters, X, y, activation)}
@@ -477,7 +461,7 @@ def signals(
 
 
 def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: float = 1.0) -> Quantity:
-    """Return by which power of ten the signal changes from the last hidden layer to the first."""
+    """Return log₁₀ of the signal's norm at the first hidden layer relative to the last."""
 
     def of(evidence: Evidence) -> Sample:
         inputs = INPUTS[evidence.dataset]
@@ -488,7 +472,7 @@ def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: f
 
 
 def fa_minus_dfa(evidence: Evidence) -> Interval:
-    """Return the largest difference between weights that FA and DFA have trained for ten steps."""
+    """Return the largest difference between weights after ten steps of FA and of DFA."""
     start, X, y = deep_network(INPUTS[evidence.dataset], 0, hidden=1)
     trained = []
     for rule in (feedback_alignment, direct_feedback_alignment):
@@ -505,7 +489,7 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
 
 
 def layers_alone(evidence: Evidence) -> Interval:
-    """Return how far DFA's updates are from those that each layer works out by itself, side by side."""
+    """Return the largest difference between DFA's updates and those that each layer computes alone."""
     parameters, X, y = deep_network(INPUTS[evidence.dataset], 0)
 
     def alone(layer: int) -> Parameters:
@@ -528,10 +512,10 @@ KP_STEPS, KP_RATE, KP_DECAY = 200, 0.5, 0.01
 
 @cache
 def fitted(moves: str, seed: int) -> float:
-    """Return the share of a batch that is right after training where ``"W2"``, ``"B1"`` or both move.
+    """Return the accuracy on a batch after training in which ``"W2"``, ``"B1"`` or both move.
 
-    B gets the update of W₂ᵀ and the same decay, by the rule of Kolen and Pollack (1994). The labels are
-    the sign of the product of two inputs.
+    B gets the update of W₂ᵀ and the same decay, by the rule of Kolen and Pollack (1994). Labels are the
+    sign of the product of two inputs.
     """
     parameters, X, _ = deep_network(INPUTS["digits"], seed, hidden=1)
     y = (X[:, :1] * X[:, 1:2] > 0).double()
@@ -548,7 +532,7 @@ def fitted(moves: str, seed: int) -> float:
 
 
 def fitted_when_moving(moves: str) -> Quantity:
-    """Return how much of a batch a network gets right that was trained where W₂, B or both move."""
+    """Return ``fitted`` for each network."""
     return Quantity(lambda _: Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)])))
 
 
@@ -557,15 +541,15 @@ SMALL_LOSS, POINTS = 0.01, 32
 
 @cache
 def movement(width: int, seed: int) -> float:
-    """Return how far BP moves all parameters, relative to their size, until the loss is 0.01.
+    """Return how far BP moves all parameters, relative to their norm, until the loss is 0.01.
 
-    Small steps on random labels of random inputs; nan if the loss is not reached.
+    Steps are small, labels of the inputs random; nan if the loss is not reached.
     """
     start = initialise_network((INPUTS["digits"], width, 1), generator(seed, "weights"))
     stream = generator(seed, "batch")
     X = torch.randn(POINTS, INPUTS["digits"], generator=stream, dtype=torch.float64)
     y = torch.randint(2, (POINTS, 1), generator=stream).double()
-    parameters, rate = start, 30 / width  # the rate that keeps a step's effect the same at any width
+    parameters, rate = start, 30 / width  # keeps the effect of a step the same at any width
     with using_threads(1):
         for _ in range(2_000):
             descent = gradients(backpropagation(parameters, X, y))
@@ -577,5 +561,5 @@ def movement(width: int, seed: int) -> float:
 
 
 def relative_movement(width: int) -> Quantity:
-    """Return how far the parameters of a network of a width move until its loss is nearly zero."""
+    """Return ``movement`` for each seed."""
     return Quantity(lambda _: Sample(pd.Series([movement(width, seed) for seed in range(5)])))
