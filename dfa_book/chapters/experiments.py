@@ -1,4 +1,4 @@
-"""What chapter 3 shows: BP beside DFA, by learning rate, random matrix and optimizer, and why."""
+"""What chapter 3 shows: BP and DFA by learning rate, random matrix and optimizer, and explanations."""
 
 import math
 from typing import Any
@@ -88,7 +88,7 @@ def sgd(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def sgd_answer(study: Study, settings: Settings) -> Answer:
-    """Say how well DFA learns, and how far behind BP it is."""
+    """Say how well DFA learns, and compare it with BP."""
     each = {(k, m): ends(study, k=k, method=m) for k in (1, 3) for m in RULES}
     dfa, run = each[3, "dfa"], study.runs[0]
     between = {k: compared("BP", "DFA", each[k, "bp"], each[k, "dfa"]) for k in (1, 3)}
@@ -97,7 +97,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
         f"**Answer.** On three digits, DFA gets {mean(dfa, interval=True)} right at the last epoch; "
         f"chance is {percent(0.5, '.0f')}. {stability(dfa) + ' ' if dfa.unstable else ''}"
         f"{between[3]} On one digit, {between[1]}",
-        {f"{m}_k{k}": float(end.values.mean()) for (k, m), end in each.items()}
+        {f"{m}_k{k}": end.mean for (k, m), end in each.items()}
         | {"gap_k3": gap_k3.mean, "gap_k3_low": gap_k3.low, "gap_k3_high": gap_k3.high}
         | {
             "profile_sentence": (
@@ -173,13 +173,13 @@ def own_mean(row: Any) -> str:
 def _nearer_the_published_rate(
     study: Study, tuning: pd.DataFrame, k: int, method: str
 ) -> tuple[dict[int, float], str]:
-    """Return accuracies by epoch at a rate nearer to the thesis's, and how they come about."""
+    """Return accuracies by epoch at a rate nearer to the thesis's, and how they were obtained."""
     own = next(run.learning_rate for run in study.runs if (run.k, run.method) == (k, method))
     target, scores = thesis.RATES[method], study.scores
     tried = scores[(scores["k"] == k) & (scores["method"] == method)]["learning_rate"]
     nearest = min(tried, key=lambda rate: abs(math.log(rate / target)))
     if nearest == own or tuning.empty:
-        # A step of SGD is as long as its rate: read the curve where rate × epochs is the thesis's.
+        # SGD's steps are proportional to its rate: interpolate at the thesis's rate × epochs.
         curve = queries.curves(study.table, k=k, method=method).mean(axis=1)
         at = np.interp(curve.index * target / own, curve.index, curve)
         return dict(zip(curve.index, at, strict=True)), (
@@ -208,7 +208,7 @@ def curve(study: Study, k: int, method: str) -> pd.Series:
 
 
 def rates(study: Study) -> str:
-    """Return the scores of all learning rates that were tried on three digits."""
+    """Return the scores of all learning rates on three digits as a table."""
     hard = study.scores[study.scores["k"] == 3]
     rows = []
     for rate in sorted(hard["learning_rate"].unique()):
@@ -228,7 +228,7 @@ def _score(rows: pd.DataFrame) -> str:
 
 
 def rates_answer(study: Study) -> Answer:
-    """Say what each rule loses at the rates beside the chosen one."""
+    """Say what each rule loses one grid step off its chosen rate."""
     sentences = []
     for method, name in RULES.items():
         of = (study.scores["k"] == 3) & (study.scores["method"] == method)
@@ -292,7 +292,7 @@ def alignment(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def alignment_answer(study: Study, short: Study, settings: Settings, verdict: str) -> Answer:
-    """Say how far DFA aligns and whether its lag is a delay; ``verdict`` is that on claim 4b."""
+    """Say how far DFA aligns and whether its lag is a delay; ``verdict`` is on claim 4b."""
     long, of_dfa = study.runs[0].epochs, {"method": "dfa", "optimizer": "sgd"}
     start, end = (_at(study, epoch, "weight_alignment", **of_dfa) for epoch in (1, long))
     dfa, short_bp = ends(study, **of_dfa), ends(short, k=3, method="bp")
@@ -309,8 +309,8 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
         f"**Answer.** The cosine goes from {mean(start, COSINE)} to {mean(end, COSINE)}. {against} "
         f"{dip} {stable}\n\n**Delay or limit?** {lead}",
         {
-            "alignment-start": float(start.values.mean()),
-            "alignment-end": float(end.values.mean()),
+            "alignment-start": start.mean,
+            "alignment-end": end.mean,
             "delay_or_limit": lead,
             "alignment_dip": dip,
             "alignment_stability": stable,
@@ -319,7 +319,7 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
 
 
 def _dip(study: Study, dfa: Sample) -> str:
-    """Say where the cosines of DFA with SGD are lowest: of stable seeds, as unstable ones unalign."""
+    """Say at which epochs the cosines of DFA with SGD are lowest, over stable seeds."""
     rows = queries.select(study.table, method="dfa", optimizer="sgd")
     if len(dfa.sound):
         rows = rows[~rows["seed"].isin(list(dfa.unstable))]
@@ -344,7 +344,7 @@ def _tuned_for(study: Study, short: Study, settings: Settings, dfa: Sample) -> s
 
 
 def long_run_beside_the_thesis(study: Study) -> str:
-    """Return the published values of figure 3.2 beside this edition's; empty on other digits."""
+    """Return the published values of figure 3.2 beside this edition's; empty unless on MNIST."""
     if not _is_mnist(study):
         return ""
     outcomes = queries.select(study.table, optimizer="sgd")
@@ -381,7 +381,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
     each = _by_matrix(study)
     rates = "; ".join(f"{FEEDBACK_NAMES[r.feedback or '']} {r.learning_rate:g}" for r in study.runs)
     accuracies = listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()})
-    worst = min(each, key=lambda kind: each[kind].values.mean())
+    worst = min(each, key=lambda kind: each[kind].mean)
     return {
         "figure": final_accuracies(study.table, "feedback"),
         "results": (study.name, "tuning"),
@@ -400,7 +400,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def matrices_answer(study: Study) -> Answer:
-    """Compare the random matrices, their sizes and their rates."""
+    """Compare the random matrices, their sizes and their tuned rates."""
     each, chosen = _by_matrix(study), {run.feedback: run.learning_rate for run in study.runs}
     h = study.runs[0].hidden_widths[0]
     rms = {  # the root mean square of an entry
@@ -445,17 +445,15 @@ def matrices_answer(study: Study) -> Answer:
         if "sign" in each
         else "This edition has not trained the matrix of signs."
     )
-    best = max(each, key=lambda kind: each[kind].values.mean())
-    worst = min(each, key=lambda kind: each[kind].values.mean())
-    sentence = compared(
-        f"B {FEEDBACK_NAMES[best]}", f"B {FEEDBACK_NAMES[worst]}", each[best], each[worst]
-    )
+    best, worst = (pick(each, key=lambda kind: each[kind].mean) for pick in (max, min))
+    names = {kind: f"B {FEEDBACK_NAMES[kind]}" for kind in (best, worst)}
+    sentence = compared(names[best], names[worst], each[best], each[worst])
     return Answer(
         f"**Answer.** {sentence} Differences are paired, seed by seed:\n\n{table(heads, rows)}\n\n"
         f"{trade}\n\n**Signs or sizes?** {suffice}",
         {
             "signs_suffice": suffice,
-            # Other pages resolve no cross-reference of this one.
+            # Other pages cannot resolve this page's cross-references.
             "matrices_trade": trade.replace("{prf:ref}`prop-experiments-scale`", "that proposition"),
             "matrices_verdict": listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()}),
         },
@@ -505,13 +503,13 @@ def optimizers_table(study: Study) -> str:
 
 
 def optimizers_answer(study: Study) -> Answer:
-    """Say where DFA lags, which optimizer is best for each rule, and what RMSProp adds to SGD."""
+    """Say where DFA lags, which optimizer is best for each rule, and how RMSProp compares with SGD."""
     each = _by_optimizer(study)
     sentences = [
         lags("DFA", "BP", {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS})
     ]
     for m, name in RULES.items():
-        best = max(OPTIMIZERS, key=lambda o: each[o, m].values.mean())
+        best = max(OPTIMIZERS, key=lambda o: each[o, m].mean)
         sentences.append(
             f"{name}'s highest mean is with {OPTIMIZER_NAMES[best]}: {mean(each[best, m])}."
         )
@@ -584,7 +582,7 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
 
 
 def explains(study: Study, settings: Settings) -> dict[str, Any]:
-    """Return the figure of what DFA's accuracy goes with."""
+    """Return the figure of DFA's accuracy against measures of alignment."""
     last = explained.dfa_endings(study.table)
     titles = {}
     for measure in explained.measured(last):
@@ -607,7 +605,7 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def explains_answer(study: Study) -> Answer:
-    """Say what DFA's accuracy goes with, and whether signs or sizes have changed."""
+    """Say what explains DFA's accuracy, and whether signs or sizes have changed."""
     last = explained.dfa_endings(study.table)
     what, signs = explained.which_explains(last), explained.signs_or_sizes(last)
     return Answer(
@@ -658,7 +656,7 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
 
 
 def clusters_answer(study: Study, sizes: ClusterSizes, solution: Study) -> Answer:
-    """Answer the questions of the section, the converged output layer of ``solution`` among them."""
+    """Answer the questions of the section; ``solution`` has the converged output layer."""
     features = queries.solved_error(solution.table, "relu_features", [(POINTS, d) for d in sizes.ds])
     last = study.table[study.table["epoch"] == study.table["epochs"]]
     lines = CLUSTERS[study.name]
@@ -693,7 +691,7 @@ def clusters_answer(study: Study, sizes: ClusterSizes, solution: Study) -> Answe
 
 
 def clusters_table(study: Study, sizes: ClusterSizes) -> str:
-    """Return learning rates and mean test errors."""
+    """Return learning rates and mean test errors as a table."""
     lines = CLUSTERS[study.name]
     rows = [["learning rate", *(f"{run.learning_rate:g}" for run in study.runs)]]
     rows += [
