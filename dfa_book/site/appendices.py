@@ -1,8 +1,8 @@
-"""A Sphinx extension: what is numbered in appendix B is B.1, B.2, …, in captions and in references.
+"""A Sphinx extension that numbers figures, equations and theorems of appendix B as B.1, B.2, ….
 
-An appendix is a page whose title begins with ``Appendix`` and a letter. It stands outside the numbered
-parts of the table of contents, where Sphinx numbers figures, equations, theorems and exercises from 1
-through all pages. The other pages there go on being numbered so, without gaps.
+An appendix is a page whose title begins with ``Appendix`` and a letter, outside the numbered parts of
+the table of contents. There Sphinx numbers consecutively over all pages; other such pages keep
+consecutive numbers without gaps.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-# After Sphinx itself has numbered everything, which it does at the usual priority of 500.
+# After Sphinx's own numbering, at the default priority of 500.
 LATER = 900
 
 
@@ -22,9 +22,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def number_appendices(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number anew what stands outside the numbered parts. Return its pages, to be written again."""
+    """Renumber everything outside the numbered parts; return the pages to write again."""
     numbers: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = env.toc_fignumbers
-    # Of each kind, say figures, what is numbered from 1 through all pages, in that order.
+    # Consecutively numbered items of each kind, such as figures.
     unnumbered: dict[str, list[tuple[int, str, str]]] = {}
     for page, kinds in numbers.items():
         for kind, places in kinds.items():

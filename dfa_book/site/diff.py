@@ -1,4 +1,4 @@
-"""What moved between two builds of the site: verdicts, numbers and figures."""
+"""Differences between two builds of the site: verdicts, numbers and figures."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,7 @@ from .crate import SHOWN
 
 
 def moved(old: Path, new: Path) -> list[str]:
-    """Return a line for each thing that is not the same in two built sites, in the order of the book.
-
-    Raises
-    ------
-    InputError
-        If a folder is no built site that says what it shows.
-    """
+    """Return a line for each difference, in the order of the book; ``InputError`` without two sites."""
     lines = list(_compared("claim", _claims(old), _claims(new)))
     shown = _read(old, SHOWN), _read(new, SHOWN)
     for kind, noun in (("numbers", "number"), ("figures", "figure")):
@@ -50,7 +44,7 @@ def _claims(site: Path) -> dict[str, dict[str, str]]:
 
 
 def _said(claim: Mapping[str, Any]) -> dict[str, str]:
-    """Return what an entry of ``claims.json`` says, by what it says it of."""
+    """Return the compared texts of an entry of ``claims.json`` by their names."""
     said = {"text": claim["text"]}
     for number, rule in enumerate(claim["rule"]["numbers"], 1):
         said[f"rule of number {number}"] = f"{rule['what']}: {rule['above']} to {rule['below']}"

@@ -632,12 +632,12 @@ def test_a_fold_and_the_list_of_figures_say_who_has_confirmed_them(drawn, monkey
     from dfa_book.site import figures
     from dfa_book.site.build import build_site
     from dfa_book.site.confirmations import Report
-    from dfa_book.site.freshness import runs_in
+    from dfa_lib.experiments.kept_table import units_in
 
     book, path, _ = drawn
     (book.source / "figures.md").write_text(f"# Figures\n\n{figures.PLACE}\n")
     (book.root / "_toc.yml").write_text("format: jb-book\nroot: one\nchapters:\n- file: figures\n")
-    report = Report("a.json", ("<Fast>", "AVX2", "none"), dict.fromkeys(runs_in(path), True))
+    report = Report("a.json", ("<Fast>", "AVX2", "none"), dict.fromkeys(units_in(path), True))
     monkeypatch.setattr(figures, "confirmations", lambda book: ([report], ["b.json is refused."]))
     assert build_site(book) == 0
     said = r"confirmed on 1 machine, 1 to the bit (\<Fast\>, AVX2)"
