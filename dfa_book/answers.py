@@ -113,10 +113,10 @@ def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
             entry = entries.get(id, "")
             verdict = words.split(" (")[0]
             numbers = _NUMBER.findall(entry)
-            same = verdict in {found.strip() for found in _JUDGED.findall(entry)}
+            same = verdict in {word.strip() for word in _JUDGED.findall(entry)}
             if not same or (rest.strip(".") and not any(number in rest for number in numbers)):
-                said = f"{page} says of claim {id} what the ledger does not: {verdict}{rest}"
-                wrong.append(f"{said}; execute both again.")
+                sentence = f"{page} says of claim {id} what the ledger does not: {verdict}{rest}"
+                wrong.append(f"{sentence}; execute both again.")
     return wrong
 
 

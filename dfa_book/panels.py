@@ -55,10 +55,10 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
             drawings = [_drawing(figure, *of) for of in zip(panels, boxes, strict=True)]
         parts: list[str] = []
         for panel, svg, values in zip(panels, drawings, readings, strict=True):
-            said = 'aria-hidden="true"' if parts else f'role="img" aria-label="{escape(alt)}"'
+            attribute = 'aria-hidden="true"' if parts else f'role="img" aria-label="{escape(alt)}"'
             parts.append(
                 f'<div class="dfa-panel"><div class="dfa-drawing"{_data(values)}>'
-                f"{svg.replace('<svg', f'<svg {said}', 1)}</div>"
+                f"{svg.replace('<svg', f'<svg {attribute}', 1)}</div>"
                 f"{_legend(panel.get_legend())}</div>"
             )
         below = "".join(map(_legend, figure.legends))
@@ -78,7 +78,7 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
 
 
 def _with_own_ids(svg: str, prefix: str) -> str:
-    return re.sub(r'\bid="|href="#|url\(#', lambda found: found[0] + prefix, svg)
+    return re.sub(r'\bid="|href="#|url\(#', lambda match: match[0] + prefix, svg)
 
 
 @contextmanager
@@ -115,12 +115,12 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*</defs>", "", svg).replace("xlink:href", "href")
     svg = re.sub(r".*?<svg[^>]*viewBox", "<svg viewBox", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r' id="line:([^"]*)"', lambda found: f' data-line="{found[1].replace(":", " ")}"', svg)
+    svg = re.sub(r' id="line:([^"]*)"', lambda match: f' data-line="{match[1].replace(":", " ")}"', svg)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     # A tenth of a point is below the resolution of screens.
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{2,}", _rounded, found[0]), svg)
-    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda found: found[1] + _lighter(found[2]), svg)
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda match: re.sub(r"\d+\.\d{2,}", _rounded, match[0]), svg)
+    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda match: match[1] + _lighter(match[2]), svg)
     svg = svg.replace("#000000", INK)  # matplotlib's default, which text does not state
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
@@ -159,8 +159,8 @@ def _lighter(picture: str) -> str:
     return min(picture, base64.b64encode(file.getvalue()).decode(), key=len)
 
 
-def _rounded(found: re.Match[str]) -> str:
-    return f"{float(found[0]):.1f}".removesuffix(".0")
+def _rounded(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.1f}".removesuffix(".0")
 
 
 # ---- values at the cursor ----

@@ -395,8 +395,8 @@ def unstable_note(last: pd.DataFrame) -> str:
     """
     noun = "seeds" if last["seed"].is_unique else "runs"
     counts = {"unstable": UNSTABLE, "not finite": NON_FINITE}
-    found = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
-    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in found.items() if n)
+    numbers = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
+    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in numbers.items() if n)
 
 
 def _angle(cosine: Any) -> Any:

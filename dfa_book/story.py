@@ -115,8 +115,8 @@ def outcome(evidence: Evidence) -> Outcome | None:
 
 def outcomes(evidence: Mapping[str, Evidence]) -> dict[str, Outcome]:
     """Return the results on each dataset that has some."""
-    found = {dataset: outcome(of) for dataset, of in evidence.items()}
-    return {dataset: each for dataset, each in found.items() if each is not None}
+    results = {dataset: outcome(of) for dataset, of in evidence.items()}
+    return {dataset: each for dataset, each in results.items() if each is not None}
 
 
 # ---- sentences ----
@@ -153,20 +153,20 @@ def fixed_features(each: Outcome) -> str:
     )
 
 
-def absent(found: Mapping[str, Outcome]) -> str:
+def absent(results: Mapping[str, Outcome]) -> str:
     """Name the datasets without results; empty if there are none."""
-    missing = [name for dataset, name in DATASETS.items() if dataset not in found]
+    missing = [name for dataset, name in DATASETS.items() if dataset not in results]
     return f"This edition has no results on {enumerated(missing)}." if missing else ""
 
 
-def sentences(found: Mapping[str, Outcome]) -> dict[str, str]:
+def sentences(results: Mapping[str, Outcome]) -> dict[str, str]:
     """Return the sentences that pages quote, by the key under which they are glued."""
-    said = {}
+    texts = {}
     for dataset, name in DATASETS.items():
         missing = f"This edition has no results on {name}."
-        said[f"finding_{dataset}"] = finding(found[dataset]) if dataset in found else missing
-        said[f"fixed_{dataset}"] = fixed_features(found[dataset]) if dataset in found else ""
-    return said
+        texts[f"finding_{dataset}"] = finding(results[dataset]) if dataset in results else missing
+        texts[f"fixed_{dataset}"] = fixed_features(results[dataset]) if dataset in results else ""
+    return texts
 
 
 def numbers(each: Outcome) -> dict[str, float]:
@@ -191,7 +191,7 @@ def links() -> str:
     return " · ".join(f"[{name}]({address})" for name, address in places.items())
 
 
-def results_table(found: Mapping[str, Outcome]) -> str:
+def results_table(results: Mapping[str, Outcome]) -> str:
     """Return the results as an HTML table with a column for each dataset."""
     groups: dict[str, dict[str, Callable[[Outcome], str]]] = {
         "with SGD": {
@@ -215,7 +215,7 @@ def results_table(found: Mapping[str, Outcome]) -> str:
         head = f'<tr><th scope="rowgroup" colspan="{1 + len(DATASETS)}">{group}</th></tr>'
         lines = [
             f'<tr><th scope="row">{name}</th>'
-            + "".join(f"<td>{cell(found[d]) if d in found else '–'}</td>" for d in DATASETS)
+            + "".join(f"<td>{cell(results[d]) if d in results else '–'}</td>" for d in DATASETS)
             + "</tr>"
             for name, cell in rows.items()
         ]
@@ -234,13 +234,13 @@ def _loses(sample: Sample) -> str:
 
 
 @mpl.rc_context(STYLE)
-def story_curves(found: Mapping[str, Outcome]) -> Figure:
+def story_curves(results: Mapping[str, Outcome]) -> Figure:
     """Draw test accuracy against epoch with SGD, a panel for each dataset: BP, DFA, fixed features.
 
     Lines are means over stable seeds, bands their 95 % intervals.
     """
-    figure, panels = _panels(found, 3.6)
-    for panel, each in zip(panels, found.values(), strict=False):
+    figure, panels = _panels(results, 3.6)
+    for panel, each in zip(panels, results.values(), strict=False):
         for method, name in THREE.items():
             summary = each.curves[method]
             ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
@@ -255,39 +255,39 @@ def story_curves(found: Mapping[str, Outcome]) -> Figure:
         panel.set_title(f"on {each.name}")
         panel.set_xlabel("epoch")
         panel.set_ylabel("right answers")
-    if found:
+    if results:
         legend_below(figure, curves_in(panels[0]))
     return figure
 
 
-def _panels(found: Mapping[str, Outcome], height: float) -> tuple[Figure, list[Axes]]:
-    figure, panels = row_of_panels(max(1, len(found)), height)
-    if not found:
+def _panels(results: Mapping[str, Outcome], height: float) -> tuple[Figure, list[Axes]]:
+    figure, panels = row_of_panels(max(1, len(results)), height)
+    if not results:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "There are no results here yet.", ha="center")
     return figure, panels
 
 
-def curves_in_words(found: Mapping[str, Outcome]) -> str:
+def curves_in_words(results: Mapping[str, Outcome]) -> str:
     """Return the alt text of ``story_curves``."""
     panels = (
         f"{each.name}: BP ends at {percent(each.sgd['bp'].mean)}, DFA at "
         f"{percent(each.sgd['dfa'].mean)}, the best fixed features at {percent(each.lazy.mean)}"
-        for each in found.values()
+        for each in results.values()
     )
     return f"Right answers against epoch with SGD. On {'; on '.join(panels)}; guessing gets half."
 
 
 @mpl.rc_context(STYLE)
-def gap_rows(found: Mapping[str, Outcome]) -> Figure:
+def gap_rows(results: Mapping[str, Outcome]) -> Figure:
     """Draw BP and DFA at the last epoch, a row for each optimizer, a panel for each dataset.
 
     A small dot is a stable seed, a cross an unstable one, a large dot the mean of all seeds; the number
     is BP's lead in points. The last row is the best method with fixed features.
     """
     rows = [*OPTIMIZERS, "fixed features"]
-    figure, panels = _panels(found, 4.4)
-    for panel, each in zip(panels, found.values(), strict=False):
+    figure, panels = _panels(results, 4.4)
+    for panel, each in zip(panels, results.values(), strict=False):
         beside = panel.get_yaxis_transform()
         panel.text(1.02, -0.75, "BP's lead", transform=beside, va="center", fontsize=9.5)
         for y, row in enumerate(rows):
@@ -325,12 +325,12 @@ def _dots(panel: Axes, sample: Sample, y: float, method: str) -> None:
     panel.plot(sample.mean, y, marker="o", markersize=8, zorder=3, **look)
 
 
-def gaps_in_words(found: Mapping[str, Outcome]) -> str:
+def gaps_in_words(results: Mapping[str, Outcome]) -> str:
     """Return the alt text of ``gap_rows``."""
     panels = (
         f"on {each.name} "
         + enumerated([f"{OPTIMIZER_NAMES[o]} {points(each.gaps[o].mean)}" for o in each.gaps])
-        for each in found.values()
+        for each in results.values()
     )
     return (
         "Two dots for each optimizer, BP's and DFA's right answers on three digits. BP's lead in "

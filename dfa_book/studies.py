@@ -31,28 +31,6 @@ REPRODUCED = (
 """The methods of figure 2.1, with their optimizers."""
 
 
-def _reproduction(settings: Settings) -> list[Run]:
-    return [settings.run(method=m, optimizer=o, k=k) for k in (1, 3) for m, o in REPRODUCED]
-
-
-def _sgd(settings: Settings) -> list[Run]:
-    return [settings.run(method=method, k=k) for k in (1, 3) for method in ("bp", "dfa")]
-
-
-def _alignment(settings: Settings) -> list[Run]:
-    compared = (("dfa", "sgd"), ("dfa", "rmsprop"), ("bp", "sgd"))
-    short = [settings.run(method=m, optimizer=o, k=3) for m, o in compared]
-    return [replace(run, epochs=round(LONG * settings.epochs)) for run in short]
-
-
-def _random_matrices(settings: Settings) -> list[Run]:
-    return [settings.run(method="dfa", feedback=kind, k=3) for kind in FEEDBACK]
-
-
-def _adaptive_methods(settings: Settings) -> list[Run]:
-    return [settings.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")]
-
-
 # MNIST takes about 25 core hours and is trained in parts. These runs, by method, feedback, optimizer and
 # epochs, have had the fine pass of tuning; the others only the coarse one.
 FINE_ON_MNIST = {
@@ -67,17 +45,20 @@ def _not_on_mnist_yet(run: Run) -> bool:
     return run.method == "glu" or run.feedback == "sign" or (run.method == "bp" and run.epochs == 50)
 
 
-def _memorising(settings: Settings) -> list[Run]:
-    return [settings.run(method=method, k=3) for method in ("bp", "dfa")]
-
-
 STUDIES: dict[str, Callable[[Settings], list[Run]]] = {
-    "sgd": _sgd,
-    "random_matrices": _random_matrices,
-    "adaptive_methods": _adaptive_methods,
-    "alignment": _alignment,
-    "reproduction": _reproduction,
-    "memorising": _memorising,
+    "sgd": lambda of: [of.run(method=m, k=k) for k in (1, 3) for m in ("bp", "dfa")],
+    "random_matrices": lambda of: [of.run(method="dfa", feedback=kind, k=3) for kind in FEEDBACK],
+    "adaptive_methods": lambda of: [
+        of.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")
+    ],
+    "alignment": lambda of: [
+        of.run(method=m, optimizer=o, k=3, epochs=round(LONG * of.epochs))
+        for m, o in (("dfa", "sgd"), ("dfa", "rmsprop"), ("bp", "sgd"))
+    ],
+    "reproduction": lambda of: [
+        of.run(method=m, optimizer=o, k=k) for k in (1, 3) for m, o in REPRODUCED
+    ],
+    "memorising": lambda of: [of.run(method=m, k=3) for m in ("bp", "dfa")],
 }
 """The untuned runs of each experiment, by the name of its results file."""
 
@@ -100,7 +81,7 @@ def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]
     if settings.profile == "mnist":
         runs = [run for run in runs if not _not_on_mnist_yet(run)]
         coarse = {r for r in runs if (r.method, r.feedback, r.optimizer, r.epochs) not in FINE_ON_MNIST}
-    found: dict[Run, Run] = {}
+    at_tuned_rates: dict[Run, Run] = {}
     tables = []
     for seeds, part in (
         (settings.tuning_seeds, [run for run in runs if run not in coarse]),
@@ -108,9 +89,11 @@ def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]
     ):
         csv, kept = settings.csv("tuning"), settings.kept("tuning")
         chosen, scores = tune(part, seeds=seeds, results=csv, reuse=kept, jobs=settings.jobs)
-        found |= dict(zip(part, chosen, strict=True))
+        at_tuned_rates |= dict(zip(part, chosen, strict=True))
         tables.append(scores)
-    return [found[run] for run in runs], pd.concat([t for t in tables if len(t)], ignore_index=True)
+    return [at_tuned_rates[run] for run in runs], pd.concat(
+        [t for t in tables if len(t)], ignore_index=True
+    )
 
 
 def study(experiment: str, settings: Settings) -> Study:

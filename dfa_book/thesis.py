@@ -70,17 +70,17 @@ def beside(
     """
     rows = []
     ours = dict(list(table.groupby(list(by))))
-    for theirs in published.to_dict("records"):
-        key = tuple(theirs[name] for name in by)
+    for row in published.to_dict("records"):
+        key = tuple(row[name] for name in by)
         if key in ours:
             runs = ours[key]
             unstable = runs["outcome"] == UNSTABLE if "outcome" in runs else pd.Series(False, runs.index)
             stable = runs[value][~unstable]
-            d = difference_from_published(stable, theirs[value], REPEATS) if len(stable) else UNKNOWN
+            d = difference_from_published(stable, row[value], REPEATS) if len(stable) else UNKNOWN
             counts = len(runs), int(unstable.sum()), stable.mean()
             apart = d.low > 0 or d.high < 0
             mean = runs[value].mean(skipna=False)
-            rows.append((*key, theirs[value], mean, *counts, d.mean, d.low, d.high, apart))
+            rows.append((*key, row[value], mean, *counts, d.mean, d.low, d.high, apart))
     counted = ["seeds", "unstable", "stable_mean"]
     columns = [*by, "published", "mean", *counted, "difference", "low", "high", "apart"]
     return pd.DataFrame(rows, columns=columns)

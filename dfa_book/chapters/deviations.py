@@ -285,13 +285,13 @@ def peeking_answer(runs: pd.DataFrame) -> Answer:
     bias = mean_interval(worth["reported but not true"])
     if bias.low > 0 or bias.high < 0:
         verb = "overstates" if bias.mean > 0 else "understates"
-        said = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
+        text = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
     else:
-        said = (
+        text = (
             "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not "
             f"decided: {signed(bias, plus=False)}."
         )
     return Answer(
-        f"**Answer.** {said} In {agreed} of {splits} splits, test and validation digits choose the same "
+        f"**Answer.** {text} In {agreed} of {splits} splits, test and validation digits choose the same "
         f"rate, or one with the same score.\n\n{table(heads, rows)}"
     )

@@ -125,11 +125,11 @@ def beside_the_thesis(study: Study, settings: Settings) -> str:
     cells = []
     for row in each:
         difference = Interval(row.difference, row.low, row.high, row.seeds)
-        said = [percent(row.published), own_mean(row), signed(difference, unit=False), ""]
+        texts = [percent(row.published), own_mean(row), signed(difference, unit=False), ""]
         if (row.k, row.method) in apart:
             apart[row.k, row.method].append(row)
-            said[-1] = percent(nearer[row.k, row.method][0][row.epoch])
-        cells.append([str(row.k), RULES[row.method], str(row.epoch), *said])
+            texts[-1] = percent(nearer[row.k, row.method][0][row.epoch])
+        cells.append([str(row.k), RULES[row.method], str(row.epoch), *texts])
     heads = ["k", "rule", "epoch", "thesis", "this book", "difference, points", "at the thesis's rate"]
     text = (
         "**Beside the published values.** The finished text of the thesis gives means over three "
@@ -586,8 +586,8 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
     last = explained.dfa_endings(study.table)
     titles = {}
     for measure in explained.measured(last):
-        found = explained.explain(explained.stable(last), measure)
-        titles[measure] = f"ρ = {number(found.rho, '+.2f')}, R² = {number(found.r2)}"
+        fit = explained.explain(explained.stable(last), measure)
+        titles[measure] = f"ρ = {number(fit.rho, '+.2f')}, R² = {number(fit.r2)}"
     words = "; ".join(f"{explained.MEASURES[measure]}: {title}" for measure, title in titles.items())
     return {
         "figure": explaining_points(last, titles),

@@ -216,8 +216,8 @@ def separated(study: Study, probes: pd.DataFrame) -> str:
 def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
     """Say whether digits are separated, and how training changes that."""
     of_separated = separated(study, probes)
-    said = {target: verdict(study, probes, target) for target in TARGETS}
-    texts = {t: f"{_clear_changes(study, probes, t)}{said[t]}" for t in TARGETS}
+    verdicts = {target: verdict(study, probes, target) for target in TARGETS}
+    texts = {t: f"{_clear_changes(study, probes, t)}{verdicts[t]}" for t in TARGETS}
     rows = [
         [words, *(percent(1 - accuracy(probes, n, "nearest neighbours", t).mean) for t in TARGETS)]
         for n, words in list(names(study).items())[1:]
@@ -228,7 +228,7 @@ def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
         f"{texts['digit']}\n\n**And odd from even?** {texts['parity']} Where the first share of "
         "mistakes is much larger than the second, most mistaken digits have the right parity:\n\n"
         + table(heads, rows),
-        {f"representations_{target}": text for target, text in said.items()}
+        {f"representations_{target}": text for target, text in verdicts.items()}
         | {"representations_separated": of_separated},
     )
 

@@ -1,7 +1,6 @@
 """The ledger as data: ``claims.json`` and its schema, and how to cite a verdict."""
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ from dfa_lib.validation import InputError
 from ..chapter import FOR_THE_SITE
 from ..site.book import find_book
 from ..site.launch import site_address
-from . import measures
 from .judge import INTERVALS, VERDICTS, Claim, Evidence, Judgement, Ledger, Number, Part, overall
 from .measures import Quantity
 
@@ -130,24 +128,12 @@ def _digests(judgement: Judgement, evidence: Evidence) -> dict[str, str]:
 
 
 def formula(measure: Any) -> Any:
-    """Return a measure as JSON: a function of ``measures`` and its arguments.
-
-    A difference is the function ``-``, a ratio ``/``.
-    """
-    for name, constant in vars(measures).items():
-        if measure is constant and isinstance(constant, Quantity):
-            return {"function": name}
-    if isinstance(measure, Quantity):  # a closure, which holds the arguments of a function of measures
-        of = inspect.unwrap(measure.of)
-        maker = of.__qualname__.partition(".<locals>")[0]
-        given = inspect.getclosurevars(of).nonlocals
-        name = {"Quantity.__sub__": "-", "Quantity.__truediv__": "/"}.get(maker, maker)
-        return {"function": name} | {argument: formula(value) for argument, value in given.items()}
-    if callable(measure):
-        return measure.__name__
+    """Return a measure as JSON: a function of ``measures`` and its arguments, ``-`` or ``/``."""
+    if isinstance(measure, Quantity):
+        return {"function": measure.function} | {n: formula(v) for n, v in measure.arguments.items()}
     if isinstance(measure, Mapping):
         return {name: formula(value) for name, value in measure.items()}
-    return measure
+    return measure.__name__ if callable(measure) else measure
 
 
 def _plain(value: Any) -> Any:

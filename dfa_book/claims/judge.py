@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +85,10 @@ class Evidence:
     folder: Path | None
     staleness: Callable[[Path], str | None] = lambda path: None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set, init=False)
+    """Experiments that were read."""
+    _checked: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def table(self, experiment: str) -> pd.DataFrame:
         """Return the results of an experiment with a column ``outcome``, or raise ``NotComputed``."""
@@ -138,19 +141,6 @@ class Evidence:
         if reason is not None:
             raise Stale(f"its results are stale: {path.name} {reason}")
         return path
-
-    @cached_property
-    def used(self) -> set[str]:
-        """Experiments that were read."""
-        return set()
-
-    @cached_property
-    def _checked(self) -> dict[str, str | None]:
-        return {}
-
-    @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {}
 
 
 def exactly(value: float) -> Interval:

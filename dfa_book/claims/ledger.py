@@ -30,7 +30,9 @@ from .judge import (
     judge,
     overall,
 )
-from .thesis_claims import FIRST_RESULTS
+from .thesis_claims import CLAIMS, FIRST_RESULTS
+
+__all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "tally"]
 
 DATASETS = {"digits": "the digits", "mnist": "MNIST"}
 
@@ -73,7 +75,7 @@ def _staleness(path: Path) -> str | None:
 def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:
     """Return each claim with its judgement on each dataset."""
     return [
-        (claim, {dataset: judge(claim, found) for dataset, found in evidence.items()})
+        (claim, {dataset: judge(claim, results) for dataset, results in evidence.items()})
         for claim in claims
     ]
 
@@ -159,9 +161,9 @@ def tally(ledger: Ledger) -> str:
             start += width
             if count:
                 chips.append(f'<span class="dfa-chip dfa-{look}">{verdict}: {count}</span>')
-        said = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
+        label = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
         bars.append(
-            f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{said}" width="100%" '
+            f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{label}" width="100%" '
             f'height="14">{"".join(segments)}</svg><span>{" ".join(chips)}</span></dd>'
         )
     return f'<dl class="dfa-tally">{"".join(bars)}</dl>'

@@ -1,10 +1,12 @@
 """The numbers by which claims are judged, computed from results tables or from small networks."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 import pandas as pd
@@ -53,8 +55,13 @@ MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number for each seed, computed from the evidence; differences are paired by seed."""
+    """A number for each seed, computed from the evidence; differences are paired by seed.
 
+    ``claims.json`` has the name of the function and its arguments.
+    """
+
+    function: str
+    arguments: Mapping[str, Any]
     of: Callable[[Evidence], Sample]
 
     def __call__(self, evidence: Evidence) -> Sample:
@@ -62,10 +69,29 @@ class Quantity:
         return self.of(evidence)
 
     def __sub__(self, other: "Quantity") -> "Quantity":
-        return Quantity(lambda evidence: self(evidence) - other(evidence))
+        both = {"self": self, "other": other}
+        return Quantity("-", both, lambda evidence: self(evidence) - other(evidence))
 
     def __truediv__(self, other: "Quantity") -> "Quantity":
-        return Quantity(lambda evidence: self(evidence) / other(evidence))
+        both = {"self": self, "other": other}
+        return Quantity("/", both, lambda evidence: self(evidence) / other(evidence))
+
+
+P = ParamSpec("P")
+
+
+def quantity(function: Callable[Concatenate[Evidence, P], Sample]) -> Callable[P, Quantity]:
+    """Turn a function of the evidence and other arguments into one that returns a ``Quantity``."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Quantity:
+        bound = signature.bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        given = {name: value for name, value in bound.arguments.items() if name != "evidence"}
+        return Quantity(function.__name__, given, lambda evidence: function(evidence, *args, **kwargs))
+
+    return make
 
 
 def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
@@ -79,52 +105,35 @@ def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
 # ---- curves and their ends ----
 
 
-def final(experiment: str, metric: str = "test_accuracy", **fields: object) -> Quantity:
+@quantity
+def final(
+    evidence: Evidence, /, experiment: str, metric: str = "test_accuracy", **fields: object
+) -> Sample:
     """Return a metric of the last epoch."""
-    return Quantity(lambda evidence: queries.final(runs(evidence, experiment, **fields), metric))
+    return queries.final(runs(evidence, experiment, **fields), metric)
 
 
-def at(experiment: str, metric: str, place: float, **fields: object) -> Quantity:
+@quantity
+def at(evidence: Evidence, /, experiment: str, metric: str, place: float, **fields: object) -> Sample:
     """Return a metric after a share of the epochs, in [0, 1]; 0 is the first epoch."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        return queries.at_epoch(rows, max(1, int(place * int(rows["epochs"].iloc[0]))), metric)
-
-    return Quantity(of)
+    rows = runs(evidence, experiment, **fields)
+    return queries.at_epoch(rows, max(1, int(place * int(rows["epochs"].iloc[0]))), metric)
 
 
-def lowest(experiment: str, metric: str, **fields: object) -> Quantity:
+@quantity
+def lowest(evidence: Evidence, /, experiment: str, metric: str, **fields: object) -> Sample:
     """Return a metric at the epoch at which its mean over seeds is lowest."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        means = queries.curves(rows, metric).mean(axis=1, skipna=False)
-        epoch = 1 + int(means.to_numpy(dtype=float).argmin())
-        return queries.at_epoch(rows, epoch, metric)
-
-    return Quantity(of)
+    rows = runs(evidence, experiment, **fields)
+    means = queries.curves(rows, metric).mean(axis=1, skipna=False)
+    return queries.at_epoch(rows, 1 + int(means.to_numpy(dtype=float).argmin()), metric)
 
 
-def by_curves(
-    measure: Callable[..., pd.Series], metrics: tuple[str, ...], experiment: str, **fields: object
-) -> Quantity:
-    """Apply a function to the curves (epochs by seeds) of some metrics."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        return describe(measure(*(queries.curves(rows, metric) for metric in metrics)), rows)
-
-    return Quantity(of)
-
-
-def _rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
-    return pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a})
-
-
-def rank_correlation(first: str, second: str) -> Quantity:
+@quantity
+def rank_correlation(evidence: Evidence, first: str, second: str) -> Sample:
     """Return Spearman's ρ of two metrics over the epochs of the long DFA run."""
-    return by_curves(_rank_correlation, (first, second), "alignment", method="dfa", optimizer="sgd")
+    rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
+    a, b = (queries.curves(rows, metric) for metric in (first, second))
+    return describe(pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a}), rows)
 
 
 def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd.Series:
@@ -137,35 +146,26 @@ def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd
     return marks.where(curves.max() >= least)
 
 
-def _alignment_before_accuracy(accuracy: pd.DataFrame, alignment: pd.DataFrame) -> pd.Series:
-    return half_way(alignment, 0.0) - half_way(accuracy, CHANCE, LEARNED)
+@quantity
+def alignment_before_accuracy(evidence: Evidence) -> Sample:
+    """Return the half-way epoch of the alignment minus that of the accuracy, in the long DFA run."""
+    rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
+    accuracy, alignment = (queries.curves(rows, m) for m in ("test_accuracy", "weight_alignment"))
+    return describe(half_way(alignment, 0.0) - half_way(accuracy, CHANCE, LEARNED), rows)
 
 
-ALIGNMENT_BEFORE_ACCURACY = by_curves(
-    _alignment_before_accuracy,
-    ("test_accuracy", "weight_alignment"),
-    "alignment",
-    method="dfa",
-    optimizer="sgd",
-)
-"""Half-way epoch of the alignment minus that of the accuracy."""
-
-
-def share_of_epochs(method: str, optimizer: str) -> Quantity:
+@quantity
+def share_of_epochs(evidence: Evidence, method: str, optimizer: str) -> Sample:
     """Return the share of the epochs after which an optimizer reaches SGD's mean final accuracy.
 
     A run that does not reach it counts as one epoch more than there are.
     """
-
-    def of(evidence: Evidence) -> Sample:
-        goal = with_optimizer(method, "sgd")(evidence).mean
-        rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
-        curves = queries.curves(rows)
-        epochs = len(curves)
-        reached = (curves >= goal).idxmax().where((curves >= goal).any(), epochs + 1)
-        return describe(reached.astype(float) / epochs, rows)
-
-    return Quantity(of)
+    goal = with_optimizer(method, "sgd")(evidence).mean
+    rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
+    curves = queries.curves(rows)
+    epochs = len(curves)
+    reached = (curves >= goal).idxmax().where((curves >= goal).any(), epochs + 1)
+    return describe(reached.astype(float) / epochs, rows)
 
 
 # ---- methods and optimizers ----
@@ -176,9 +176,10 @@ def lazy(k: int, method: str) -> Quantity:
     return final("reproduction", k=k, method=method)
 
 
-def best_lazy(k: int) -> Quantity:
+@quantity
+def best_lazy(evidence: Evidence, k: int) -> Sample:
     """Return the test accuracy of the lazy method with the highest mean."""
-    return Quantity(lambda evidence: named_best_lazy(evidence, k)[1])
+    return named_best_lazy(evidence, k)[1]
 
 
 def named_best_lazy(evidence: Evidence, k: int) -> tuple[str, Sample]:
@@ -193,11 +194,10 @@ def network(k: int, optimizer: str) -> Quantity:
     return final("reproduction", k=k, method="bp", optimizer=optimizer)
 
 
-def errors(accuracy: Quantity, examples: int = 10_000) -> Quantity:
+@quantity
+def errors(evidence: Evidence, accuracy: Quantity, examples: int = 10_000) -> Sample:
     """Return the share of mistakes, at least half a mistake per ``examples``, so that ratios exist."""
-    return Quantity(
-        lambda evidence: accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
-    )
+    return accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
 
 
 def with_optimizer(method: str, optimizer: str) -> Quantity:
@@ -210,8 +210,10 @@ def gap(optimizer: str) -> Quantity:
     return with_optimizer("bp", optimizer) - with_optimizer("dfa", optimizer)
 
 
-MEAN_GAP = Quantity(lambda evidence: mean_of([gap(optimizer)(evidence) for optimizer in OPTIMIZERS]))
-"""BP's test accuracy minus DFA's, averaged over all optimizers."""
+@quantity
+def mean_gap(evidence: Evidence) -> Sample:
+    """Return BP's test accuracy minus DFA's, averaged over all optimizers."""
+    return mean_of([gap(optimizer)(evidence) for optimizer in OPTIMIZERS])
 
 
 def spread_ratio(evidence: Evidence) -> Number:
@@ -239,31 +241,29 @@ def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
     return Interval(ratio, ratio / wide, ratio * wide, n)
 
 
-def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
+@quantity
+def error(
+    evidence: Evidence, experiment: str, method: str, optimizer: str = "sgd", judged: str = "test"
+) -> Sample:
     """Return the error of the last epoch, averaged over the runs of a seed."""
-    fields = {"method": method, "optimizer": optimizer}
-    return Quantity(lambda evidence: queries.errors(runs(evidence, experiment, **fields), judged))
+    return queries.errors(runs(evidence, experiment, method=method, optimizer=optimizer), judged)
 
 
-def solved_error(method: str, like: str) -> Quantity:
+@quantity
+def solved_error(evidence: Evidence, method: str, like: str) -> Sample:
     """Return the test error of a solved model, averaged over the n and d of an experiment."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
-        places = list(rows.itertuples(index=False, name=None))
-        return queries.solved_error(evidence.solved(), method, places)
-
-    return Quantity(of)
+    rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
+    places = list(rows.itertuples(index=False, name=None))
+    return queries.solved_error(evidence.solved(), method, places)
 
 
-def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]) -> Quantity:
+@quantity
+def error_at(
+    evidence: Evidence, experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]
+) -> Sample:
     """Return the test error at the smallest or largest (``min``, ``max``) value of a varied field."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, method=method)
-        return queries.errors(rows[rows[varied] == end(rows[varied])])
-
-    return Quantity(of)
+    rows = runs(evidence, experiment, method=method)
+    return queries.errors(rows[rows[varied] == end(rows[varied])])
 
 
 def rise(experiment: str, method: str, varied: str) -> Quantity:
@@ -271,17 +271,15 @@ def rise(experiment: str, method: str, varied: str) -> Quantity:
     return error_at(experiment, method, varied, max) - error_at(experiment, method, varied, min)
 
 
-def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours") -> Quantity:
+@quantity
+def probe(
+    evidence: Evidence, weights: str, target: str = "digit", kind: str = "nearest neighbours"
+) -> Sample:
     """Return the accuracy of a probe of a representation."""
-
-    def of(evidence: Evidence) -> Sample:
-        table = evidence.probes()
-        chosen = queries.select(table, weights=weights, probe=kind, target=target)
-        if chosen.empty:
-            raise NotComputed("probes")
-        return Sample(chosen.set_index("seed")["accuracy"].astype(float))
-
-    return Quantity(of)
+    chosen = queries.select(evidence.probes(), weights=weights, probe=kind, target=target)
+    if chosen.empty:
+        raise NotComputed("probes")
+    return Sample(chosen.set_index("seed")["accuracy"].astype(float))
 
 
 # ---- learning rates that were tried ----
@@ -323,9 +321,12 @@ def tuned(evidence: Evidence, method: str, optimizer: str) -> Tuning:
     return Tuning(evidence, rows.iloc[0])
 
 
-def by_tuning(measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd") -> Quantity:
+@quantity
+def by_tuning(
+    evidence: Evidence, measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd"
+) -> Sample:
     """Apply a function to a tuning, by tuning seed."""
-    return Quantity(lambda evidence: measure(tuned(evidence, method, optimizer)))
+    return measure(tuned(evidence, method, optimizer))
 
 
 def lost_above(tuning: Tuning) -> Sample:
@@ -339,11 +340,10 @@ def lost_beside(tuning: Tuning) -> Sample:
     return mean_of([lower, lost_above(tuning)])
 
 
-def mean_lost_beside(method: str) -> Quantity:
+@quantity
+def mean_lost_beside(evidence: Evidence, method: str) -> Sample:
     """Return ``lost_beside`` averaged over all optimizers."""
-    return Quantity(
-        lambda evidence: mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
-    )
+    return mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
 
 
 def overfitting(tuning: Tuning) -> Sample:
@@ -375,14 +375,11 @@ def first_runs_of_matrices(evidence: Evidence) -> list[pd.Series]:
     return [runs(evidence, "random_matrices", feedback=kind).iloc[0] for kind in MATRICES]
 
 
-def at_the_lowest_rate(measure: Callable[[Tuning], Sample]) -> Quantity:
+@quantity
+def at_the_lowest_rate(evidence: Evidence, measure: Callable[[Tuning], Sample]) -> Sample:
     """Apply a function to the tuning of each random matrix, by matrix."""
-
-    def of(evidence: Evidence) -> Sample:
-        each = [measure(Tuning(evidence, run)).mean for run in first_runs_of_matrices(evidence)]
-        return Sample(pd.Series(each))
-
-    return Quantity(of)
+    each = [measure(Tuning(evidence, run)).mean for run in first_runs_of_matrices(evidence)]
+    return Sample(pd.Series(each))
 
 
 def lost_at_the_lowest(tuning: Tuning) -> Sample:
@@ -460,15 +457,14 @@ def signals(
     return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
 
 
-def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: float = 1.0) -> Quantity:
+@quantity
+def signal_at_the_bottom(
+    evidence: Evidence, rule: Callable[..., Products], activation: str, gain: float = 1.0
+) -> Sample:
     """Return log₁₀ of the signal's norm at the first hidden layer relative to the last."""
-
-    def of(evidence: Evidence) -> Sample:
-        inputs = INPUTS[evidence.dataset]
-        bottom = [signals(rule, activation, inputs, seed, gain)[0] for seed in range(NETWORKS)]
-        return Sample(pd.Series(np.log10(bottom)))
-
-    return Quantity(of)
+    inputs = INPUTS[evidence.dataset]
+    bottom = [signals(rule, activation, inputs, seed, gain)[0] for seed in range(NETWORKS)]
+    return Sample(pd.Series(np.log10(bottom)))
 
 
 def fa_minus_dfa(evidence: Evidence) -> Interval:
@@ -531,9 +527,10 @@ def fitted(moves: str, seed: int) -> float:
         return float(accuracy(forward(parameters, X).logits, y))
 
 
-def fitted_when_moving(moves: str) -> Quantity:
+@quantity
+def fitted_when_moving(evidence: Evidence, moves: str) -> Sample:
     """Return ``fitted`` for each network."""
-    return Quantity(lambda _: Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)])))
+    return Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)]))
 
 
 SMALL_LOSS, POINTS = 0.01, 32
@@ -560,6 +557,7 @@ def movement(width: int, seed: int) -> float:
     return math.nan
 
 
-def relative_movement(width: int) -> Quantity:
+@quantity
+def relative_movement(evidence: Evidence, width: int) -> Sample:
     """Return ``movement`` for each seed."""
-    return Quantity(lambda _: Sample(pd.Series([movement(width, seed) for seed in range(5)])))
+    return Sample(pd.Series([movement(width, seed) for seed in range(5)]))

@@ -45,10 +45,10 @@ class Repairs:
     def __call__(self, path: Path, page: BeautifulSoup) -> None:
         """Repair a page."""
         for selector, changes in REPAIRS.items():
-            found = page.select(selector)
-            if found and selector in self.unused:
+            elements = page.select(selector)
+            if elements and selector in self.unused:
                 self.unused.remove(selector)
-            for element in found:
+            for element in elements:
                 if changes is None:
                     element.decompose()
                     continue

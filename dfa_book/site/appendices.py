@@ -28,13 +28,15 @@ def number_appendices(app: Sphinx, env: BuildEnvironment) -> list[str]:
     unnumbered: dict[str, list[tuple[int, str, str]]] = {}
     for page, kinds in numbers.items():
         for kind, places in kinds.items():
-            found = [(number[0], page, name) for name, number in places.items() if len(number) == 1]
-            unnumbered.setdefault(kind, []).extend(found)
+            consecutive = [
+                (number[0], page, name) for name, number in places.items() if len(number) == 1
+            ]
+            unnumbered.setdefault(kind, []).extend(consecutive)
     counts: dict[tuple[str, str], int] = {}
-    for kind, found in unnumbered.items():
-        for _, page, name in sorted(found):
+    for kind, consecutive in unnumbered.items():
+        for _, page, name in sorted(consecutive):
             appendix = re.match(r"Appendix ([A-Z])\b", env.titles[page].astext())
             letter = appendix[1] if appendix is not None else ""
             counts[kind, letter] = count = counts.get((kind, letter), 0) + 1
             numbers[page][kind][name] = (letter, count) if letter else (count,)
-    return sorted({page for found in unnumbered.values() for _, page, _ in found})
+    return sorted({page for consecutive in unnumbered.values() for _, page, _ in consecutive})

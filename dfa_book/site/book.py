@@ -69,8 +69,10 @@ class Book:
         try:
             return list(_pages(parse_toc_yaml(path)))
         except (MalformedError, yaml.YAMLError, OSError, ValueError, TypeError) as problem:
-            said = " ".join(str(problem).split())
-            raise InputError(f"{path} is not a table of contents of Jupyter Book: {said}.") from problem
+            reason = " ".join(str(problem).split())
+            raise InputError(
+                f"{path} is not a table of contents of Jupyter Book: {reason}."
+            ) from problem
 
     def chapters(self) -> list[str]:
         """Return the names of the pages that are notebooks."""

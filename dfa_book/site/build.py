@@ -76,9 +76,9 @@ def build_site(book: Book) -> int:
     config = _configured(book, rows, shown)
     (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     wrong = [
-        f"{path.relative_to(book.source)}: {said}"
+        f"{path.relative_to(book.source)}: {problem}"
         for path in sorted(book.source.rglob("*.md"))
-        for said in text_problems(read_page(path))
+        for problem in text_problems(read_page(path))
     ]
     wrong += stale_results(shown)
     notebooks = {name: read_notebook(book.executed(name)) for name in chapters}

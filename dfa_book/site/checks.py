@@ -176,11 +176,11 @@ def text_problems(text: str) -> list[str]:
     and directive options. A paragraph, list item or table row that cites a source may have them.
     """
     return [
-        f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, "
+        f"{match[0]} is typed by hand in {_around(prose, *match.span())!r}: compute it and glue it, "
         f"cite where it is from in the same paragraph, or write it as mathematics or code if it is none."
         for prose, cites in _passages(parser().parse(text, {}))
         if not cites
-        for found in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
+        for match in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
     ]
 
 
@@ -223,11 +223,11 @@ def _joined(parts: list[tuple[str, bool]]) -> tuple[str, bool]:
 
 
 def _directive(token: Token) -> Iterator[tuple[str, bool]]:
-    found = re.match(r"\{([\w:+-]+)\}\s*(.*)", token.info)
-    if found is None or found[1] in NO_PROSE:
+    opening = re.match(r"\{([\w:+-]+)\}\s*(.*)", token.info)
+    if opening is None or opening[1] in NO_PROSE:
         return
-    if found[1] not in NO_TITLE:
-        yield from _passages(parser().parse(found[2], {}))
+    if opening[1] not in NO_TITLE:
+        yield from _passages(parser().parse(opening[2], {}))
     content = re.sub(r"\A\s*---\n(?:.*\n)*?---\n|\A(?:\s*:[\w-]+:.*\n?)+", "", token.content)
     yield from _passages(parser().parse(content, {}))
 

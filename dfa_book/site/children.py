@@ -74,7 +74,7 @@ def run(
             while True:
                 left = deadline - time.monotonic()
                 try:
-                    said, warned = process.communicate(timeout=max(0.0, min(INTERVAL, left)))
+                    stdout, stderr = process.communicate(timeout=max(0.0, min(INTERVAL, left)))
                     break
                 except subprocess.TimeoutExpired:
                     if left <= INTERVAL:
@@ -83,7 +83,7 @@ def run(
         finally:
             if process.returncode is None:
                 _end(process)
-    return subprocess.CompletedProcess(command, process.returncode, said, warned)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def python(function: str) -> list[str]:

@@ -97,8 +97,10 @@ def confirmations(book: Book) -> tuple[list[Report], list[str]]:
     for path in sorted((book.root / "results" / FOLDER).glob("*.json")):
         try:
             report = read_report(path, book.root / "results")
-            said = {digest for r in accepted if r.machine == report.machine for digest in r.same_bits}
-            if report.same_bits.keys() <= said:
+            reported = {
+                digest for r in accepted if r.machine == report.machine for digest in r.same_bits
+            }
+            if report.same_bits.keys() <= reported:
                 raise _refusal(path, "all that it says is in another report from such a machine")
             accepted.append(report)
         except InputError as problem:
@@ -115,43 +117,43 @@ def read_report(path: Path, stored: Path) -> Report:
     try:
         if path.stat().st_size > LARGEST:
             raise _refusal(path, f"it is larger than {LARGEST:,} bytes")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         if isinstance(problem, InputError):
             raise
         raise _refusal(path, "it is no JSON") from problem
-    wrong = _misshapen(found)
+    wrong = _misshapen(report)
     if wrong is not None:
         raise _refusal(path, wrong)
-    other = misfit(found)
+    other = misfit(report)
     if other is not None:
         raise _refusal(path, f"it is {other}")
-    folder = stored / found["results"]
+    folder = stored / report["results"]
     files = {file.name: file for file in results_files(folder)}
-    for run in found["runs"]:
-        place = f"{found['results']}/{run['file']}"
+    for run in report["runs"]:
+        place = f"{report['results']}/{run['file']}"
         if run["file"] not in files or run["digest"] not in units_in(files[run["file"]]):
             raise _refusal(path, f"run {run['digest']} is not stored in {place}")
         if run["difference"] is None or not abs(run["difference"]) <= TOLERANCE:
             raise _refusal(path, f"run {run['digest']} of {place} did not agree")
-    machine = tuple(found["machine"][name] for name in ("processor", "instructions", "GPU"))
-    return Report(path.name, machine, {run["digest"]: run["same_bits"] for run in found["runs"]})
+    machine = tuple(report["machine"][name] for name in ("processor", "instructions", "GPU"))
+    return Report(path.name, machine, {run["digest"]: run["same_bits"] for run in report["runs"]})
 
 
 def _refusal(path: Path, why: str) -> InputError:
     return InputError(f"the report {reprlib.repr(path.name)} is refused: {why}.")
 
 
-def _misshapen(found: Any) -> str | None:
+def _misshapen(report: Any) -> str | None:
     """Return what is wrong with the JSON of a report, or None."""
-    if not isinstance(found, dict) or found.keys() != OF_A_REPORT or found["format"] != FORMAT:
+    if not isinstance(report, dict) or report.keys() != OF_A_REPORT or report["format"] != FORMAT:
         return f"it has to be an object with {', '.join(sorted(OF_A_REPORT))}, in format {FORMAT}"
     for name in ABOUT:
-        if not FIELDS[name](found[name]):
-            return f"its {name} cannot be {reprlib.repr(found[name])}"
-    if not _is_name(found["results"]):
-        return f"its results cannot be {reprlib.repr(found['results'])}"
-    runs = found["runs"]
+        if not FIELDS[name](report[name]):
+            return f"its {name} cannot be {reprlib.repr(report[name])}"
+    if not _is_name(report["results"]):
+        return f"its results cannot be {reprlib.repr(report['results'])}"
+    runs = report["runs"]
     if not isinstance(runs, list) or not runs:
         return "it has to list runs"
     for run in runs:
@@ -189,9 +191,9 @@ def confirmed(reports: Sequence[Report], files: Sequence[Path]) -> str:
     stored = {digest for path in files if path.exists() for digest in units_in(path)}
     kinds: dict[tuple[str, ...], list[bool]] = {}
     for report in reports:
-        theirs = [same for digest, same in report.same_bits.items() if digest in stored]
-        if theirs:
-            kinds.setdefault(report.machine, []).extend(theirs)
+        reproduced = [same for digest, same in report.same_bits.items() if digest in stored]
+        if reproduced:
+            kinds.setdefault(report.machine, []).extend(reproduced)
     if not kinds:
         return ""
     exact = sum(all(bits) for bits in kinds.values())

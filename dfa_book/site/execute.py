@@ -179,8 +179,8 @@ def _execute_chapter(
     try:
         chapter = read_notebook(source)
         checksum = checksum_of(source)
-        wrong = [f"{source.name}: {said}." for said in parameter_problems(chapter)]
-        wrong += [f"{source.name}, {said}" for said in typed_results(chapter)]
+        wrong = [f"{source.name}: {text}." for text in parameter_problems(chapter)]
+        wrong += [f"{source.name}, {text}" for text in typed_results(chapter)]
         if wrong:  # report before hours of training
             return wrong
         before = _of_others(book, name, parameters["results"])

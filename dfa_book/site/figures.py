@@ -78,16 +78,16 @@ class Shown:
 
 def figures(book: Book) -> list[Shown]:
     """Return the figures of all executed chapters, in the order of the book."""
-    found = []
+    shown = []
     for chapter in book.chapters():
         notebook = read_notebook(book.executed(chapter))
-        found += [
+        shown += [
             Shown(chapter, notebook, place, output.metadata["dfa_figure"])
             for place, cell in enumerate(notebook.cells)
             for output in cell.get("outputs", [])
             if "dfa_figure" in output.get("metadata", {})
         ]
-    return found
+    return shown
 
 
 def stale_results(shown: Sequence[Shown]) -> list[str]:
@@ -120,17 +120,17 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
     """Put a dropdown below each figure of the staged chapters, and copy the results."""
     shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
     for chapter in dict.fromkeys(figure.chapter for figure in shown):
-        theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
-        notebook = next(iter(theirs.values())).notebook
+        by_place = {figure.place: figure for figure in shown if figure.chapter == chapter}
+        notebook = next(iter(by_place.values())).notebook
         cells = []
         for place, cell in enumerate(notebook.cells):
             if "dfa_fold" in cell.metadata:  # of an earlier build
                 continue
             cells.append(cell)
-            if place in theirs:
-                text = _fold(book, theirs[place])
+            if place in by_place:
+                text = _fold(book, by_place[place])
                 fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
-                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{theirs[place].name}")[:64]
+                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{by_place[place].name}")[:64]
                 cells.append(fold)
         notebook.cells = cells
         nbformat.write(notebook, book.executed(chapter))
@@ -225,9 +225,9 @@ def _trained(files: Sequence[Path]) -> list[str]:
         days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         counts = []
-        for name, theirs in files_of.items():
-            runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
-            spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
+        for name, of_file in files_of.items():
+            runs, seconds = (sum(e.get(part, 0) for e in of_file) for part in ("runs", "seconds"))
+            spent = f" in {_seconds(seconds)}" if "seconds" in of_file[0] else ""
             # No runs, if a table was computed from networks of another one.
             counts.append((f"{plural(runs, 'run')} of " if runs else "") + name + spent)
         texts.append(f"{made_with}: {', '.join(counts)}, {when}")

@@ -52,12 +52,12 @@ def take_kept(book: Book, folder: Path) -> list[str]:
             if source.exists():
                 (folder / source.name).write_bytes(source.read_bytes())
         copied.append(table.name)
-    said = []
+    messages = []
     if copied:
-        said.append(f"Taken from {kept}: {', '.join(copied)}.")
+        messages.append(f"Taken from {kept}: {', '.join(copied)}.")
     if stale:
-        said.append(f"Not taken from {kept}, and trained anew, because stale: {'; '.join(stale)}.")
-    return said
+        messages.append(f"Not taken from {kept}, and trained anew, because stale: {'; '.join(stale)}.")
+    return messages
 
 
 def put_aside_stale(folder: Path) -> list[str]:

@@ -72,10 +72,10 @@ def site_address(root: Path) -> str:
     if given:
         return checked_address("DFA_SITE_URL", given, "https?").rstrip("/") + "/"
     published = repository(root)
-    found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
-    if not found:
+    match = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
+    if not match:
         return ""
-    host, name = f"{found[1].lower()}.github.io", found[2]
+    host, name = f"{match[1].lower()}.github.io", match[2]
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
@@ -127,16 +127,16 @@ def launch_addresses(book: Book) -> dict[str, str]:
     kinds = {"github.com": f"gh/{path}", "gitlab.com": f"gl/{quote(path, safe='')}"}
     kind = kinds.get(host, f"git/{quote(published.url, safe='')}")
     tag = quote(_git(book.root, "describe", "--tags", "--abbrev=0")) or published.branch
-    found = {"Binder": f"https://mybinder.org/v2/{kind}/{tag}?urlpath={quote(pull, safe='')}"}
+    addresses = {"Binder": f"https://mybinder.org/v2/{kind}/{tag}?urlpath={quote(pull, safe='')}"}
     cell = colab_cell(published.url)
     paths = [book.notebook(name) for name in book.chapters()]
     if host == "github.com" and all(cell in _first_code(path) for path in paths):
         colab = "https://colab.research.google.com/github"
-        found["Colab"] = f"{colab}/{path}/blob/{NOTEBOOKS_BRANCH}/student/{PAGE}.ipynb"
+        addresses["Colab"] = f"{colab}/{path}/blob/{NOTEBOOKS_BRANCH}/student/{PAGE}.ipynb"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
         hub = checked_address("DFA_JUPYTERHUB_URL", hub, "https?").rstrip("/")
-        found["JupyterHub"] = f"{hub}/hub/user-redirect/{pull}"
-    return found
+        addresses["JupyterHub"] = f"{hub}/hub/user-redirect/{pull}"
+    return addresses
 
 
 def _first_code(path: Path) -> str:

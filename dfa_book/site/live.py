@@ -53,7 +53,7 @@ def joined(entry: Path) -> str:
         for name in IMPORT.findall(text):
             if name not in texts:
                 add(path.with_name(name))
-        text = WHOLE_MODULE.sub(lambda found: _namespace(path, found[1], found[2]), text)
+        text = WHOLE_MODULE.sub(lambda match: _namespace(path, match[1], match[2]), text)
         text = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
         texts[path.name] = _without_comments(text)
 

@@ -32,10 +32,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def font() -> Path:
     """Return the font STIX Two Math, which the package ziamath contains."""
-    found = find_spec("ziamath")  # does not import it
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+    spec = find_spec("ziamath")  # does not import it
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def _choose(app: Sphinx, config: Config) -> None:

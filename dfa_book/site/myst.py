@@ -23,7 +23,7 @@ from .checks import parser
 
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
 OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
-# Tokens without a counterpart in plain Markdown: labels, comments, cell breaks.
+# What has no place in plain Markdown: labels, comments, breaks between cells.
 UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
 # In code cells roles are in strings; f-strings double the braces.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
@@ -43,9 +43,15 @@ ADMONITIONS = (
 )  # fmt: skip
 # Directives whose content is shown without a box.
 TRANSPARENT = ("card", "div", "grid", "grid-item", "grid-item-card", "tab-item", "tab-set")
-# Directives for the site only.
+# Of the site only.
 DROPPED = (
-    *("bibliography", "contents", "exercise-end", "index", "solution-end", "tableofcontents", "toctree"),
+    "bibliography",
+    "contents",
+    "exercise-end",
+    "index",
+    "solution-end",
+    "tableofcontents",
+    "toctree",
 )
 
 
@@ -141,14 +147,14 @@ class Label:
 def labels(pages: Iterable[Page]) -> dict[str, Label]:
     """Return all labels, numbered as on the site: by kind, within chapters and appendices."""
     counts: dict[tuple[str, str | None], int] = {}
-    found: dict[str, Label] = {}
+    by_name: dict[str, Label] = {}
 
     def enter(page: Page, label: str, kind: str, says: str, title: str = "") -> None:
         # Pages outside of chapters and appendices share one count.
         counts[kind, page.number] = counts.get((kind, page.number), 0) + 1
         count = str(counts[kind, page.number])
         number = f"{page.number}.{count}" if page.number else count
-        found[label] = Label(page.name, says.format(number), number, title)
+        by_name[label] = Label(page.name, says.format(number), number, title)
 
     def read(page: Page, text: str) -> None:
         for token in parsed(text):
@@ -159,7 +165,7 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
                 enter(page, token.info, "equation", "({})")
         for target, title in _headings(text):
             if target:
-                found[target] = Label(page.name, title, title=title)
+                by_name[target] = Label(page.name, title, title=title)
 
     def read_directive(page: Page, block: Directive) -> None:
         kind = block.name.removeprefix("prf:")
@@ -182,7 +188,7 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
                     enter(page, figure["name"], "Fig.", "Fig. {}")
             else:
                 read(page, text)
-    return found
+    return by_name
 
 
 def _headings(text: str) -> Iterator[tuple[str, str]]:
@@ -302,8 +308,8 @@ class Writer:
 
     def exercise(self, label: str) -> str:
         """Return an exercise's number and title."""
-        found = self._label(label)
-        return f"{found.text} ({self._inline(found.title)})" if found.title else found.text
+        target = self._label(label)
+        return f"{target.text} ({self._inline(target.title)})" if target.title else target.text
 
     def _picture(self, block: Directive, caption: str) -> str:
         self.images.append(block.argument)
@@ -320,7 +326,7 @@ class Writer:
         """Convert text without directives, except its code blocks."""
         lines = text.splitlines()
         done: set[tuple[int, int]] = set()
-        for token in reversed(parsed(text)):  # from the end, so that earlier line numbers stay valid
+        for token in reversed(parsed(text)):  # from the end, so that places before it stay
             start, end = token.map or (0, 0)
             if token.type in UNSEEN:
                 lines[start:end] = []
@@ -353,11 +359,11 @@ class Writer:
 
     def _reference(self, label: str, title: str = "") -> str:
         """Return the text of a reference, as a link to a section or to another chapter."""
-        found = self._label(label)
-        text = self._inline(title) or found.text
-        if found.page != self.page.name:
-            return self._to_page(found.page, text)
-        return f"[{text}](#{found.title.replace(' ', '-')})" if not found.number else text
+        target = self._label(label)
+        text = self._inline(title) or target.text
+        if target.page != self.page.name:
+            return self._to_page(target.page, text)
+        return f"[{text}](#{target.title.replace(' ', '-')})" if not target.number else text
 
     def _to_page(self, name: str, text: str) -> str:
         if name in self.pages:

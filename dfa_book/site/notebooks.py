@@ -95,7 +95,7 @@ def _unusable(path: Path, reason: str) -> InputError:
 
 def _briefly(problem: Any) -> str:
     """Return the first line of a validation error, shortened, and its place."""
-    said = str(getattr(problem, "message", problem)).splitlines()[0].rstrip(".")
+    text = str(getattr(problem, "message", problem)).splitlines()[0].rstrip(".")
     where = "".join(f"[{part!r}]" for part in getattr(problem, "path", ()))
-    said = said if len(said) <= 120 else said[:119] + "…"
-    return f"{said}{f', at {where}' if where else ''}"
+    text = text if len(text) <= 120 else text[:119] + "…"
+    return f"{text}{f', at {where}' if where else ''}"

@@ -101,14 +101,14 @@ def print_book(book: Book) -> Path:
 def browser() -> str:
     """Return the path of Chromium or Chrome, or raise ``InputError``."""
     given = os.environ.get("DFA_CHROMIUM")
-    found = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
-    if not found:
+    programs = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
+    if not programs:
         missing = f"{given}, which DFA_CHROMIUM names, is not" if given else "none is"
         raise InputError(
             f"the PDF is printed by Chromium, and {missing} here: install it (on Debian, apt install "
             "chromium), or let DFA_CHROMIUM name a Chromium or a Chrome."
         )
-    return found[0]
+    return programs[0]
 
 
 def _print(program: str, sheet: Path, pdf: Path) -> None:
@@ -132,22 +132,22 @@ def _print(program: str, sheet: Path, pdf: Path) -> None:
                 f"{program} did not print the book within {SECONDS:g} s; an earlier PDF is still there."
             ) from problem
     if done.returncode != 0 or not pdf.is_file():
-        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        message = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         raise InputError(
-            f"{program} did not print the book (exit status {done.returncode}: {said}); an earlier PDF "
-            f"is still there."
+            f"{program} did not print the book (exit status {done.returncode}: {message}); an earlier "
+            f"PDF is still there."
         )
 
 
 def _page_numbers(pdf: Path) -> dict[str, int]:
     """Return the page numbers of all link targets in a PDF."""
     reader = PdfReader(pdf)
-    found = {}
+    numbers = {}
     for name, place in reader.named_destinations.items():
         page = reader.get_destination_page_number(place)
         if page is not None:
-            found[name.removeprefix("/")] = page + 1
-    return found
+            numbers[name.removeprefix("/")] = page + 1
+    return numbers
 
 
 def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
@@ -180,7 +180,7 @@ def on_paper(book: Book) -> tuple[str, list[Heading]]:
     if pages[0].article.h1 is not None:  # it repeats the title on the cover
         pages[0].article.h1.string = "At a glance"
     articles = [page.article for page in pages]
-    articles += [_gathered(pages, selector, *said) for selector, said in TO_THE_END.items()]
+    articles += [_gathered(pages, selector, *titles) for selector, titles in TO_THE_END.items()]
     headings = _headings(articles, {page.id: page.part for page in pages})
     style = (book.source / "paper.css").read_text(encoding="utf-8")
     text = (
@@ -240,13 +240,13 @@ def _gathered(pages: list[Page], selector: str, title: str, there: str) -> Tag:
     end = soup.new_tag("article", attrs={"class": "bd-article", "id": name})
     end.append(_heading(soup, "h1", title))
     for page in pages:
-        found = page.article.select(selector)
-        if not found:
+        elements = page.article.select(selector)
+        if not elements:
             continue
         section = soup.new_tag("section", attrs={"id": f"{name}--{page.id}"})
         section.append(_heading(soup, "h2", page.title, page.id))
         end.append(section)
-        for number, element in enumerate(found):
+        for number, element in enumerate(elements):
             target = f"{name}--{page.id}-{number}"
             element["id"] = target
             if element.summary is not None:  # a dropdown below a figure
@@ -290,12 +290,12 @@ def _cover(book: Book, config: dict[str, Any]) -> str:
 
 def _headings(articles: list[Tag], parts: dict[str, str]) -> list[Heading]:
     """Return parts, chapters and sections."""
-    found = []
+    headings = []
     deeper = 0
     for article in articles:
         target = str(article["id"])
         if parts.get(target, ""):
-            found.append(Heading(0, parts[target], target))
+            headings.append(Heading(0, parts[target], target))
             deeper = 1
         elif target not in parts:  # a gathered article at the end
             deeper = 0
@@ -303,8 +303,8 @@ def _headings(articles: list[Tag], parts: dict[str, str]) -> list[Heading]:
             section = heading.parent.get("id") if heading.parent is not None else None
             level = int(heading.name[1]) - 1
             text = " ".join(heading.get_text().split())
-            found.append(Heading(deeper + level, text, str(section) if level else target))
-    return found
+            headings.append(Heading(deeper + level, text, str(section) if level else target))
+    return headings
 
 
 def _contents(headings: list[Heading]) -> str:

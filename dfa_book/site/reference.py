@@ -47,13 +47,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def chapters_by_name(book: Path) -> dict[str, list[str]]:
     """Return the chapters that import or refer to each name of the library."""
-    found = defaultdict(list)
+    chapters = defaultdict(list)
     for path in sorted(book.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         for name in {_defined_as(name) for name in _named(notebook)}:
             if name is not None:
-                found[name].append(path.stem)
-    return dict(found)
+                chapters[name].append(path.stem)
+    return dict(chapters)
 
 
 def documented(book: Path) -> list[str]:
@@ -109,9 +109,9 @@ def _defined_as(name: str) -> str | None:
 
 
 def _linked(line: str, links: dict[str, str], here: str) -> str:
-    def link(found: re.Match[str]) -> str:
-        name = links.get(found[1])
-        return found[0] if name is None or name == here else f":py:obj:`{found[1]} <{name}>`"
+    def link(match: re.Match[str]) -> str:
+        name = links.get(match[1])
+        return match[0] if name is None or name == here else f":py:obj:`{match[1]} <{name}>`"
 
     return _NAME_AS_CODE.sub(link, line)
 

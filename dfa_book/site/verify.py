@@ -114,8 +114,8 @@ def results_files(folder: Path) -> Sequence[Path]:
 
     Tables without runs are left out, and runs of registered functions, which only their chapter knows.
     """
-    found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
-    return [path for path in found if "@" not in path.read_text(encoding="utf-8", errors="replace")]
+    paths = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
+    return [path for path in paths if "@" not in path.read_text(encoding="utf-8", errors="replace")]
 
 
 def is_results(path: Path) -> bool:

@@ -128,8 +128,8 @@ _once = cache(_ReadOnce)
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         config = app.config
-        for said in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
-            logger.warning(said)
+        for problem in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
+            logger.warning(problem)
 
 
 # ---- what pages load ----
@@ -163,7 +163,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         _unwrap_plain_code(page)
         _hold_together(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
-        wrong += [f"{path.relative_to(html)}: {said}" for said in restrict(page, hosts)]
+        wrong += [f"{path.relative_to(html)}: {problem}" for problem in restrict(page, hosts)]
         _put_scripts_last(page)
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
@@ -237,10 +237,10 @@ def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> lis
     if links:
         address = f"{relpath(static / STYLESHEET, folder)}?v={VERSION}"
         links[0].insert_before(page.new_tag("link", attrs={"rel": "stylesheet", "href": address}))
-    found = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
+    sheets = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
     for link in links:
         link.decompose()
-    return found
+    return sheets
 
 
 def _words(texts: Iterable[str]) -> set[str]:
@@ -350,10 +350,10 @@ def introduce(
     app: object, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add a page's description for search engines and link previews."""
-    if doctree is not None and (said := _description(doctree)):
-        context["metatags"] += f'\n<meta name="description" content="{escape(said)}" />'
+    if doctree is not None and (description := _description(doctree)):
+        context["metatags"] += f'\n<meta name="description" content="{escape(description)}" />'
         # sphinxext.opengraph would use the page's first words.
-        context["meta"] = {**(context["meta"] or {}), "og:description": escape(said)}
+        context["meta"] = {**(context["meta"] or {}), "og:description": escape(description)}
 
 
 def offer_notebooks(

@@ -114,7 +114,8 @@ def test_the_finding_is_a_sentence_in_points(on_mnist):
         "weight.",
         plain(story.finding(on_mnist)),
     )
-    assert plain(story.fixed_features(on_mnist)).endswith("reach 52.8 %, 16.1 points below DFA with SGD.")
+    fixed = plain(story.fixed_features(on_mnist))
+    assert fixed.endswith("reach 52.8 %, 16.1 points below DFA with SGD.")
 
 
 @pytest.mark.parametrize("name", ODD)
