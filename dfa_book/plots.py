@@ -553,16 +553,24 @@ def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list
 _STRIP = 78
 
 
+def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
+    """Return the images of a stack of digits side by side."""
+    images = digits.images[stacks.index[row]].numpy()
+    side = round(images.shape[1] ** 0.5)
+    return np.hstack(list(images.reshape(-1, side, side)))
+
+
 def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
-    k = stacks.index.shape[1]
-    side = round(digits.images.shape[1] ** 0.5)
     for row in range(shown):
         axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
-        images = digits.images[stacks.index[row]].view(k, side, side)
-        tile = np.hstack(list(images.numpy()))
-        axes.imshow(tile, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
+        axes.imshow(
+            side_by_side(stacks, digits, row),
+            cmap="gray_r",
+            interpolation="nearest",
+            gid=belongs_to(TILE),
+        )
         numbers = digits.labels[stacks.index[row]].tolist()
-        total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
+        total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if len(numbers) > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=8)
         axes.set_axis_off()
 

@@ -36,8 +36,10 @@ from .plots import (
     curves_in,
     draw_curve,
     draw_unstable,
+    grid_of_panels,
     legend_below,
     row_of_panels,
+    side_by_side,
 )
 from .site.book import find_book
 from .site.launch import PAGE, launch_addresses, repository
@@ -350,16 +352,12 @@ def stacks_in_words(stacks: Examples, digits: Digits) -> str:
 @mpl.rc_context(STYLE)
 def stack_row(stacks: Examples, digits: Digits) -> Figure:
     """Draw stacks of digits side by side, each above its sum and parity."""
-    count, k = stacks.index.shape
-    side = round(digits.images.shape[1] ** 0.5)
-    figure = Figure(figsize=(2.3 * count, 1.5), layout="constrained")
-    for panel, index, label in zip(
-        figure.subplots(1, count, squeeze=False)[0], stacks.index, stacks.labels, strict=True
-    ):
-        image = np.hstack(list(digits.images[index].view(k, side, side).numpy()))
-        panel.imshow(image, cmap=TILE, interpolation="nearest")
-        numbers = digits.labels[index].tolist()
+    count = len(stacks.index)
+    figure, panels = grid_of_panels(count, count, 2.3, 1.5)
+    for row, panel in enumerate(panels):
+        panel.imshow(side_by_side(stacks, digits, row), cmap=TILE, interpolation="nearest")
+        numbers = digits.labels[stacks.index[row]].tolist()
         total = f"{' + '.join(map(str, numbers))} = {sum(numbers)}"
-        panel.set_title(f"{total}: {'odd' if label else 'even'}", y=-0.34, fontsize=11)
+        panel.set_title(f"{total}: {'odd' if stacks.labels[row] else 'even'}", y=-0.34, fontsize=11)
         panel.set_axis_off()
     return figure

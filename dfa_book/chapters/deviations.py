@@ -11,6 +11,7 @@ from dfa_lib.experiments.statistics import Interval, mean_interval
 from .. import deviations
 from ..captions import INTERVALS
 from ..chapter import Answer
+from ..claims import queries
 from ..claims.queries import Sample
 from ..deviation_plots import adam_curves, coverages, differences, optimizer_repeat, repeats_by_matrix
 from ..deviations import Scale
@@ -172,9 +173,8 @@ def carried_answer(runs: pd.DataFrame) -> Answer:
 
 
 def _ends(runs: pd.DataFrame, method: str, counted: str) -> Sample:
-    last = runs[runs["epoch"] == runs["epoch"].max()]
-    chosen = last[(last["method"] == method) & (last["counted"] == counted)]
-    return Sample(chosen.set_index("seed")["test_accuracy"].sort_index())
+    chosen = queries.select(runs, method=method, counted=counted, epoch=runs["epoch"].max())
+    return queries.sample(chosen, "test_accuracy")
 
 
 def updates_an_epoch(scale: Scale) -> int:

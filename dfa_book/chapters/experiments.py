@@ -16,7 +16,9 @@ from ..answers import compared, lags, stability
 from ..captions import DOTS, INTERVALS, LINES, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
+from ..claims.measures import RULES
 from ..claims.queries import Sample
+from ..claims.thesis_claims import COSINES
 from ..plots import (
     accuracy_curves,
     error_curves,
@@ -42,11 +44,6 @@ from ..words import (
     table,
 )
 
-RULES = {"bp": "BP", "dfa": "DFA"}
-COSINES = {
-    "weight_alignment": "cosine of B and W₂ᵀ",
-    "gradient_alignment": "cosine of DFA's and BP's update of W₁",
-}
 SCALES = dict.fromkeys(COSINES, COSINE)
 
 

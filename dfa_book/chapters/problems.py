@@ -14,12 +14,12 @@ from ..answers import compared
 from ..captions import INTERVALS, LINES, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
+from ..claims.measures import CHANCE
 from ..claims.queries import Sample
 from ..plots import accuracy_curves, converged_curves, error_curves, label
 from ..studies import INPUTS, POINTS, ClusterSizes, Study
 from ..words import enumerated, gap, listed, mean, number, percent, size, table
 
-CHANCE = 0.5
 SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
 
 
@@ -154,9 +154,9 @@ def rates_table(study: Study) -> str:
 
 def solved(study: Study, k: int, method: str, samples: int | None = None) -> Sample:
     """Return test accuracies of a solved model, by default at its largest number of stacks."""
-    rows = study.table[(study.table["k"] == str(k)) & (study.table["method"] == method)]
-    chosen = rows[rows["samples"] == (rows["samples"].max() if samples is None else samples)]
-    return Sample(chosen.set_index("seed")["test_accuracy"].sort_index())
+    rows = queries.select(study.table, k=str(k), method=method)
+    chosen = queries.select(rows, samples=rows["samples"].max() if samples is None else samples)
+    return queries.sample(chosen, "test_accuracy")
 
 
 def solved_answers(study: Study) -> dict[int, str]:

@@ -34,7 +34,7 @@ def names(study: Study) -> dict[str, str]:
 def accuracy(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sample:
     """Return the accuracy of a probe of a representation, by seed."""
     rows = queries.select(probes, weights=weights, probe=probe, target=target)
-    return Sample(rows.set_index("seed")["accuracy"].astype(float).sort_index())
+    return queries.sample(rows, "accuracy")
 
 
 def diagram(

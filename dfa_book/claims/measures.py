@@ -279,7 +279,7 @@ def probe(
     chosen = queries.select(evidence.probes(), weights=weights, probe=kind, target=target)
     if chosen.empty:
         raise NotComputed("probes")
-    return Sample(chosen.set_index("seed")["accuracy"].astype(float))
+    return queries.sample(chosen, "accuracy")
 
 
 # ---- learning rates that were tried ----
