@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from bs4 import BeautifulSoup
 
 from dfa_lib.experiments.provenance import Entry, digests_of, record_path
 
@@ -36,6 +37,13 @@ PLACE = "% The list of figures stands here."
 DOWNLOADS = "results"
 TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
+STRIP = "dfa-strip"
+COLUMNS = (
+    "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
+    "<dfa_lib.training.History>`"
+)
+
+Rows = list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,11 @@ def _remedy(path: Path) -> str:
     )
 
 
-# ---- the fold below a figure ----
+# ---- the strip below a figure ----
 
 
 def add_folds(book: Book, shown: Sequence[Shown]) -> None:
-    """Put a fold below each figure of the staged chapters, and copies of the results beside them."""
+    """Put a strip below each figure of the staged chapters, and copies of the results beside them."""
     shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
     for chapter in dict.fromkeys(figure.chapter for figure in shown):
         theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
@@ -144,24 +152,54 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
 
 
 def _fold(book: Book, figure: Shown) -> str:
-    """Return the fold below a figure, as MyST: all of it is read from the records and the notebook."""
-    rows: list[tuple[str, list[str]]] = [("Chapter", [_chapter(figure)])]
+    """Return the strip below a figure, as MyST: all of it is read from the records and the notebook."""
+    data = [("Results", ["none: nothing was trained for this figure"])]
+    made = [("Chapter", [_chapter(figure)])]
     if figure.files:
-        rows += [
+        data = [
             ("Results", [_results(path, _download(book, path)) for path in figure.files]),
+            (
+                "Columns",
+                [COLUMNS],
+            ),
             ("Data", _data(figure.files)),
-            ("Trained with", _trained(figure.files)),
-            ("Freshness", [_freshness(figure)]),
         ]
+        made += [*_trained(figure.files), ("Freshness", [_freshness(figure)])]
         if by_others := confirmed(confirmations(book)[0], figure.files):
-            rows.append(("By others", [by_others]))
-    else:
-        rows.append(("Results", ["none: nothing was trained for this figure"]))
+            made.append(("By others", [by_others]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
     line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
-    rows.append(("Make it again", [as_block(line, "bash").replace("\n", "\n  ")]))
+    seconds = figure.notebook.metadata["papermill"]["duration"]
+    again = [
+        ("Command", [as_block(line, "bash").replace("\n", "\n  ")]),
+        (
+            "Where",
+            ["in the repository's folder, after `make test` or `make book`, with `.venv` activated"],
+        ),
+        ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
+    ]
+    folds = [
+        ("Data", "dfa-fold", data),
+        ("How made", "dfa-provenance", made),
+        ("Make again", "dfa-fold", again),
+    ]
+    text = "\n".join(_dropdown(*fold) for fold in folds)
+    return f"::::{{container}} {STRIP}\n{text}\n::::"
+
+
+def _dropdown(title: str, kind: str, rows: Rows) -> str:
     terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
-    return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
+    return f":::{{dropdown}} {title}\n:class-container: {kind}\n\n{terms}\n:::"
+
+
+def gather_code(page: BeautifulSoup) -> None:
+    """Move the code of a figure, where the page folds it, into the strip below the figure."""
+    for strip in page.select(f"div.{STRIP}"):
+        cell = strip.find_previous_sibling("div")
+        code = cell.select_one(":scope > details.hide") if cell is not None else None
+        if code is not None and code.summary is not None:
+            code.summary.string = "Code"
+            strip.insert(0, code.extract())
 
 
 def _chapter(figure: Shown) -> str:
@@ -214,9 +252,9 @@ def _data(files: Sequence[Path]) -> list[str]:
     return list(dict.fromkeys(sums))
 
 
-def _trained(files: Sequence[Path]) -> list[str]:
-    """Say what runs were trained with, once for each machine and state of the code."""
-    groups: dict[str, dict[str, list[Entry]]] = {}
+def _trained(files: Sequence[Path]) -> Rows:
+    """Return with what runs were trained, once for each machine and state of the code."""
+    groups: dict[tuple[str, str], dict[str, list[Entry]]] = {}
     for path in files:
         for entry in _speaking(path):
             if "sample" not in entry:  # a verification has trained nothing
@@ -226,30 +264,32 @@ def _trained(files: Sequence[Path]) -> list[str]:
                     else path.name
                 )
                 groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
-    texts = []
-    for made_with, files_of in groups.items():
+    rows: Rows = []
+    for (machine, code), files_of in groups.items():
         entries = list(chain.from_iterable(files_of.values()))
         days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
-        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         counts = []
         for name, theirs in files_of.items():
             runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
             spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
             # None, where a table is made of networks that were trained for another.
             counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
-        texts.append(f"{made_with}: {', '.join(counts)}, {when}")
-    return texts or ["no record says what"]
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        rows += [("Trained", counts), ("When", [when]), ("With", [code]), ("On", [machine])]
+    return rows or [("Trained", ["no record says with what"])]
 
 
-def _made_with(entry: Entry) -> str:
+def _made_with(entry: Entry) -> tuple[str, str]:
+    """Return the machine and the code that runs were trained with."""
     machine, versions = (
         {name: as_text(value) for name, value in entry[kind].items()} for kind in ("machine", "versions")
     )
     gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
     return (
+        f"{machine['processor']}, {machine['cores in use']} cores, {machine['instructions']}, {gpu}, "
+        f"{machine['system']}",
         f"commit {as_code(entry['commit'])}, numerical code {_code(entry)}, torch {versions['torch']}, "
-        f"Python {versions['Python']}; {machine['processor']}, {machine['cores in use']} cores, "
-        f"{machine['instructions']}, {gpu}, {machine['system']}"
+        f"Python {versions['Python']}",
     )
 
 

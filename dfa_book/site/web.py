@@ -35,6 +35,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.logging import getLogger
 
 from .accessibility import Repairs
+from .figures import gather_code
 from .launch import NOTEBOOKS, PAGE
 from .policy import restrict
 
@@ -98,10 +99,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("dfa_notebooks", [], "html", [list])
     app.add_config_value("dfa_launch", {}, "html", [dict])
     app.add_config_value("dfa_complete", False, "html", [bool])
+    app.add_config_value("dfa_other_edition", None, "html")
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("html-page-context", introduce, priority=FIRST)
     app.connect("html-page-context", offer_notebooks, priority=LAST)
+    app.connect("html-page-context", link_editions)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -168,6 +171,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
     for path in sorted(html.rglob("*.html"), key=lambda path: ("_modules" in path.parts, path)):
         page = BeautifulSoup(path.read_bytes(), builder=HTMLParserTreeBuilder(empty_element_tags=EMPTY))
         repair(path, page)
+        gather_code(page)
         _unwrap_plain_code(page)
         _hold_together(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
@@ -362,6 +366,19 @@ def introduce(
         context["metatags"] += f'\n<meta name="description" content="{escape(said)}" />'
         # For sphinxext.opengraph, which would take a page's first words.
         context["meta"] = {**(context["meta"] or {}), "og:description": escape(said)}
+
+
+def link_editions(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let each page of the book link to the same page of the book's other edition, below its title."""
+    if app.config.dfa_other_edition and doctree is not None:
+        address, data = app.config.dfa_other_edition
+        name = "" if page == app.config.root_doc else f"{quote(page)}.html"
+        link = f'<a href="{escape(address)}{name}">This page, trained on {escape(data)}</a>'
+        context["body"] = context["body"].replace(
+            "</h1>", f'</h1>\n<p class="dfa-edition">{link}</p>', 1
+        )
 
 
 def offer_notebooks(
