@@ -52,6 +52,8 @@ OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 PLAIN = ["n", "p", "w"]
 VERBATIM = ["pre", "code", "math"]
 PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
+# A number, perhaps with a unit, and what qualifies it in parentheses.
+NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
 # Elements that are written without an end: those of HTML, and the most frequent ones of SVG and MathML.
 EMPTY = {
@@ -174,6 +176,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         gather_code(page)
         _unwrap_plain_code(page)
         _hold_together(page)
+        _align_numbers(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
         wrong += [f"{path.relative_to(html)}: {said}" for said in restrict(page, hosts)]
         _put_scripts_last(page)
@@ -215,6 +218,21 @@ def _hold_together(page: BeautifulSoup) -> None:
             held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
             held.append(mark[0])
             after.replace_with(after[mark.end() :])
+
+
+def _align_numbers(page: BeautifulSoup) -> None:
+    """Let columns that hold nothing but numbers be aligned to the right."""
+    for table in page.select("table.table"):
+        rows = [row.find_all(["th", "td"], recursive=False) for row in table.find_all("tr")]
+        body = [row for row in rows if all(cell.find_parent("tbody") for cell in row)]
+        if not body or any(len(row) != len(rows[0]) for row in rows):
+            continue  # cells that span several
+        for column in range(len(rows[0])):
+            texts = [text for row in body if (text := row[column].get_text().strip()) not in ("", "–")]
+            if texts and all(NUMBER.fullmatch(text) for text in texts):
+                for row in rows:
+                    classes = row[column].get_attribute_list("class")
+                    row[column]["class"] = " ".join(filter(None, [*classes, "dfa-number"]))
 
 
 def _drop_unused_scripts(page: BeautifulSoup, *, search: bool) -> None:
