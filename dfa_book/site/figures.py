@@ -37,7 +37,7 @@ PLACE = "% The list of figures stands here."
 DOWNLOADS = "results"
 TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
-STRIP = "dfa-strip"
+STRIP, FOLD, MADE = "dfa-strip", "dfa-fold", "dfa-provenance"
 COLUMNS = (
     "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
     "<dfa_lib.training.History>`"
@@ -164,7 +164,7 @@ def _fold(book: Book, figure: Shown) -> str:
             ),
             ("Data", _data(figure.files)),
         ]
-        made += [*_trained(figure.files), ("Freshness", [_freshness(figure)])]
+        made += [("Trained", _trained(figure.files)), ("Freshness", [_freshness(figure)])]
         if by_others := confirmed(confirmations(book)[0], figure.files):
             made.append(("By others", [by_others]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
@@ -179,9 +179,9 @@ def _fold(book: Book, figure: Shown) -> str:
         ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
     ]
     folds = [
-        ("Data", "dfa-fold", data),
-        ("How made", "dfa-provenance", made),
-        ("Make again", "dfa-fold", again),
+        ("Data", FOLD, data),
+        ("How made", MADE, made),
+        ("Make again", FOLD, again),
     ]
     text = "\n".join(_dropdown(*fold) for fold in folds)
     return f"::::{{container}} {STRIP}\n{text}\n::::"
@@ -192,14 +192,18 @@ def _dropdown(title: str, kind: str, rows: Rows) -> str:
     return f":::{{dropdown}} {title}\n:class-container: {kind}\n\n{terms}\n:::"
 
 
-def gather_code(page: BeautifulSoup) -> None:
-    """Move the code of a figure, where the page folds it, into the strip below the figure."""
+def lay_out_strips(page: BeautifulSoup) -> None:
+    """Give strips folds of their own look, and the code of their figure where the page folds it."""
     for strip in page.select(f"div.{STRIP}"):
         cell = strip.find_previous_sibling("div")
         code = cell.select_one(":scope > details.hide") if cell is not None else None
-        if code is not None and code.summary is not None:
-            code.summary.string = "Code"
+        if code is not None:
             strip.insert(0, code.extract())
+        for fold in strip.find_all("details", recursive=False):
+            assert fold.summary is not None
+            fold.summary.string = "Code" if fold is code else fold.summary.get_text().strip()
+            del fold.summary["class"]
+            fold["class"] = MADE if MADE in fold.get_attribute_list("class") else FOLD
 
 
 def _chapter(figure: Shown) -> str:
@@ -252,9 +256,9 @@ def _data(files: Sequence[Path]) -> list[str]:
     return list(dict.fromkeys(sums))
 
 
-def _trained(files: Sequence[Path]) -> Rows:
-    """Return with what runs were trained, once for each machine and state of the code."""
-    groups: dict[tuple[str, str], dict[str, list[Entry]]] = {}
+def _trained(files: Sequence[Path]) -> list[str]:
+    """Say which runs were trained and with what, once for each machine and state of the code."""
+    groups: dict[str, dict[str, list[Entry]]] = {}
     for path in files:
         for entry in _speaking(path):
             if "sample" not in entry:  # a verification has trained nothing
@@ -264,8 +268,8 @@ def _trained(files: Sequence[Path]) -> Rows:
                     else path.name
                 )
                 groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
-    rows: Rows = []
-    for (machine, code), files_of in groups.items():
+    texts = []
+    for made_with, files_of in groups.items():
         entries = list(chain.from_iterable(files_of.values()))
         days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
         counts = []
@@ -275,21 +279,19 @@ def _trained(files: Sequence[Path]) -> Rows:
             # None, where a table is made of networks that were trained for another.
             counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        rows += [("Trained", counts), ("When", [when]), ("With", [code]), ("On", [machine])]
-    return rows or [("Trained", ["no record says with what"])]
+        texts += [f"**{', '.join(counts)}**, {when}", made_with]
+    return texts or ["no record says with what"]
 
 
-def _made_with(entry: Entry) -> tuple[str, str]:
-    """Return the machine and the code that runs were trained with."""
+def _made_with(entry: Entry) -> str:
     machine, versions = (
         {name: as_text(value) for name, value in entry[kind].items()} for kind in ("machine", "versions")
     )
     gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
     return (
         f"{machine['processor']}, {machine['cores in use']} cores, {machine['instructions']}, {gpu}, "
-        f"{machine['system']}",
-        f"commit {as_code(entry['commit'])}, numerical code {_code(entry)}, torch {versions['torch']}, "
-        f"Python {versions['Python']}",
+        f"{machine['system']}; torch {versions['torch']}, Python {versions['Python']}; commit "
+        f"{as_code(entry['commit'])}, numerical code {_code(entry)}"
     )
 
 

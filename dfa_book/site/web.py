@@ -35,7 +35,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.logging import getLogger
 
 from .accessibility import Repairs
-from .figures import gather_code
+from .figures import lay_out_strips
 from .launch import NOTEBOOKS, PAGE
 from .policy import restrict
 
@@ -173,7 +173,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
     for path in sorted(html.rglob("*.html"), key=lambda path: ("_modules" in path.parts, path)):
         page = BeautifulSoup(path.read_bytes(), builder=HTMLParserTreeBuilder(empty_element_tags=EMPTY))
         repair(path, page)
-        gather_code(page)
+        lay_out_strips(page)
         _unwrap_plain_code(page)
         _hold_together(page)
         _align_numbers(page)
