@@ -35,8 +35,9 @@ from .web import STYLESHEET
 logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of Chromium's numbering of objects
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 600.0
-# Elements left out in print: hidden code, links to headings and to source listings, scripts.
-LEFT_OUT = "details.hide, a.headerlink, .viewcode-link, script"
+# Elements left out in print: hidden code, dropdowns to download or copy from, links to headings and to
+# source listings, scripts.
+LEFT_OUT = "details.hide, details.dfa-fold, a.headerlink, .viewcode-link, script"
 # Elements that move to the end of the book: the title there, and the note in the former place.
 TO_THE_END = {
     "div.solution": ("Solutions to the exercises", "Solution: page"),
