@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..training import History, Run, train
 from ..validation import InputError, whole_number
-from .batches import train_stacked
+from .batches import train_batches
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
 from .kept_table import KeptTable, Writer
@@ -197,7 +197,7 @@ def _train_each(runs: Sequence[Run], jobs: int, cluster: str | None) -> Generato
     if cluster is not None:
         yield from train_on_cluster(runs, cluster)
         return
-    yield from train_stacked([run for run in runs if run.device == "cuda"])
+    yield from train_batches([run for run in runs if run.device == "cuda"])
     runs = [run for run in runs if run.device != "cuda"]
     if jobs == 1 or len(runs) <= 1:
         for run in runs:

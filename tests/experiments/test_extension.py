@@ -37,7 +37,7 @@ from dfa_lib.experiments import batches as stacks
 from dfa_lib.experiments import extension
 from dfa_lib.experiments import runner as experiments
 from dfa_lib.experiments.digest import code_digest
-from dfa_lib.experiments.names import COLOURS, LINE_STYLES
+from dfa_lib.experiments.names import COLOURS, OPTIMIZER_NAMES
 from dfa_lib.feedback import FEEDBACK
 from dfa_lib.learning_rules import backpropagation, gradients
 from dfa_lib.methods import METHODS
@@ -262,7 +262,7 @@ def test_only_what_keeps_runs_apart_trains_in_a_stack(update, sizes, small_run, 
         return train_stack(runs)
 
     monkeypatch.setattr(stacks, "train_stack", counted)
-    histories = list(stacks.train_stacked(runs))
+    histories = list(stacks.train_batches(runs))
     assert made == sizes
     for run, history in zip(runs, histories, strict=True):
         assert history.test_loss == pytest.approx(train(run).test_loss, rel=1e-4)
@@ -271,8 +271,8 @@ def test_only_what_keeps_runs_apart_trains_in_a_stack(update, sizes, small_run, 
 def test_a_rule_for_one_run_at_a_time_does_not_stack():
     register_method("of_one", lambda p, l, e, d: d @ p[f"W{l + 1}"].t())
     register_method("of_many", own_bp)
-    assert not extension.stacks(Run(method="of_one", learning_rate=0.1))
-    assert extension.stacks(Run(method="of_many", learning_rate=0.1))
+    assert not extension.REGISTERED["method", "of_one"].batches
+    assert extension.REGISTERED["method", "of_many"].batches
 
 
 # In a process of its own: torch.compile cannot read through the checks of types that tests run with.
@@ -498,21 +498,18 @@ def test_it_is_drawn_beside_the_librarys(small_run):
     assert rate_curves(tried, scores, by="optimizer").axes[0].get_title() == "sign SGD"
 
 
-def test_without_a_label_it_is_called_by_its_name_and_has_a_look_of_its_own():
+def test_without_a_label_it_is_called_by_its_name_and_has_a_colour_of_its_own():
     for i in range(3):
         register_method(f"rule{i}", own_bp)
         register_optimizer(f"optimizer{i}", sign_sgd)
     assert label("rule1", "optimizer2") == "rule1, optimizer2"
     assert len(set(COLOURS.values())) == len(COLOURS)
-    assert len(set(LINE_STYLES.values())) == len(LINE_STYLES)
 
 
-def test_colours_and_styles_do_not_run_out():
+def test_colours_do_not_run_out():
     for i in range(12):
         register_method(f"rule{i}", own_bp)
-        register_optimizer(f"optimizer{i}", sign_sgd)
     assert len(COLOURS) == len(METHODS)
-    assert len(LINE_STYLES) == len(OPTIMIZERS)
 
 
 def test_a_cell_that_is_run_again_changes_nothing():
@@ -520,8 +517,8 @@ def test_a_cell_that_is_run_again_changes_nothing():
         register_method("own", own_bp)
         register_optimizer("own", sign_sgd)
         register_feedback("own", own_uniform)
-        looks = (COLOURS["own"], LINE_STYLES["own"], list(extension.REGISTERED))
-    assert looks == (COLOURS["own"], LINE_STYLES["own"], list(extension.REGISTERED))
+        entered = (COLOURS["own"], list(extension.REGISTERED))
+    assert entered == (COLOURS["own"], list(extension.REGISTERED))
     register_method("own", own_bp, colour="#123456")
     register_method("own", sign_symmetric)
     assert COLOURS["own"] == "#123456"
@@ -631,7 +628,7 @@ def test_a_bad_optimizer_is_told_in_one_sentence(sentence, unchecked):
         register_optimizer(name, update, **options)
     assert "\n" not in str(said.value)
     assert optimizers == OPTIMIZERS
-    assert LINE_STYLES.keys() == OPTIMIZERS.keys()
+    assert OPTIMIZER_NAMES.keys() == OPTIMIZERS.keys()
 
 
 BAD_MATRICES = {
