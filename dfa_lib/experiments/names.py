@@ -2,9 +2,9 @@
 
 from ..methods import METHODS
 
-# After Okabe and Ito's palette, which is safe for colour-blind readers. Each colour has a contrast of 3:1
-# (WCAG 1.4.11) with light and dark backgrounds; BP and DFA have 4.5:1 with the dark one. Methods with
-# fixed features share the reddish purples.
+# After Okabe and Ito's palette, which is safe for colour-blind readers. Each colour has a contrast of
+# 3:1 (WCAG 1.4.11) with light and dark backgrounds; BP and DFA have 4.5:1 with the dark one. Methods
+# with fixed features share the reddish purples.
 COLOURS = {
     "bp": "#1B86D0",
     "fa": "#8F5BE0",
