@@ -1,6 +1,6 @@
 """Tables of runs: one row per run and epoch, with the fields of ``Run`` and the metrics of ``History``.
 
-What a reader has registered has its name followed by ``@`` and a digest of its code.
+Names of registered functions are followed by ``@`` and a digest of their code.
 """
 
 import os
@@ -41,7 +41,7 @@ def _registered(field: str) -> Column:
 
 
 def _measured_or_empty(low: float) -> Column:
-    """Return the column of a metric that is left empty where it does not exist."""
+    """Return the column of a metric that not every method has; its missing values are empty."""
     return Column(
         lambda text: number(text or "nan", low, 1 + 1e-6),
         "float64",
@@ -58,7 +58,6 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _column(name: str) -> Column:
-    """Return what a column of a table of runs holds."""
     if name in TABLES:
         return _registered(name)
     if name in METRICS:
@@ -89,9 +88,9 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing, truncated, has a column too many or too few, or a value that is not one
-        or not the one that its record knows; or if it holds runs of a method, an optimizer or a random
-        matrix that is not registered here, or not with the code that they were trained with.
+        If the file is missing, truncated, has wrong columns, values that cannot be parsed or rows that
+        do not match its record; or if it holds runs of a method, an optimizer or a random matrix that is
+        not registered here, or registered with other code.
     """
     return to_table(list(read_histories(path).values()))
 
@@ -99,7 +98,7 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
 def to_table(histories: Sequence[History]) -> pd.DataFrame:
     """Return histories as a table of one row per run and epoch.
 
-    Whole numbers that may be missing have pandas' nullable type; other missing values are nan.
+    Integers that may be missing have pandas' nullable type; other missing values are nan.
     """
     table = as_frame((row for history in histories for row in _rows(history)), COLUMNS)
     return table.assign(hidden=[COLUMNS["hidden"].text(widths) for widths in table["hidden"]])
@@ -124,7 +123,7 @@ def rows_of(histories: Iterable[History]) -> list[Row]:
 
 
 def digest(history: History) -> str:
-    """Return the digest that a run has in the record of its table."""
+    """Return a run's digest in the record of its table."""
     table = KeptTable(Path(), COLUMNS)
     return next(iter(digests("\n".join([",".join(COLUMNS), *table.text(_rows(history))]))))
 
@@ -138,7 +137,7 @@ def read_histories(path: str | os.PathLike[str]) -> Results:
 
 
 def histories_in(table: KeptTable, *, unknown: bool = False) -> Results:
-    """Return the runs of a table, also those that its record does not know if ``unknown``."""
+    """Return the runs of a table; ``unknown`` accepts rows that do not match its record."""
     runs: dict[Row, tuple[Run, list[Row]]] = {}
     for line, row in enumerate(table.read(unknown=unknown).rows, start=2):
         spec = row[: len(FIELDS)]

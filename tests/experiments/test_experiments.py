@@ -786,7 +786,7 @@ def test_missing_repeated_or_shuffled_epochs_are_refused(results):
 def test_a_changed_or_rounded_number_is_noticed(results):
     file, runs, trained = results
     content = file.read_bytes()
-    known = "is damaged: lines 2 and following (one unit of rows of 2) are not what its record"
+    known = "is damaged: lines 2 and following (1 of 2 units of rows) are not what its record"
     assert_refused(file, edited(content, 3, "test_accuracy", "0.99"), runs, known)
     rounded = pd.read_csv(file, dtype={"learning_rate": str, "weight_decay": str})
     text = rounded.to_csv(index=False, float_format="%.4f").encode()
