@@ -210,7 +210,7 @@ class _Search:
             if not missing:
                 break
             window |= missing
-        # Both neighbours with all seeds, sound or not: they show how sensitive the method is to its rate.
+        # Both neighbours with all seeds, sound or not: they show the sensitivity to the rate.
         compared = {self.chosen - 1, self.chosen + 1} & window
         if self.run.optimizer == "adadelta":  # its published rate 1: it shows what tuning gains
             compared.add(0)
