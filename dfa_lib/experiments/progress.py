@@ -3,12 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
@@ -54,16 +54,16 @@ class Progress:
         self._cost, self._done_cost = sum(map(cost, self._order)), 0
         self._clock = clock
         self._start = clock()
-        self._display: _Display
+        self._contexts = ExitStack()
 
     def __enter__(self) -> "Progress":
-        kind = _Notebook if _in_jupyter() else _Terminal if sys.stderr.isatty() else _Log
-        self._display = kind(self.line(), self._total)
-        _write_file(self.line())
+        display = _notebook if _in_jupyter() else _terminal if sys.stderr.isatty() else _log
+        self._display = self._contexts.enter_context(display(self._total, self._clock))
+        self._show()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._display.close()
+        self._contexts.close()
         _write_file(None)
 
     def finished(self, run: Run) -> None:
@@ -72,22 +72,21 @@ class Progress:
         self._done_cost += cost(run)
         while self._first < self._total and self._order[self._first] in self._done:
             self._first += 1
-        self._display.show(self.line(), self._elapsed(), last=self._first == self._total)
+        self._show()
+
+    def _show(self) -> None:
+        self._display(self.line(), len(self._done))
         _write_file(self.line())
 
     def line(self) -> str:
         """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
-        done = f"{len(self._done)} of {self._total} runs"
+        done, elapsed = f"{len(self._done)} of {self._total} runs", self._clock() - self._start
         if self._first == self._total:
-            return f"{done} in {duration(self._elapsed())}"
+            return f"{done} in {duration(elapsed)}"
         if self._done_cost:
-            left = self._elapsed() * (self._cost - self._done_cost) / self._done_cost
-            done += f", {duration(left)} left"
+            done += f", {duration(elapsed * (self._cost - self._done_cost) / self._done_cost)} left"
         # Of the runs that are training, name the one that started first.
         return f"{done} · {self._order[self._first].describe()}"
-
-    def _elapsed(self) -> float:
-        return self._clock() - self._start
 
 
 def _write_file(line: str | None) -> None:
@@ -112,60 +111,54 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-class _Display(Protocol):
-    def show(self, line: str, elapsed: float, *, last: bool) -> None: ...
+# ---- displays: each yields a function that shows a line, given how many runs are done ----
 
-    def close(self) -> None: ...
-
-
-class _Terminal:
-    def __init__(self, line: str, total: int) -> None:
-        # tqdm truncates the line to the terminal's width only if there is a bar in it.
-        self._bar = tqdm(total=total, desc=line, bar_format="{bar:12} {desc}", dynamic_ncols=True)
-        self._bar.set_description_str(line)
-
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        self._bar.n += 1
-        self._bar.set_description_str(line)
-
-    def close(self) -> None:
-        self._bar.close()
+Show = Callable[[str, int], object]
 
 
-class _Log:
-    def __init__(self, line: str, total: int) -> None:
-        self._written = 0.0
+@contextmanager
+def _terminal(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    # tqdm truncates the line to the terminal's width only if there is a bar in it.
+    with tqdm(total=total, bar_format="{bar:12} {desc}", dynamic_ncols=True) as bar:
 
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        if elapsed - self._written >= LOG_INTERVAL or (last and self._written):
-            self._written = elapsed
+        def show(line: str, done: int) -> None:
+            bar.n = done
+            bar.set_description_str(line)
+
+        yield show
+
+
+@contextmanager
+def _log(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    start = written = clock()
+
+    def show(line: str, done: int) -> None:
+        nonlocal written
+        if clock() - written >= LOG_INTERVAL or (done == total and written > start):
+            written = clock()
             print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        pass
+    yield show
 
 
-class _Notebook:
-    # Execution count and display handle. All lines of one execution of a cell share one output area:
-    # ``tune`` alone shows a dozen of them.
-    _place: ClassVar[tuple[int | None, Any]] = (None, None)
+# Execution count and display handle of the latest cell. All lines of one execution of a cell share one
+# output area: ``tune`` alone shows a dozen of them.
+_output_area: tuple[int | None, Any] = (None, None)
 
-    def __init__(self, line: str, total: int) -> None:
-        from IPython import get_ipython
-        from IPython.display import display
 
-        execution = get_ipython().execution_count
-        if self._place[0] != execution:
-            type(self)._place = (execution, display({"text/plain": ""}, raw=True, display_id=True))
-        self._handle = self._place[1]
-        self._handle.update({"text/plain": line}, raw=True)
+@contextmanager
+def _notebook(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    global _output_area
+    from IPython import get_ipython
+    from IPython.display import display
 
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        self._handle.update({"text/plain": line}, raw=True)
-
-    def close(self) -> None:
-        # Clear the line: empty HTML shows nothing, empty text/plain would be an empty output box.
-        self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+    execution = get_ipython().execution_count
+    if _output_area[0] != execution:
+        _output_area = execution, display({"text/plain": ""}, raw=True, display_id=True)
+    handle = _output_area[1]
+    yield lambda line, done: handle.update({"text/plain": line}, raw=True)
+    # Clear the line: empty HTML shows nothing, empty text/plain would be an empty output box.
+    handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 def _in_jupyter() -> bool:

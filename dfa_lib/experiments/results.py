@@ -49,7 +49,7 @@ def _measured_or_empty(low: float) -> Column:
     )
 
 
-def _truth(text: str) -> bool | str:
+def _bool(text: str) -> bool | str:
     return {"True": True, "False": False}.get(text, text)
 
 
@@ -57,28 +57,20 @@ def _widths(text: str) -> tuple[int, ...]:
     return tuple(int(width) for width in text.split("x"))
 
 
-def _column(name: str) -> Column:
-    if name in TABLES:
-        return _registered(name)
-    if name in METRICS:
-        if name.endswith("loss"):
-            return LOSS
-        cosine = name in ("weight_alignment", "gradient_alignment", "update_alignment", "step_alignment")
-        return SHARE if name.endswith("accuracy") else _measured_or_empty(-1 - 1e-6 if cosine else 0.0)
-    special = {
-        "hidden": Column(_widths, None, lambda widths: "x".join(map(str, widths))),
-        "biases": Column(_truth, None),
-        "learning_rate": REAL,
-        "weight_decay": REAL,
-    }
-    for whole in ("batch_size", "epochs", "passes", "seed", "epoch"):
-        special[whole] = WHOLE
-    for maybe in ("k", "samples", "test_samples", "dimensions", "labelling"):
-        special[maybe] = WHOLE_OR_NONE
-    return special.get(name, NAME)
-
-
-COLUMNS = {name: _column(name) for name in (*FIELDS, "epoch", *METRICS)}
+_COSINES = ("weight_alignment", "gradient_alignment", "update_alignment", "step_alignment")
+_SPECIAL = {
+    **{field: _registered(field) for field in TABLES},
+    "hidden": Column(_widths, None, lambda widths: "x".join(map(str, widths))),
+    "biases": Column(_bool, None),
+    **dict.fromkeys(("learning_rate", "weight_decay"), REAL),
+    **dict.fromkeys(("batch_size", "epochs", "passes", "seed", "epoch"), WHOLE),
+    **dict.fromkeys(("k", "samples", "test_samples", "dimensions", "labelling"), WHOLE_OR_NONE),
+    **dict.fromkeys(("train_loss", "test_loss"), LOSS),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), SHARE),
+    **dict.fromkeys(("sign_agreement", "sign_share"), _measured_or_empty(0.0)),
+    **dict.fromkeys(_COSINES, _measured_or_empty(-1 - 1e-6)),
+}
+COLUMNS = {name: _SPECIAL.get(name, NAME) for name in (*FIELDS, "epoch", *METRICS)}
 """The columns of a table of runs."""
 
 

@@ -158,7 +158,7 @@ def test_in_jupyter_the_line_is_updated_in_place_and_gone_at_the_end(
     small_run, clock, train_for, monkeypatch, capsys
 ):
     seen, places = [], []
-    monkeypatch.setattr(progress._Notebook, "_place", (None, None))
+    monkeypatch.setattr(progress, "_output_area", (None, None))
 
     class Handle:
         def update(self, data, *, raw):
