@@ -20,7 +20,7 @@ from ..networks import Parameters, forward
 from ..training import Run, initial_parameters, load_problem, using_threads
 from ..validation import choice, whole_number
 from .convex import Fit, gates_kernel, kernel_ridge, logistic_regression, ntk_kernel, relu_kernel
-from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from .orphans import tied
 from .runner import repeats
 
@@ -128,7 +128,7 @@ def _hidden(run: Run, parameters: Parameters, X: ndarray) -> ndarray:
 
 
 def converged_table(
-    cases: Sequence[Case], seeds: int, *, results: Results = None, jobs: int = 1
+    cases: Sequence[Case], seeds: int, *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
     """Solve each case with the seeds 0, 1, …, ``seeds - 1``.
 

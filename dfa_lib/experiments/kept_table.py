@@ -30,7 +30,7 @@ from .files import half_written, reason, replace_text
 from .provenance import Entry, Record, Session, log_path, record_path
 
 FIELDS = tuple(f.name for f in fields(Run))
-Results = str | os.PathLike[str] | None
+TablePath = str | os.PathLike[str] | None
 """Where a table is kept, or None for nowhere."""
 
 
@@ -290,7 +290,7 @@ class Writer:
         path, lines = self._table.path, self._table.text(rows)
         try:
             if self._session is not None:
-                self._session.count(digests("\n".join([self._table.header, *lines])), runs)
+                self._session.count(unit_digests("\n".join([self._table.header, *lines])), runs)
             _append(path, self._table.header, lines)
             self._added += lines
         except OSError as problem:
@@ -303,7 +303,7 @@ class Writer:
         """Copy units from another table, with the entries of its record."""
         rows, path = list(rows), self._table.path
         record = Record.read(path)
-        record.take_over(other, digests("\n".join([self._table.header, *self._table.text(rows)])))
+        record.take_over(other, unit_digests("\n".join([self._table.header, *self._table.text(rows)])))
         record.write(path)
         log_path(path).unlink(missing_ok=True)
         log_path(path).touch(exist_ok=False)
@@ -379,7 +379,7 @@ class Writer:
 
 
 def kept_table(
-    results: Results,
+    results: TablePath,
     columns: Columns,
     same: Mapping[str, str],
     make: Callable[[list[Row]], Iterable[tuple[list[Row], int]]],
@@ -453,7 +453,7 @@ def kept_table(
 # ---- units ----
 
 
-def digests(text: str) -> dict[str, dict[str, str]]:
+def unit_digests(text: str) -> dict[str, dict[str, str]]:
     """Return the digest of each unit in a CSV's text, and the unit's fields of ``Run``."""
     header, *lines = text.splitlines() or [""]
     names = header.split(",")
@@ -464,13 +464,13 @@ def digests(text: str) -> dict[str, dict[str, str]]:
     return fields_of
 
 
-_cached_digests = cache(digests)  # called for each figure of a table
+_cached_unit_digests = cache(unit_digests)  # called for each figure of a table
 
 
 def units_in(path: Path) -> dict[str, dict[str, str]]:
-    """Return the ``digests`` of a table, whose values are not checked, without an unfinished unit."""
+    """Return a table's ``unit_digests`` without an unfinished unit; values are not checked."""
     text, logged = _read_text(path)
-    units = dict(_cached_digests(text or ""))
+    units = dict(_cached_unit_digests(text or ""))
     known = Record.read(path).digests() if logged else set()
     while logged and units and next(reversed(units)) not in known:
         units.popitem()

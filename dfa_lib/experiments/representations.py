@@ -26,7 +26,7 @@ from ..data.images import take
 from ..networks import ACTIVATIONS, Parameters
 from ..training import DIGIT_SETS, Run, initial_parameters, train
 from ..validation import InputError, choice, whole_number
-from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from .orphans import tied
 from .runner import MOST_SEEDS
 
@@ -209,7 +209,7 @@ def weights_names(runs: Sequence[Run]) -> list[str]:
 
 
 def probe_table(
-    runs: Sequence[Run], seeds: int, *, results: Results = None, jobs: int = 1
+    runs: Sequence[Run], seeds: int, *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
     """Measure every probe's accuracy on raw pixels, untrained weights and each run's trained weights.
 
@@ -259,7 +259,7 @@ def probe_table(
     )
 
 
-def embedding_table(runs: Sequence[Run], *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def embedding_table(runs: Sequence[Run], *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Return t-SNE maps of raw pixels, untrained weights and each run's trained weights, for seed 0.
 
     The points are the same in every map: at most 2,000 test digits, at the first position. Parameters

@@ -24,12 +24,12 @@ from .kept_table import (
     KeptTable,
     Row,
     as_frame,
-    digests,
     number,
     table_path,
+    unit_digests,
 )
 
-Results = dict[Run, History]
+Histories = dict[Run, History]
 
 
 def _registered(field: str) -> Column:
@@ -114,13 +114,13 @@ def rows_of(histories: Iterable[History]) -> list[Row]:
     return [row for history in histories for row in _rows(history)]
 
 
-def digest(history: History) -> str:
+def run_digest(history: History) -> str:
     """Return a run's digest in the record of its table."""
     table = KeptTable(Path(), COLUMNS)
-    return next(iter(digests("\n".join([",".join(COLUMNS), *table.text(_rows(history))]))))
+    return next(iter(unit_digests("\n".join([",".join(COLUMNS), *table.text(_rows(history))]))))
 
 
-def read_histories(path: str | os.PathLike[str]) -> Results:
+def read_histories(path: str | os.PathLike[str]) -> Histories:
     """Do the work of ``read_results``."""
     table = runs_table(path)
     if not table.path.exists():
@@ -128,7 +128,7 @@ def read_histories(path: str | os.PathLike[str]) -> Results:
     return histories_in(table)
 
 
-def histories_in(table: KeptTable, *, unknown: bool = False) -> Results:
+def histories_in(table: KeptTable, *, unknown: bool = False) -> Histories:
     """Return the runs of a table; ``unknown`` accepts rows that do not match its record."""
     runs: dict[Row, tuple[Run, list[Row]]] = {}
     for line, row in enumerate(table.read(unknown=unknown).rows, start=2):

@@ -19,28 +19,7 @@ from .extension import ship, train_shipped
 from .kept_table import KeptTable, Writer
 from .orphans import tied
 from .progress import Progress, cost
-from .results import (
-    COLUMNS,
-    Results,
-    histories_in,
-    read_histories,
-    read_results,
-    rows_of,
-    runs_table,
-    to_table,
-)
-
-__all__ = [
-    "COLUMNS",
-    "Results",
-    "final_epoch",
-    "read_results",
-    "repeats",
-    "run_all",
-    "run_histories",
-    "to_table",
-]
-
+from .results import Histories, histories_in, read_histories, rows_of, runs_table, to_table
 
 MOST_SEEDS = 100_000
 
@@ -100,7 +79,7 @@ def run_histories(
     jobs: int = 1,
     cluster: str | None = None,
     shared: bool = False,
-) -> Results:
+) -> Histories:
     """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
     runs = _checked(runs)
     jobs = whole_number("jobs", jobs)
@@ -140,7 +119,7 @@ def final_epoch(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["epoch"] == table["epochs"]]
 
 
-def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Results:
+def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Histories:
     """Read the runs that have been trained already."""
     if table is None:
         return {}
@@ -158,7 +137,7 @@ def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Resu
 
 def _take_over(
     runs: Sequence[Run],
-    done: Results,
+    done: Histories,
     writer: Writer | None,
     reuse: Iterable[str | os.PathLike[str]],
 ) -> None:
@@ -174,7 +153,7 @@ def _take_over(
 
 
 def _train_missing(
-    runs: Sequence[Run], done: Results, writer: Writer | None, jobs: int, cluster: str | None
+    runs: Sequence[Run], done: Histories, writer: Writer | None, jobs: int, cluster: str | None
 ) -> None:
     """Train the runs that are not in ``done``, and save each as it finishes."""
     # Longest first: a long run that starts last would run alone at the end.

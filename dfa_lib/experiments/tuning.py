@@ -25,7 +25,7 @@ from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
-from .results import Results, histories_in, runs_table
+from .results import Histories, histories_in, runs_table
 from .runner import MOST_SEEDS, run_histories
 
 SCORED_EPOCHS = 10
@@ -84,9 +84,9 @@ def tune(
     """
     if seeds is not None:
         seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
-    done = Results()
+    done = Histories()
     # Read once: a search has dozens of steps, and the table thousands of rows.
-    stored = histories_in(runs_table(results)) if results is not None else Results()
+    stored = histories_in(runs_table(results)) if results is not None else Histories()
     if not isinstance(reuse, (str, os.PathLike)):
         reuse = list(reuse or ())  # an iterator would be exhausted by the first step
     searches = {run: _Search(run, seeds, done) for run in runs}
@@ -132,7 +132,7 @@ class _Search:
 
     run: Run
     seeds: int | None
-    done: Results
+    done: Histories
     chosen: int = 0
 
     def steps(self) -> Generator[list[Run], None, None]:

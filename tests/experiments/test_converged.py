@@ -13,8 +13,8 @@ from dfa_lib.experiments.converged import (
     solve,
     solved_errors,
 )
+from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import Record
-from dfa_lib.experiments.results import digests
 from dfa_lib.training import initial_parameters, load_problem
 
 
@@ -125,7 +125,7 @@ def test_the_record_knows_every_row(cases, tmp_path):
     converged_table(cases, 2, results=path)
     session = Record.read(path).sessions[0]
     assert session["runs"] == 4
-    assert set(session["digests"].split()) == digests(path.read_text()).keys()
+    assert set(session["digests"].split()) == unit_digests(path.read_text()).keys()
 
 
 @pytest.mark.parametrize("change", [{"samples": 32}, {"dimensions": 6}, {"test_samples": 50}])

@@ -33,8 +33,7 @@ from dfa_lib import (
     train,
     tune,
 )
-from dfa_lib.experiments import batches as stacks
-from dfa_lib.experiments import extension
+from dfa_lib.experiments import batches, extension
 from dfa_lib.experiments import runner as experiments
 from dfa_lib.experiments.digest import code_digest
 from dfa_lib.experiments.names import COLOURS, OPTIMIZER_NAMES
@@ -261,8 +260,8 @@ def test_only_what_keeps_runs_apart_trains_in_a_stack(update, sizes, small_run, 
         made.append(len(runs))
         return train_stack(runs)
 
-    monkeypatch.setattr(stacks, "train_stack", counted)
-    histories = list(stacks.train_batches(runs))
+    monkeypatch.setattr(batches, "train_stack", counted)
+    histories = list(batches.train_batches(runs))
     assert made == sizes
     for run, history in zip(runs, histories, strict=True):
         assert history.test_loss == pytest.approx(train(run).test_loss, rel=1e-4)

@@ -8,6 +8,7 @@ import pytest
 from dfa_book.site.freshness import staleness
 from dfa_lib import InputError, run_all, train
 from dfa_lib.experiments import kept_table, provenance
+from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import (
     checksums,
     commit,
@@ -19,7 +20,7 @@ from dfa_lib.experiments.provenance import (
     source_digest,
     versions,
 )
-from dfa_lib.experiments.results import digest, digests, read_histories, rows_of, runs_table
+from dfa_lib.experiments.results import read_histories, rows_of, run_digest, runs_table
 
 LIBRARY = Path(provenance.__file__).parents[1]
 
@@ -63,12 +64,12 @@ def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
     path = tmp_path / "some.csv"
     run_all([small_run(seed=seed) for seed in range(3)], results=path)
     (session,) = read_record(path)
-    found = digests(path.read_text())
+    found = unit_digests(path.read_text())
     assert set(session["digests"].split()) == set(found)
     assert sorted(fields["seed"] for fields in found.values()) == ["0", "1", "2"]
-    assert {digest(history) for history in read_histories(path).values()} == set(found)
+    assert {run_digest(history) for history in read_histories(path).values()} == set(found)
     other = path.read_text().replace(",0.1,", ",0.10,")
-    assert not set(digests(other)) & set(found)
+    assert not set(unit_digests(other)) & set(found)
 
 
 def test_a_kill_between_log_and_results_leaves_no_run_that_no_record_knows(
@@ -86,10 +87,10 @@ def test_a_kill_between_log_and_results_leaves_no_run_that_no_record_knows(
     runs = [small_run(seed=seed) for seed in range(2)]
     with pytest.raises(KeyboardInterrupt):
         run_all(runs, results=path)
-    assert len(digests(path.read_text())) == 1
+    assert len(unit_digests(path.read_text())) == 1
     assert staleness(path) is None
     run_all(runs, results=path)
-    assert len(digests(path.read_text())) == 2
+    assert len(unit_digests(path.read_text())) == 2
     assert staleness(path) is None
 
 

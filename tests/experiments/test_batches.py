@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dfa_lib import InputError, run_all, train
-from dfa_lib.experiments import batches as stacks
+from dfa_lib.experiments import batches
 from dfa_lib.experiments import runner as experiments
 from dfa_lib.experiments.batches import train_batches
 from dfa_lib.training import train_stack
@@ -22,7 +22,7 @@ def memory(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return train_stack(runs)
 
-    monkeypatch.setattr(stacks, "train_stack", limited)
+    monkeypatch.setattr(batches, "train_stack", limited)
     return limit, tried
 
 
