@@ -14,8 +14,7 @@ import inspect
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FunctionType, ModuleType
@@ -257,6 +256,19 @@ def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> 
 def _enter(entry: Registration) -> None:
     REGISTERED[entry.field, entry.name] = entry
     TABLES[entry.field][entry.name] = _value(entry)
+    for function in (entry.function, *entry.options.values()):
+        module = _own_module(function)
+        if module is not None:  # workers may lack it: pickle its functions by value
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _own_module(function: Any) -> ModuleType | None:
+    """Return the module that defines a function, if it is the reader's own."""
+    while isinstance(function, partial):
+        function = function.func
+    name = function.__module__ if isinstance(function, FunctionType) else "torch"
+    known = name.partition(".")[0] in ("__main__", "dfa_book", "dfa_lib", "torch")
+    return None if known else sys.modules.get(name)
 
 
 def _value(entry: Registration) -> Any:
@@ -292,10 +304,7 @@ def _checked_colour(name: str, colour: Any) -> str:
 
 def ship(run: Run) -> bytes:
     """Pickle a run for ``train_shipped``, together with the registered functions that it uses."""
-    needed = registrations(run)
-    functions = [value for e in needed for value in (e.function, *e.options.values()) if callable(value)]
-    with _by_value({module for module in map(_module, functions) if module is not None}):
-        return bytes(cloudpickle.dumps((run, needed)))
+    return bytes(cloudpickle.dumps((run, registrations(run))))
 
 
 def train_shipped(shipped: bytes) -> History:
@@ -308,28 +317,6 @@ def train_shipped(shipped: bytes) -> History:
         TABLES[entry.field].setdefault(entry.full_name, _value(entry))
     renamed = replace(run, **{entry.field: entry.full_name for entry in needed})
     return replace(train(renamed), run=run)
-
-
-def _module(function: Callable[..., Any]) -> ModuleType | None:
-    """Return the module that defines a function if it is the reader's own, which workers may lack."""
-    while isinstance(function, partial):
-        function = function.func
-    name = function.__module__ if isinstance(function, FunctionType) else "torch"
-    known = name.partition(".")[0] in ("__main__", "dfa_book", "dfa_lib", "torch")
-    return None if known else sys.modules.get(name)
-
-
-@contextmanager
-def _by_value(modules: set[ModuleType]) -> Iterator[None]:
-    """Pickle these modules' functions by value, not by reference."""
-    new = [m for m in modules if m.__name__ not in cloudpickle.list_registry_pickle_by_value()]
-    for module in new:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in new:
-            cloudpickle.unregister_pickle_by_value(module)
 
 
 # ---- a reader's function in the place of the library's ----

@@ -13,9 +13,10 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -356,17 +357,15 @@ class Writer:
 
     def _rescue(self, lines: Sequence[str]) -> str:
         """Save a copy among the temporary files. Return a sentence that says where, and what to do."""
-        path = self._table.path
+        path, folder = self._table.path, None
         try:
             folder = Path(tempfile.mkdtemp(prefix=f"{path.stem}-"))
             copy, saved = folder / path.name, self._table.read().lines
             replace_text(copy, "\n".join([self._table.header, *saved, *lines, ""]))
             Record.read(path).write(copy, rows=len(saved) + len(lines))
         except OSError as problem:
-            with suppress(OSError, UnboundLocalError):
-                for left in folder.iterdir():
-                    left.unlink()
-                folder.rmdir()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             return (
                 f"a copy among the temporary files failed too ({reason(problem)}), so that what has "
                 f"been computed since is lost: make room, and run again"
@@ -411,42 +410,40 @@ def kept_table(
     InputError
         If the file is damaged, belongs to another experiment, or cannot be written.
     """
-    table = None
-    if results is not None:
-        table = KeptTable(table_path(results), columns, whole=not key)
+    table = KeptTable(table_path(results), columns, whole=not key) if results is not None else None
     wanted, places = list(wanted), [list(columns).index(name) for name in key]
-    rows: list[Row] = []
+    by_key: dict[Row, list[Row]] = {}
+
+    def add(rows: Iterable[Row]) -> None:
+        for row in rows:
+            by_key.setdefault(tuple(row[place] for place in places), []).append(row)
 
     def missing() -> list[Row]:
-        nonlocal rows
         if table is not None:
             rows = table.read().rows
-            for place, (name, value) in enumerate(same.items()):  # the first columns
-                other = next((row[place] for row in rows if row[place] != value), None)
+            for (name, value), values in zip(same.items(), zip(*rows, strict=True), strict=False):
+                other = next((each for each in values if each != value), None)
                 if other is not None:
                     raise InputError(
                         f"{table.path} belongs to another experiment: its {name} is {other!r} and not "
                         f"{value!r}; name another file, or move this one and its record away."
                     )
-        present = {tuple(row[i] for i in places) for row in rows}
-        return [each for each in wanted if each not in present]
+            by_key.clear()
+            add(rows)
+        return [each for each in wanted if each not in by_key]
 
-    new = missing()
-    if new and table is None:
-        rows = [(*same.values(), *row) for made, _ in make(new) for row in made]
-    elif new and table is not None:
-        with table.writer() as writer:
+    if missing():
+        with table.writer() if table is not None else nullcontext() as writer:
             new = missing()  # read again: another process may have written it meanwhile
-            if new:
+            if new and writer is not None:
                 writer.start(datasets, f"jobs={jobs}")
-                for made, runs in make(new):
-                    writer.append([(*same.values(), *row) for row in made], runs)
-        rows = table.read().rows
+            for batch, runs in make(new) if new else ():
+                rows = [(*same.values(), *row) for row in batch]
+                if writer is not None:
+                    writer.append(rows, runs)
+                add(rows)
     elif table is not None:
         table.tidy_up()
-    by_key: dict[Row, list[Row]] = {}
-    for row in rows:
-        by_key.setdefault(tuple(row[i] for i in places), []).append(row)
     return as_frame((row for each in wanted for row in by_key.get(each, [])), columns)
 
 
