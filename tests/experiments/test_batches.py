@@ -13,7 +13,7 @@ from dfa_lib.training import train_stack
 
 @pytest.fixture
 def memory(monkeypatch):
-    """Make believe that a stack of more than ``memory[0]`` runs does not fit; note the sizes tried."""
+    """Simulate that more than ``memory[0]`` runs do not fit in memory; record the sizes tried."""
     limit, tried = [3], []
 
     def limited(runs):
@@ -60,7 +60,7 @@ def test_what_was_trained_before_a_run_that_does_not_fit_is_not_lost(memory, sma
 
 
 def test_run_all_trains_what_is_on_a_gpu_in_stacks_and_the_rest_by_itself(monkeypatch, small_run):
-    # There need be no GPU: the stack is trained by the processor here, in place of it.
+    # Needs no GPU: the batch is trained on the CPU instead.
     def on_the_cpu(runs):
         assert {run.device for run in runs} == {"cuda"}
         for history in train_stack([replace(run, device="cpu") for run in runs]):

@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like, and run. No time is ever asserted."""
+"""The benchmarks run, and their baselines train the same network. No time is asserted."""
 
 import importlib
 import math
@@ -45,7 +45,7 @@ def test_the_baselines_train_the_same_network(
     assert relative_error(baseline.parameters(), start) < 1e-15
     for _ in range(steps):
         baseline.step()
-    # Of what has moved: the weights themselves would hide an error in a small step.
+    # Compare the changes: the weights themselves would hide an error in a small step.
     moved, expected = (
         {name: end[name] - start[name] for name in start} for end in (baseline.parameters(), after[0])
     )

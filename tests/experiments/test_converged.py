@@ -1,4 +1,4 @@
-"""Tables of solved models: what they are solved on, how the penalty is chosen, and how they are kept."""
+"""Tables of solved models: their data, the choice of the penalty, and the saved file."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a reader adds to the library in a few lines, and what is said where that goes wrong."""
+"""Registered methods, optimizers and random matrices, and the errors for wrong ones."""
 
 import json
 import linecache
@@ -172,7 +172,7 @@ def test_gradients_decide_what_is_trained(small_run):
     assert history.weight_alignment[-1] > history.weight_alignment[0]
     for name in ("b1", "b2"):
         assert torch.equal(seen[1][name], seen[60][name])
-    # B and W2ᵀ take the same steps, and forget how they differed.
+    # B and W2ᵀ take the same steps, and weight decay shrinks their difference.
     apart = [torch.linalg.vector_norm(seen[i]["W2"].mT - seen[i]["B1"]) for i in (1, 60)]
     assert apart[1] < 0.01 * apart[0]
 
@@ -241,7 +241,7 @@ def test_learning_rates_are_tuned(small_run):
 
 
 def mixed(theta, g, state, learning_rate):
-    # As long as it is alone: of a stack, it would take the length of all gradients.
+    # Right for a single run only: in a batch, this is the norm over all runs.
     return theta - learning_rate * g / torch.linalg.vector_norm(g), state
 
 
@@ -274,7 +274,7 @@ def test_a_rule_for_one_run_at_a_time_does_not_stack():
     assert extension.REGISTERED["method", "of_many"].batches
 
 
-# In a process of its own: torch.compile cannot read through the checks of types that tests run with.
+# In a separate process: torch.compile cannot trace the type checks that the tests run with.
 COMPILE = """
 import json, logging, math
 import torch
@@ -319,7 +319,7 @@ def test_an_optimizer_is_compiled_if_it_can_be_and_trains_as_it_is_otherwise():
     losses = json.loads(ran.stdout)
     assert losses.keys() == {"lion", "clipped", "uncompiled"}
     for compiled, eager in losses.values():
-        # Lion takes a sign, which rounding may turn over where a number is nearly 0.
+        # Lion takes signs, which rounding may flip near 0.
         assert compiled == pytest.approx(eager, rel=1e-3)
     assert losses["uncompiled"][0] == losses["uncompiled"][1]
 
@@ -417,7 +417,7 @@ def test_the_digest_follows_what_a_function_uses(monkeypatch):
 
 
 def defined(source, **values):
-    """Define a function as a notebook's cell does, with its source where Python looks for it."""
+    """Define a function as a notebook cell does, with its source in ``linecache``."""
     name = f"<cell {len(linecache.cache)}>"
     source = textwrap.dedent(source)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -443,7 +443,7 @@ def test_the_digest_ignores_comments_layout_and_docstrings():
 )
 def test_the_digest_sees_small_differences(one, other):
     assert code_digest(defined(one)) != code_digest(defined(other))
-    # Also where the source cannot be had.
+    # Also without their source.
     bare = [dict[str, object](), dict[str, object]()]
     for source, space in zip((one, other), bare, strict=True):
         exec(compile(source, "<nowhere>", "exec"), space)

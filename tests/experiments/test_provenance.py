@@ -161,7 +161,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A function that commits files of ``tmp_path``, and one that says where the library lies there."""
+    """A function that commits files in ``tmp_path``, and one that puts the library there."""
 
     def git(*words):
         author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
@@ -196,7 +196,7 @@ def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(r
 
 @pytest.mark.parametrize("committed", ["thesis.tex", "."])
 def test_the_commit_of_another_projects_repository_is_not_named(committed, repository, tmp_path):
-    """Neither beside the library, in an environment that git ignores, nor with it, in a copy."""
+    """Neither if git ignores the environment with the library, nor if it tracks a copy of it."""
     commit_files, library_at = repository
     library_at("venv/lib/site-packages")
     (tmp_path / "thesis.tex").write_text("text\n", encoding="utf-8")
@@ -213,7 +213,7 @@ def test_digits_have_a_checksum_and_clusters_none():
 
 @pytest.fixture
 def library(tmp_path):
-    """Return a function that writes a file of a small library and digests the whole."""
+    """Return a function that changes files of a small library and returns its digest."""
     files = {
         "training.py": "from .engine import step\n",
         "engine.py": "def step(x):\n    return x + 1\n",
@@ -258,7 +258,7 @@ def test_the_digest_knows_what_is_imported_and_not_where(library):
 
 
 def test_a_statement_may_move_to_another_module_and_not_change(library):
-    """What moves is the set of statements; the numbers that they compute stay."""
+    """The set of statements stays the same, and so do the numbers that they compute."""
     one = "from torch import add\ndef step(x):\n    return add(x, scale)\n"
     before = library(**{"engine.py": "from .data.parity import x\nscale = 2\n" + one})
     moved = library(

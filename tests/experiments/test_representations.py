@@ -96,7 +96,7 @@ def test_a_first_layer_of_another_k_is_refused(random_network, images):
 
 
 def planted(n, seed, *, spread=0.3):
-    """Ten groups of points, one for each digit, on the axes of ten dimensions."""
+    """Ten groups of points, one per digit, on the axes of ten dimensions."""
     source = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 10
     features = torch.eye(10)[labels] * 3 + spread * torch.randn(n, 10, generator=source)
@@ -215,7 +215,7 @@ def runs():
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_digits():
-    """Tables of so few digits take no time."""
+    """Use few digits, so that tables are fast."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PROBE_DIGITS", COUNT)
         patch.setattr(module, "EMBEDDED_DIGITS", COUNT)
@@ -224,7 +224,7 @@ def _few_digits():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Forget what other tests have trained, and count what this one trains."""
+    """Clear the cache of trained layers, and count the runs that are trained."""
     seen = []
     monkeypatch.setattr(module, "_first_layers", {})
 
@@ -245,7 +245,7 @@ BUILDERS = {"probes": two_seeds, "maps": embedding_table}
 
 @pytest.fixture(scope="module")
 def saved(runs, tmp_path_factory):
-    """Each table as it was built, and the text of the CSV that was saved, and of its record."""
+    """Each table, and the text of its CSV and of its record."""
     folder = tmp_path_factory.mktemp("saved") / "new"
     tables = {name: build(runs, results=folder / f"{name}.csv") for name, build in BUILDERS.items()}
     return {
@@ -256,7 +256,7 @@ def saved(runs, tmp_path_factory):
 
 @pytest.fixture(params=BUILDERS)
 def file(request, saved, tmp_path):
-    """A builder, its table, and a CSV of it to be spoilt."""
+    """A builder, its table, and a CSV of it to damage."""
     table, text, record = saved[request.param]
     path = tmp_path / "table.csv"
     path.write_text(text)
@@ -356,7 +356,7 @@ def test_tables_have_records_that_know_their_rows(runs, trained, tmp_path):
 
 
 def test_two_writers_of_a_table_lose_no_seed(runs, tmp_path, monkeypatch):
-    """One asks for two seeds, and another, which is done before the first has the lock, for three."""
+    """One call asks for two seeds; another asks for three, and ends before the first has the lock."""
     path, real = tmp_path / "probes.csv", KeptTable.writer
 
     @contextmanager

@@ -88,7 +88,7 @@ def test_paired_difference_sees_what_separate_intervals_cannot():
 
 
 def test_paired_difference_pairs_by_position_whatever_the_rows_of_a_table_are_called():
-    # Columns cut out of one table have different row labels, and pandas would align by them.
+    # Columns of one table may have different indices, by which pandas would align them.
     a, b = pd.Series([0.72, 0.84], index=[0, 1]), pd.Series([0.70, 0.80], index=[5, 6])
     assert paired_difference(a, b) == paired_difference(list(a), list(b))
     assert paired_difference(a, b).n == 2
@@ -225,7 +225,7 @@ def test_p_value_of_equal_values_and_of_one():
 
 
 def test_holm_by_hand():
-    # Smallest × 4, next × 3, and none smaller than the one before it.
+    # Smallest × 4, next × 3 …; and none is smaller than the one before it.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
@@ -296,7 +296,7 @@ def test_summary_counts_unstable_runs_and_gives_the_mean_of_the_others(table):
 
 
 def test_a_cosine_that_is_not_defined_is_not_a_run_that_is_not_finite():
-    # A batch whose gradient is exactly 0 has no direction: 0/0 in a run that is otherwise sound.
+    # A gradient that is exactly 0 has no direction: the cosine is 0/0 in an otherwise sound run.
     table = pd.DataFrame(
         {"outcome": "learned", "method": "dfa", "gradient_alignment": [0.2, math.nan, 0.4]}
     )

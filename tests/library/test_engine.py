@@ -244,7 +244,7 @@ def always_compile(monkeypatch):
     monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
 
 
-# In a process of its own: torch.compile cannot read through the checks of types that tests run with.
+# In a separate process: torch.compile cannot trace the type checks that the tests run with.
 COMPARE = """
 import json, math
 from dfa_lib import Run, engine, train
