@@ -78,21 +78,23 @@ def _processor() -> str:
 
 
 def checksums(datasets: Sequence[str]) -> dict[str, str]:
-    """Return the checksum of each dataset of digits; clusters have none."""
-    return {name: _checksum(DIGIT_SETS[name]()) for name in datasets if name in DIGIT_SETS}
+    """Return the checksum of each dataset of digits; clusters have none.
+
+    It is ``NOT_HERE`` if this machine cannot load the data: the workers of a cluster may have them.
+    """
+    result = {}
+    for name in datasets:
+        if name in DIGIT_SETS:
+            try:
+                result[name] = _checksum(DIGIT_SETS[name]())
+            except InputError:
+                result[name] = NOT_HERE
+    return result
 
 
 @cache  # every call of run_all asks for it
 def _checksum(sets: DigitSets) -> str:
     return sets.checksum()
-
-
-def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
-    """Return the checksums, or ``NOT_HERE`` if only the workers of a cluster have the data."""
-    try:
-        return checksums(datasets)
-    except InputError:
-        return dict.fromkeys(datasets, NOT_HERE)
 
 
 # ---- the code ----
@@ -424,7 +426,7 @@ def made_with(datasets: Sequence[str]) -> Entry:
         "library": fingerprint(),
         "versions": versions(),
         "machine": machine(),
-        "data": checksums_here(datasets),
+        "data": checksums(datasets),
     }
 
 

@@ -108,8 +108,8 @@ def interval_of(
     values
         One per repeat. A nan makes the mean nan: no repeat is left out silently.
     kind
-        ``"t"``, ``"fisher"`` (correlations), ``"logit"`` (accuracies), ``"ratio"`` (positive numbers) or
-        ``"binomial"`` (each 0 or 1).
+        ``"t"``, ``"fisher"`` (correlations, by Fisher's z, 1921), ``"logit"`` (accuracies), ``"ratio"``
+        (positive numbers) or ``"binomial"`` (each 0 or 1).
     confidence
         The probability with which the interval contains the mean of infinitely many repeats.
     examples
@@ -140,14 +140,6 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     This is ``interval_of`` with the kind ``"t"``.
     """
     return interval_of(values, "t", confidence)
-
-
-def fisher_interval(correlations: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Return the mean of correlations by Fisher's z = artanh ρ (1921), and its interval in [-1, 1].
-
-    This is ``interval_of`` with the kind ``"fisher"``.
-    """
-    return interval_of(correlations, "fisher", confidence)
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
@@ -289,14 +281,6 @@ def seeds_needed(
 
 
 # ---- tables ----
-
-
-def in_words(difference: Interval) -> str:
-    """Write a paired difference and its interval to three places: ``+0.120 (95 % interval …)``."""
-    if difference.n == 1:
-        return f"{difference.mean:+.3f} in the one seed that was run"
-    interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
-    return f"{difference.mean:+.3f} (95 % interval {interval}, {difference.n} paired seeds)"
 
 
 SUMMARY = (
