@@ -187,15 +187,13 @@ class KeptTable:
             ",".join([text(value) for text, value in zip(writers, row, strict=True)]) for row in rows
         ]
 
+    def digests(self, lines: Iterable[str]) -> list[str]:
+        """Return the digests of the units in lines of the file."""
+        return list(unit_digests("\n".join([self.header, *lines])))
+
     @contextmanager
     def writer(self) -> Iterator["Writer"]:
-        """Lock the table against other writers while the body runs; sort it at the end.
-
-        Raises
-        ------
-        InputError
-            If the file, its record or its folder is read-only, or another process is writing the table.
-        """
+        """Lock the table while the body runs, see ``sole_writer``; sort it at the end."""
         with sole_writer(self.path):
             writer = Writer(self)
             writer.finish()  # the session of a killed process
@@ -264,13 +262,7 @@ class Writer:
         self._added: list[str] = []
 
     def start(self, datasets: Iterable[str], how: str) -> None:
-        """Open a session; ``datasets`` and ``how`` are those of ``provenance.Session``.
-
-        Raises
-        ------
-        InputError
-            If the record is damaged, or the log cannot be written.
-        """
+        """Open a session; ``datasets`` and ``how`` are those of ``provenance.Session``."""
         path = self._table.path
         try:
             self._session = Session(path, datasets, how)
@@ -291,7 +283,7 @@ class Writer:
         path, lines = self._table.path, self._table.text(rows)
         try:
             if self._session is not None:
-                self._session.count(unit_digests("\n".join([self._table.header, *lines])), runs)
+                self._session.count(self._table.digests(lines), runs)
             _append(path, self._table.header, lines)
             self._added += lines
         except OSError as problem:
@@ -304,7 +296,7 @@ class Writer:
         """Copy units from another table, with the entries of its record."""
         rows, path = list(rows), self._table.path
         record = Record.read(path)
-        record.take_over(other, unit_digests("\n".join([self._table.header, *self._table.text(rows)])))
+        record.take_over(other, self._table.digests(self._table.text(rows)))
         record.write(path)
         log_path(path).unlink(missing_ok=True)
         log_path(path).touch(exist_ok=False)

@@ -27,21 +27,9 @@ from ..validation import InputError
 from .files import replace_text
 
 PACKAGES = (
-    "dfa_lib",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-learn",
-    "joblib",
-    "matplotlib",
-    "papermill",
-    "jupyter-book",
-    "Sphinx",
+    *("dfa_lib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "joblib"),
+    *("matplotlib", "papermill", "jupyter-book", "Sphinx"),
 )
-
-
 NOT_HERE = "not on this machine"
 
 

@@ -8,6 +8,7 @@ predicted from them, and ``embed`` maps them to two dimensions.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -90,49 +92,31 @@ def digit_representation(
 # ---- probes and maps ----
 
 
-def nearest_neighbour_accuracy(
-    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
+def probe_accuracy(
+    model: Any, features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
 ) -> float:
-    """Return the test accuracy of the 10 nearest neighbours, by Euclidean distance.
+    """Fit a classifier of scikit-learn to the features of training digits; return its test accuracy.
 
-    The probe measures whether the layer places digits of one class near each other. If features are not
-    finite, as of a diverged run, the accuracy is nan.
-
-    Parameters
-    ----------
-    features, labels
-        Of at least 10 training digits.
-    test_features, test_labels
-        Of the test digits.
-
-    Returns
-    -------
-    accuracy
-        In [0, 1].
+    The accuracy is in [0, 1], or nan if features are not finite, as of a diverged run.
     """
-    probe = KNeighborsClassifier(NEIGHBOURS)
-    return _accuracy(probe, features, labels, test_features, test_labels)
-
-
-def linear_probe_accuracy(
-    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
-) -> float:
-    """Return the test accuracy of a logistic regression on the standardised features.
-
-    The probe measures whether the label is linearly decodable. Parameters and value are those of
-    ``nearest_neighbour_accuracy``.
-    """
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000))
-    return _accuracy(probe, features, labels, test_features, test_labels)
-
-
-def _accuracy(
-    probe: Any, features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
-) -> float:
     if not (features.isfinite().all() and test_features.isfinite().all()):
         return float("nan")
-    probe.fit(features.double().numpy(), labels.numpy())
+    probe = clone(model).fit(features.double().numpy(), labels.numpy())
     return float(probe.score(test_features.double().numpy(), test_labels.numpy()))
+
+
+PROBES: dict[str, Callable[[Features, Labels, TestFeatures, TestLabels], float]] = {
+    "nearest neighbours": partial(probe_accuracy, KNeighborsClassifier(NEIGHBOURS)),
+    "linear": partial(
+        probe_accuracy, make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000))
+    ),
+}
+"""The 10 nearest neighbours, by Euclidean distance, measure whether the layer places digits of one class
+near each other; logistic regression on standardised features, whether a class is linearly decodable."""
+TARGETS: dict[str, Callable[[Labels], Labels]] = {
+    "digit": lambda labels: labels,
+    "parity": lambda labels: labels % 2,
+}
 
 
 def embed(features: Features) -> Float[np.ndarray, "n 2"]:
@@ -180,16 +164,6 @@ def nearest_alike(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"]
         return float("nan")
     nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
     return float(np.mean(labels[nearest] == labels))
-
-
-PROBES: dict[str, Callable[[Features, Labels, TestFeatures, TestLabels], float]] = {
-    "nearest neighbours": nearest_neighbour_accuracy,
-    "linear": linear_probe_accuracy,
-}
-TARGETS: dict[str, Callable[[Labels], Labels]] = {
-    "digit": lambda labels: labels,
-    "parity": lambda labels: labels % 2,
-}
 
 
 # ---- tables ----

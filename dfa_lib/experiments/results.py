@@ -4,7 +4,7 @@ Names of registered functions are followed by ``@`` and a digest of their code.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,6 @@ from .kept_table import (
     as_frame,
     number,
     table_path,
-    unit_digests,
 )
 
 Histories = dict[Run, History]
@@ -84,23 +83,27 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
         do not match its record; or if it holds runs of a method, an optimizer or a random matrix that is
         not registered here, or registered with other code.
     """
-    return to_table(list(read_histories(path).values()))
+    return to_table(read_histories(path).values())
 
 
-def to_table(histories: Sequence[History]) -> pd.DataFrame:
+def to_table(histories: Iterable[History]) -> pd.DataFrame:
     """Return histories as a table of one row per run and epoch.
 
     Integers that may be missing have pandas' nullable type; other missing values are nan.
     """
-    table = as_frame((row for history in histories for row in _rows(history)), COLUMNS)
+    table = as_frame(rows_of(histories), COLUMNS)
     return table.assign(hidden=[COLUMNS["hidden"].text(widths) for widths in table["hidden"]])
 
 
-def _rows(history: History) -> Iterator[Row]:
-    run = history.run
-    fields = [run.hidden_widths if name == "hidden" else getattr(run, name) for name in FIELDS]
-    metrics = zip(*(getattr(history, name) for name in METRICS), strict=True)
-    return ((*fields, epoch, *values) for epoch, values in enumerate(metrics, start=1))
+def rows_of(histories: Iterable[History]) -> list[Row]:
+    """Return histories as the rows of a table of runs."""
+    rows: list[Row] = []
+    for history in histories:
+        run = history.run
+        fields = [run.hidden_widths if name == "hidden" else getattr(run, name) for name in FIELDS]
+        metrics = zip(*(getattr(history, name) for name in METRICS), strict=True)
+        rows += [(*fields, epoch, *values) for epoch, values in enumerate(metrics, start=1)]
+    return rows
 
 
 def runs_table(path: str | os.PathLike[str]) -> KeptTable:
@@ -109,15 +112,10 @@ def runs_table(path: str | os.PathLike[str]) -> KeptTable:
     return KeptTable(table_path(path), COLUMNS, remedy=remedy, needs_record=False)
 
 
-def rows_of(histories: Iterable[History]) -> list[Row]:
-    """Return histories as the rows of a table of runs."""
-    return [row for history in histories for row in _rows(history)]
-
-
 def run_digest(history: History) -> str:
     """Return a run's digest in the record of its table."""
     table = KeptTable(Path(), COLUMNS)
-    return next(iter(unit_digests("\n".join([",".join(COLUMNS), *table.text(_rows(history))]))))
+    return table.digests(table.text(rows_of([history])))[0]
 
 
 def read_histories(path: str | os.PathLike[str]) -> Histories:

@@ -68,7 +68,7 @@ def run_all(
         saved among the temporary files.
     """
     histories = run_histories(runs, results, reuse=reuse, jobs=jobs, cluster=cluster)
-    return to_table(list(histories.values()))
+    return to_table(histories.values())
 
 
 def run_histories(

@@ -22,9 +22,7 @@ from dfa_lib.experiments.representations import (
     embed,
     embedding_table,
     is_one_place,
-    linear_probe_accuracy,
     nearest_alike,
-    nearest_neighbour_accuracy,
     probe_table,
     weights_names,
 )
@@ -103,12 +101,12 @@ def planted(n, seed, *, spread=0.3):
     return features, labels
 
 
-@pytest.mark.parametrize("probe", [nearest_neighbour_accuracy, linear_probe_accuracy])
+@pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_find_a_planted_structure(probe):
     assert probe(*planted(300, 0), *planted(100, 1)) == 1.0
 
 
-@pytest.mark.parametrize("probe", [nearest_neighbour_accuracy, linear_probe_accuracy])
+@pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_are_at_chance_on_noise(probe):
     features = torch.randn(1_300, 10, generator=torch.Generator().manual_seed(2))
     labels = torch.arange(1_300) % 10
@@ -121,16 +119,16 @@ def test_only_nearest_neighbours_find_a_structure_that_no_line_separates():
     points = 4 * torch.rand(1_500, 2, generator=torch.Generator().manual_seed(4))
     labels = (points.floor().long().sum(dim=1)) % 2  # a chessboard
     split = points[:1_000], labels[:1_000], points[1_000:], labels[1_000:]
-    assert nearest_neighbour_accuracy(*split) > 0.85
-    assert linear_probe_accuracy(*split) < 0.65
+    assert PROBES["nearest neighbours"](*split) > 0.85
+    assert PROBES["linear"](*split) < 0.65
 
 
 def test_the_linear_probe_does_not_depend_on_the_features_scale():
     features, labels = planted(300, 0, spread=1.5)
     test_features, test_labels = planted(100, 1, spread=1.5)
     scale = 10.0 ** torch.linspace(-3, 3, 10)
-    plain = linear_probe_accuracy(features, labels, test_features, test_labels)
-    scaled = linear_probe_accuracy(features * scale, labels, test_features * scale, test_labels)
+    plain = PROBES["linear"](features, labels, test_features, test_labels)
+    scaled = PROBES["linear"](features * scale, labels, test_features * scale, test_labels)
     assert plain == pytest.approx(scaled, abs=0.02)
     assert plain < 1
 
@@ -288,7 +286,7 @@ def test_the_scores_are_those_of_the_runs_own_first_and_last_weights(runs, saved
     train(run, observe=lambda epoch, parameters: weights.update({"bp-sgd": parameters}))
     table = saved["probes"][0].set_index(["seed", "weights", "probe", "target"])["accuracy"]
     for name, parameters in weights.items():
-        expected = nearest_neighbour_accuracy(
+        expected = PROBES["nearest neighbours"](
             digit_representation(parameters, sets.train.images[:COUNT], 0, 3),
             sets.train.labels[:COUNT] % 2,
             digit_representation(parameters, sets.test.images[:COUNT], 0, 3),
