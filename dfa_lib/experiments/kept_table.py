@@ -146,20 +146,20 @@ class KeptTable:
         record = Record.read(self.path)
         known = record.digests()
         units = _units(header, lines)
-        while logged and units and _digest(header, lines, units[-1]) not in known:
-            lines = lines[: units.pop()[0]]
+        while logged and units and next(reversed(units)) not in known:
+            lines = lines[: units.popitem()[1][0]]
         width = len(self.columns)
         for i, line in enumerate(lines):
             cells = line.count(",") + 1
             last = i == len(lines) - 1 and not text.endswith("\n")
             # A last line without a line break is complete only if its unit's digest is known.
-            if cells != width or (last and _digest(header, lines, units[-1]) not in known):
+            if cells != width or (last and next(reversed(units)) not in known):
                 raise self._damaged(f"line {i + 2} has {cells} of {width} values or no end")
         if self.needs_record and not lines and not logged:
             raise self._damaged("it has no rows")
         rows = self._values(lines)
         if not unknown and (record != Record() or self.needs_record):
-            changed = [unit for unit in units if _digest(header, lines, unit) not in known]
+            changed = [unit for digest, unit in units.items() if digest not in known]
             for unit in changed[:1]:
                 where = f"line {unit[0] + 2}" if len(unit) == 1 else f"lines {unit[0] + 2} and following"
                 raise self._damaged(
@@ -445,12 +445,11 @@ def kept_table(
 def unit_digests(text: str) -> dict[str, dict[str, str]]:
     """Return the digest of each unit in a CSV's text, and the unit's fields of ``Run``."""
     header, *lines = text.splitlines() or [""]
-    names = header.split(",")
-    fields_of = {}
-    for unit in _units(header, lines):
-        cells = zip(names, lines[unit[0]].split(","), strict=False)
-        fields_of[_digest(header, lines, unit)] = {n: value for n, value in cells if n in FIELDS}
-    return fields_of
+    cells_of = {digest: lines[unit[0]].split(",") for digest, unit in _units(header, lines).items()}
+    return {
+        digest: {n: cell for n, cell in zip(header.split(","), cells, strict=False) if n in FIELDS}
+        for digest, cells in cells_of.items()
+    }
 
 
 _cached_unit_digests = cache(unit_digests)  # called for each figure of a table
@@ -466,19 +465,18 @@ def units_in(path: Path) -> dict[str, dict[str, str]]:
     return units
 
 
-def _units(header: str, lines: Sequence[str]) -> list[list[int]]:
-    """Return the line numbers of each unit, in the order of their first lines."""
+def _units(header: str, lines: Sequence[str]) -> dict[str, list[int]]:
+    """Return the line numbers of each unit by its digest, in the order of their first lines."""
     where = [i for i, name in enumerate(header.split(",")) if name in FIELDS]
     units: dict[tuple[str, ...], list[int]] = {}
     for place, line in enumerate(lines):
         cells = line.split(",")
         units.setdefault(tuple(cells[i] for i in where if i < len(cells)), []).append(place)
-    return list(units.values())
+    return {_digest([header, *(lines[i] for i in unit)]): unit for unit in units.values()}
 
 
-def _digest(header: str, lines: Sequence[str], unit: Sequence[int]) -> str:
-    text = "\n".join([header, *(lines[i] for i in unit)])
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:12]
 
 
 # ---- files ----
