@@ -42,12 +42,12 @@ class Scale:
     runs: int = 2  # per process and round
     steps: int = 200  # per run
     epoch: int | None = None  # samples of a whole epoch; None is the dataset's default
-    stacked: int = 60
-    stacked_epochs: int = 5
+    batched: int = 60
+    batched_epochs: int = 5
 
 
 FULL = Scale()
-QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, stacked=2)
+QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, batched=2)
 
 
 def example_run(dataset: str, method: str = "dfa", optimizer: str = "sgd", **fields: object) -> Run:
@@ -167,9 +167,9 @@ def throughput_table(dataset: str, scale: Scale) -> str:
     return rate_table(ways, scale)
 
 
-def stack_table(dataset: str, scale: Scale, device: str) -> str:
+def batch_table(dataset: str, scale: Scale, device: str) -> str:
     """Compare a batch of runs with the same runs one at a time."""
-    run = example_run(dataset, samples=scale.epoch, epochs=scale.stacked_epochs, device=device)
+    run = example_run(dataset, samples=scale.epoch, epochs=scale.batched_epochs, device=device)
 
     def one_at_a_time() -> None:
         for repeat in repeats([run], scale.runs):
@@ -179,9 +179,9 @@ def stack_table(dataset: str, scale: Scale, device: str) -> str:
     ways = [
         ("1 at a time", scale.runs, one_at_a_time),
         (
-            f"{scale.stacked} stacked",
-            scale.stacked,
-            lambda: train_stack(repeats([run], scale.stacked)),
+            f"a batch of {scale.batched}",
+            scale.batched,
+            lambda: train_stack(repeats([run], scale.batched)),
         ),
     ]
     return rate_table(ways, scale)
@@ -273,10 +273,10 @@ def report(scale: Scale) -> Iterator[str]:
     yield "Left out, as MNIST is not here." if noise else throughput_table(dataset, scale)
     yield f"### Memory of one run: {task}, DFA with SGD, one epoch"
     yield "Left out, as MNIST is not here." if noise else memory_table(dataset, scale)
-    yield f"### Stacked runs on a GPU: {task}, DFA with SGD, {scale.stacked_epochs} epochs"
+    yield f"### Batches of runs on a GPU: {task}, DFA with SGD, {scale.batched_epochs} epochs"
     if torch.cuda.is_available():
         yield f"On: {torch.cuda.get_device_name()}."
-        yield stack_table(dataset, scale, "cuda")
+        yield batch_table(dataset, scale, "cuda")
     else:
         yield "This machine has no CUDA GPU."
 

@@ -218,7 +218,7 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
     for run in runs:
         if stackable(run) != stackable(runs[0]):
             raise InputError(
-                f"runs in one stack may differ in seed, learning_rate, feedback and labelling only: "
+                f"runs in one batch may differ in seed, learning_rate, feedback and labelling only: "
                 f"{run.describe()} does not go with {runs[0].describe()}."
             )
     with using_threads(1):

@@ -48,6 +48,6 @@ def _train_or_split(runs: list[Run]) -> Iterator[History]:
     if runs[0].device == "cuda":
         torch.cuda.empty_cache()
     half = len(runs) // 2
-    logger.warning("A stack of %d runs does not fit in memory: split in two.", len(runs))
+    logger.warning("A batch of %d runs does not fit in memory: split in two.", len(runs))
     yield from _train_or_split(runs[:half])
     yield from _train_or_split(runs[half:])

@@ -45,8 +45,8 @@ def test_a_stack_that_does_not_fit_is_split_until_it_does(memory, small_run, cap
     assert tried == [7, 3, 4, 2, 2]
     assert [history.run for history in histories] == runs
     assert [record.getMessage() for record in caplog.records] == [
-        "A stack of 7 runs does not fit in memory: split in two.",
-        "A stack of 4 runs does not fit in memory: split in two.",
+        "A batch of 7 runs does not fit in memory: split in two.",
+        "A batch of 4 runs does not fit in memory: split in two.",
     ]
 
 
