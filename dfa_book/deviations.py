@@ -22,7 +22,7 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
@@ -217,7 +217,7 @@ def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
     return np.asarray(correction(epoch) / correction(t))
 
 
-def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def adam_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train BP and DFA with Adam that counts updates or epochs, each at its own best rate.
 
     Rates are chosen on validation digits by the mean accuracy of the last half of the epochs. The
@@ -256,7 +256,7 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
 # ---- repeats that share a matrix or a state ----
 
 
-def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def shared_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train DFA many times with each of several random matrices; all else is drawn anew for every run.
 
     The columns are ``COLUMNS["shared"]``, with the ``test_accuracy`` of the last epoch.
@@ -279,7 +279,7 @@ def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
 CARRIED_RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.002, "adam": 0.005}
 
 
-def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def carried_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train DFA three times in a row, with the optimizer's state fresh or carried over.
 
     A chain of three keeps its random matrix. Both kinds of repeat share everything else, seeds included,
@@ -315,7 +315,7 @@ SETS = ("validation", "test", "fresh")
 HELD_OUT_DIGITS = 240  # in each of SETS
 
 
-def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def rates_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train BP at several rates on many splits of the digits, and measure it on the ``SETS`` of each.
 
     The columns are ``COLUMNS["rates"]``: ``run`` is ``"tuning"`` or ``"report"``, which differ in their
@@ -469,7 +469,7 @@ COLUMNS = {
 
 
 def _kept(
-    results: Results,
+    results: TablePath,
     scale: Scale,
     name: str,
     make: Callable[..., list[dict[str, Any]]],

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dfa_lib.experiments import run_histories
 from dfa_lib.experiments.kept_table import sole_writer, units_in
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
+from dfa_lib.experiments.results import COLUMNS, histories_in, run_digest, runs_table
 from dfa_lib.training import METRICS, History, Run
 from dfa_lib.validation import InputError, choice, whole_number
 
@@ -69,7 +69,7 @@ def verify(
         stored = list(histories_in(runs_table(path), unknown=True).values())
         unknown = unaccounted(path)
         chance.shuffle(stored)
-        stored.sort(key=lambda history: digest(history) not in unknown)
+        stored.sort(key=lambda history: run_digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
     if not picked:
         raise InputError(f"there are no results in {folder}: train some first.")
@@ -126,7 +126,7 @@ def is_results(path: Path) -> bool:
 
 def _compare(name: str, stored: History, again: History) -> Comparison:
     ends = stored.test_accuracy[-1], again.test_accuracy[-1]
-    return Comparison(name, stored.run, *ends, _same_bits(stored, again), digest(stored))
+    return Comparison(name, stored.run, *ends, _same_bits(stored, again), run_digest(stored))
 
 
 def _same_bits(stored: History, again: History) -> bool:
