@@ -195,7 +195,7 @@ def glued_results(book: Book) -> dict[tuple[str, str], Any]:
 
     Chapters that have changed since, or were executed in the profile ``smoke``, are left out.
     """
-    results = {}
+    results: dict[tuple[str, str], Any] = {}
     for row in status(book):
         if row["state"] == "fresh" and "profile=smoke" not in row["parameters"].split():
             values = glued(read_notebook(book.executed(row["chapter"])))
