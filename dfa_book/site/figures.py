@@ -39,6 +39,7 @@ COLUMNS = (
     "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
     "<dfa_lib.training.History>`"
 )
+NO_REFERENCE = "what a run is, the epoch, what was measured"
 
 Rows = list[tuple[str, list[str]]]
 
@@ -151,7 +152,7 @@ def _fold(book: Book, figure: Shown) -> str:
     if figure.files:
         data = [
             ("Results", [_results(path, _download(book, path)) for path in figure.files]),
-            ("Columns", [COLUMNS]),
+            ("Columns", [COLUMNS if (book.source / "reference").is_dir() else NO_REFERENCE]),
             ("Data", _data(figure.files)),
         ]
         made += [("Trained", _trained(figure.files)), ("Freshness", [_freshness(figure)])]

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -915,9 +916,10 @@ def told(book, figure):
 
     (book.staging / LIST).write_text(PLACE)
     write_list(book, [figure])
-    directives = [_fold(book, figure), (book.staging / LIST).read_text()]
-    inside = [text.split("\n", 1)[1].rsplit("\n", 1)[0] for text in directives]
-    return Structure(parser().render("\n\n".join([*inside, f"({_staleness(figure.files[0])})"])))
+    directives = "\n".join([_fold(book, figure), (book.staging / LIST).read_text()])
+    inside, fences = re.subn(r"(?m)^:{3,4}(\{(container|dropdown)\} .*(\n:class-.*)?)?$", "", directives)
+    assert fences == 10  # a container of three dropdowns, and that of the list
+    return Structure(parser().render(f"{inside}\n\n({_staleness(figure.files[0])})"))
 
 
 def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
