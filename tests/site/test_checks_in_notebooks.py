@@ -104,9 +104,7 @@ def test_the_cell_shows_nothing_of_the_solution_and_runs(capsys):
 
 def test_a_grader_is_told_by_an_error_and_hears_nothing_of_a_right_answer(capsys):
     cell = check_cell("ex-area", [SOLUTION], grade=True)
-    with pytest.raises(
-        AssertionError, match=r"^ex-area: not answered yet\. Your code has to set area, "
-    ):
+    with pytest.raises(AssertionError, match=r"^ex-area: not answered yet\. "):
         exec(cell, {})
     names = {}
     exec(SOLUTION, names)
