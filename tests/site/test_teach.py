@@ -229,6 +229,7 @@ APPENDIX = [markdown("```{prf:theorem} Big\n:label: thm-big\nTrue.\n```")]
         ("[site](https://example.org/a#b)", "[site](https://example.org/a#b)"),
         ("```python\n(sec-a)=\n{eq}`x`\n```", "```python\n(sec-a)=\n{eq}`x`\n```"),
         ("% a comment\ntext", "text"),
+        ('text\n\n<script defer src="_static/a.mjs"></script>', "text"),
         ("term\n: what it means", "**term:** what it means"),
         (
             ":::{note}\nTake {eq}`eq-far`.\n:::",
