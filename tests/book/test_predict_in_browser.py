@@ -113,9 +113,7 @@ def test_nothing_is_covered_on_paper_or_without_scripts(visit):
 @pytest.mark.parametrize("chapter", ["learning-problems", "experiments"])
 def test_every_figure_of_the_chapters_on_results_has_a_question_before_it(chapter):
     cells = nbformat.read(ROOT / "book" / f"{chapter}.ipynb", as_version=4).cells
-    marks = re.compile(
-        r'^:class: dfa-predict$|show_figure\(name="fig-|_static/predict\.mjs', re.MULTILINE
-    )
+    marks = re.compile(r':class: dfa-predict\n|show_figure\(name="fig-|_static/predict\.mjs')
     found = [mark for cell in cells for mark in marks.findall(cell.source)]
     found.remove("_static/predict.mjs")
     assert len(found) > 4
