@@ -51,6 +51,7 @@ DROPPED = (
     "contents",
     "exercise-end",
     "index",
+    "only",
     "solution-end",
     "tableofcontents",
     "toctree",

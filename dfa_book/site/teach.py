@@ -298,10 +298,14 @@ def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNod
     version, _, changed = commit().partition("-")
     published = repository(book.root)
     if published is None:
-        source, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
+        source, where = "", ", where FOLDER is a copy of the book's repository"
+        install = 'pip install -c FOLDER/requirements.txt "FOLDER[notebooks]"'
     else:
         source, where = f" of <{published.url}>", ""
-        library = f"dfa_lib[book] @ git+{published.url}@{version}"
+        install = (
+            f"pip install -c {published.url}/raw/{version}/requirements.txt "
+            f'"dfa_lib[notebooks] @ git+{published.url}@{version}"'
+        )
     edition = "instructor" if edition == "instructor" else "student"  # graders cut solutions out
     follows = "a gap for your answer" if edition == "student" else "its solution"
     edited = ", edited" if changed else ""
@@ -319,7 +323,7 @@ def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNod
 To run it, install the book's library, once{where}:
 
 ```
-pip install "{library}"
+{install}
 ```
 
 Nothing is downloaded while it runs, and two cores need less than a minute. The cell of parameters
