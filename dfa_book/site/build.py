@@ -176,7 +176,6 @@ def _jupyter_book(book: Book, folder: Path) -> int:
         print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
         status = 1
     if status == 0:
-        write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
         write_data(book, built)
         put_in_place(built, book.html)

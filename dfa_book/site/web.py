@@ -8,7 +8,7 @@ gone over when they are written. Then they load one stylesheet and few scripts, 
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from html import escape, unescape
 from itertools import pairwise
@@ -79,6 +79,14 @@ addEventListener("beforeprint", () => {
 """
 
 
+MOVED = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Moved</title><meta name="robots" content="noindex">
+<meta http-equiv="refresh" content="0; url={0}"></head>
+<body><p>This page has moved to <a href="{0}">{0}</a>.</p></body></html>
+"""
+
+
 class _InOrder(HTMLFormatter):
     """Writes attributes in the order in which they were read, not by name."""
 
@@ -97,6 +105,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("dfa_other_hosts", [], "html", [list])
     app.add_config_value("dfa_notebooks", [], "html", [list])
     app.add_config_value("dfa_launch", {}, "html", [dict])
+    app.add_config_value("dfa_moved", {}, "html", [dict])
     app.add_config_value("dfa_complete", False, "html", [bool])
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
@@ -137,6 +146,19 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
         config = app.config
         for said in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
             logger.warning(said)
+        redirect(Path(app.outdir), config.dfa_moved)
+
+
+def redirect(html: Path, moved: Mapping[str, str]) -> None:
+    """Let the addresses of pages that were renamed lead to the new ones: by old name, the new."""
+    for old, new in moved.items():
+        page, target = html / f"{old}.html", html / f"{new}.html"
+        if page.exists() or not target.is_file():
+            logger.warning(f"dfa_moved: {old} is a page of the site, or {new} is none")
+            continue
+        address = quote(Path(relpath(target, page.parent)).as_posix())
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(MOVED.format(address), encoding="utf-8")
 
 
 # ---- what a page loads ----
