@@ -29,6 +29,7 @@ from dfa_lib.validation import (
 )
 
 from .panels import SVG, figure_html
+from .site.markdown import plain
 
 PARAMETERS: dict[str, Any] = {
     "profile": "digits",
@@ -258,18 +259,20 @@ class Answer(NamedTuple):
 
 
 def show(answer: Answer | str) -> None:
-    """Display an answer, or other Markdown, if there is any, and glue the answer's values."""
+    """Display an answer, or other MyST, if there is any, and glue the answer's values."""
     from myst_nb import glue  # heavy, and needed by notebooks only
 
     answer = Answer(answer) if isinstance(answer, str) else answer
     if answer.text:
-        display(Markdown(answer.text))
+        shown = {"text/markdown": plain(answer.text), MYST: answer.text}
+        display(shown, raw=True)
     for name, value in answer.values.items():
         glue(name, value, display=False)
 
 
 # What Jupyter does not know and leaves alone.
 FOR_THE_SITE = "application/vnd.dfa.figure+html"
+MYST = "application/vnd.dfa.myst"
 
 
 def show_figure(
@@ -305,4 +308,4 @@ def show_figure(
         "text/plain": alt,
     }
     display(shown, raw=True, metadata={"dfa_figure": about})
-    display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})
+    display(Markdown(f"*{plain(caption)}*"), metadata={"dfa_caption": name})

@@ -17,7 +17,7 @@ from dfa_lib.experiments.progress import PROGRESS_FILE, duration
 from dfa_lib.experiments.provenance import Record, commit, digests_of
 from dfa_lib.validation import InputError, choice
 
-from ..chapter import FOR_THE_SITE, check_parameters
+from ..chapter import FOR_THE_SITE, MYST, check_parameters
 from .book import Book
 from .checks import parameter_problems, problems, typed_results
 from .children import python, run
@@ -260,8 +260,8 @@ def _papermill(
 def _prepare(notebook: nbformat.NotebookNode) -> None:
     """Make a page of an executed chapter.
 
-    What ``show_figure`` left in the outputs becomes a numbered figure of MyST, and the values that
-    papermill was given, paths of this machine among them, do not show.
+    What ``show`` and ``show_figure`` left in the outputs becomes MyST, a figure of it numbered, and the
+    values that papermill was given, paths of this machine among them, do not show.
     """
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
@@ -269,6 +269,8 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
         outputs = cell.get("outputs", [])
         for output in outputs:
             figure = output.get("metadata", {}).get("dfa_figure")
+            if MYST in output.get("data", {}):
+                output["data"] = {"text/markdown": output["data"][MYST]}
             if figure is not None:
                 cell.metadata["mystnb"] = {
                     "figure": {"name": figure["name"], "caption": figure["caption"]}

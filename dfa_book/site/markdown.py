@@ -1,4 +1,4 @@
-"""Foreign text as Markdown that shows it and does nothing else.
+"""Text as Markdown: foreign text so that it is shown and does nothing else, and MyST for Jupyter.
 
 Foreign is all that is not the author's prose: values of records and tables, names of files, addresses.
 """
@@ -6,7 +6,29 @@ Foreign is all that is not the author's prose: values of records and tables, nam
 import re
 
 # CommonMark allows a backslash before each of them, and takes none of them for markup then.
+_LABEL = re.compile(r"^\(([\w:.-]+)\)=\n", re.MULTILINE)
+_ROLE = re.compile(r"\{(?P<role>[\w:]+)\}`(?:(?P<title>[^`<>]+?)\s*<[^`<>]+>|(?P<label>[^`]+))`")
+_TO_A_LABEL = re.compile(r"\[(?P<title>[^\[\]]+)\]\(#(?!claim-)[\w-]+\)")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(text: str) -> str:
+    """Return the MyST that code displays as Jupyter shows it, which knows no labels and no roles.
+
+    What code displays is not known when ``make teach`` writes a notebook, nor are numbers of figures
+    when code runs. So a reference is its title or, without one, its label, by which code names it.
+    """
+    text = _LABEL.sub(r'<a id="\1"></a>\n', text)
+    return _TO_A_LABEL.sub(r"\g<title>", _ROLE.sub(_plain_role, text))
+
+
+def _plain_role(found: re.Match[str]) -> str:
+    if found["title"]:
+        return found["title"]
+    if found["role"].startswith("cite"):  # keys are name and year
+        keys = re.findall(r"([a-z]+)(\d+)", found["label"])
+        return f"({'; '.join(f'{name.capitalize()} {year}' for name, year in keys)})"
+    return f"`{found['label']}`"
 
 
 def as_text(value: object) -> str:
