@@ -1,6 +1,8 @@
 """A reader chooses what a figure will show, then sees it; in a real browser."""
 
+import json
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -16,22 +18,35 @@ BOX = """\
 <div class="dfa-predict admonition"><p class="admonition-title">Predict first</p>
 <p>Which will be <em>ahead</em>?</p>
 <ol><li><p>This one.</p></li><li><p>That one.</p></li></ol></div>
-<figure id="fig-{0}"><a href="#fig-{0}">A picture</a>
+<figure id="fig-{0}"><a href="#fig-{0}">A picture</a><div class="dfa-figure"><div class="dfa-panel">
+<div class="dfa-drawing" data-readings="{1}"></div></div></div>
 <figcaption id="caption-{0}">What is seen.</figcaption></figure>
 """
+
+
+READINGS = {
+    "name": "a panel", "x": ["1", "2"], "at": [0, 100], "lines": {}, "rows": False, "start": 0,
+    "left": 0, "right": 100, "top": 0, "bottom": 100,
+}  # fmt: skip
+
+
+def box(name):
+    return BOX.format(name, escape(json.dumps(READINGS)))
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
-    (path.parent / "predict.mjs").write_bytes((STATIC / "predict.mjs").read_bytes())
+    for name in ("predict.mjs", "figures.js"):  # a page has both
+        (path.parent / name).write_bytes((STATIC / name).read_bytes())
     css = (STATIC / "dfa.css").read_text(encoding="utf-8")
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A page</title>'
         f'<link rel="icon" href="data:,"><style>{css}</style>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy([])}">'
-        '<script defer src="predict.mjs"></script></head><body><main><h1>A page</h1>'
-        f"<figure><figcaption>Before.</figcaption></figure>{BOX.format('one')}{BOX.format('two')}</main></body></html>",
+        '<script defer src="figures.js"></script><script defer src="predict.mjs"></script></head>'
+        "<body><main><h1>A page</h1>"
+        f"<figure><figcaption>Before.</figcaption></figure>{box('one')}{box('two')}</main></body></html>",
         encoding="utf-8",
     )
     return path.as_uri()
