@@ -22,7 +22,7 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
@@ -228,7 +228,7 @@ def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
     return np.asarray(correction(epoch) / correction(t))
 
 
-def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def adam_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train BP and DFA with Adam as it should be and with epochs counted, each at its own best rate.
 
     Rates are chosen on validation digits by the mean accuracy of the last half of the epochs.
@@ -275,7 +275,7 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
 # ---- repeats that share something ----
 
 
-def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def shared_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train DFA many times with each of several random matrices; all else is drawn anew for every run.
 
     Returns
@@ -301,7 +301,7 @@ def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
 CARRIED_RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.002, "adam": 0.005}
 
 
-def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def carried_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train DFA three times in a row, with the optimizer's state fresh, and carried over, each time.
 
     A chain of three keeps its random matrix. The two kinds of repeat share everything else, seeds
@@ -348,7 +348,7 @@ SETS = ("validation", "test", "fresh")
 HELD_OUT_DIGITS = 240  # in each of the three
 
 
-def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def rates_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train BP at several rates on many splits of the digits, and judge it on three sets of each.
 
     Returns
@@ -520,7 +520,7 @@ COLUMNS = {
 
 
 def _kept(
-    results: Results,
+    results: TablePath,
     scale: Scale,
     name: str,
     make: Callable[..., list[dict[str, Any]]],

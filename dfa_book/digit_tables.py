@@ -12,7 +12,7 @@ import torch
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.parity import draw_stacks, parity
-from dfa_lib.experiments.kept_table import REAL, TEXT, WHOLE, Columns, Results, Row, kept_table
+from dfa_lib.experiments.kept_table import REAL, TEXT, WHOLE, Columns, Row, TablePath, kept_table
 from dfa_lib.randomness import generator
 from dfa_lib.training import DIGIT_SETS
 from dfa_lib.validation import choice
@@ -29,7 +29,7 @@ COMPONENT_COLUMNS = {"dataset": TEXT, "share": REAL, "components": WHOLE}
 SHARES = (0.5, 0.9, 0.95, 0.99)
 
 
-def digit_counts(dataset: str, *, results: Results = None) -> pd.DataFrame:
+def digit_counts(dataset: str, *, results: TablePath = None) -> pd.DataFrame:
     """Return how often each digit occurs in each set of a dataset.
 
     Parameters
@@ -52,7 +52,7 @@ def digit_counts(dataset: str, *, results: Results = None) -> pd.DataFrame:
     return _kept(dataset, results, COUNT_COLUMNS, _count)
 
 
-def digit_components(dataset: str, *, results: Results = None) -> pd.DataFrame:
+def digit_components(dataset: str, *, results: TablePath = None) -> pd.DataFrame:
     """Return how many principal components hold a share of the variance of the training digits' pixels.
 
     Parameters, errors and the CSV are as for ``digit_counts``.
@@ -65,7 +65,7 @@ def digit_components(dataset: str, *, results: Results = None) -> pd.DataFrame:
     return _kept(dataset, results, COMPONENT_COLUMNS, _components)
 
 
-def sample_stacks(dataset: str, *, results: Results = None) -> tuple[dict[int, Examples], Digits]:
+def sample_stacks(dataset: str, *, results: TablePath = None) -> tuple[dict[int, Examples], Digits]:
     """Return three stacks of one test digit and three of three, and the digits that stand in them.
 
     The digits' pixels are whole numbers from 0 (ground) to 255 (ink). Parameters and errors are those of
@@ -89,7 +89,7 @@ def sample_stacks(dataset: str, *, results: Results = None) -> tuple[dict[int, E
 
 
 def _kept(
-    dataset: str, results: Results, columns: Columns, make: Callable[[DigitSets], list[Row]]
+    dataset: str, results: TablePath, columns: Columns, make: Callable[[DigitSets], list[Row]]
 ) -> pd.DataFrame:
     sets = DIGIT_SETS[choice("dataset", dataset, DIGIT_SETS)]
     return kept_table(

@@ -14,7 +14,7 @@ from dfa_lib.experiments.statistics import (
     UNKNOWN,
     Interval,
     equivalent,
-    fisher_interval,
+    interval_of,
     mean_interval,
     with_outcomes,
 )
@@ -80,7 +80,7 @@ def explain(last: pd.DataFrame, measure: str) -> Explained:
         _rank_correlation(runs[[measure, "test_accuracy"]])[0] for _, runs in rows.groupby("seed")
     ]
     defined = [each for each in by_seed if not math.isnan(each)]
-    ranks = fisher_interval(defined) if defined else UNKNOWN
+    ranks = interval_of(defined, "fisher") if defined else UNKNOWN
     r2 = math.nan if math.isnan(rho) else stats.pearsonr(rows[measure], rows["test_accuracy"])[0] ** 2
     return Explained(rho, p, ranks, float(r2))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES
-from dfa_lib.experiments.statistics import fisher_interval, with_outcomes
+from dfa_lib.experiments.statistics import interval_of, with_outcomes
 
 from ..answers import compared
 from ..captions import DOTS, LINES, unstable_runs
@@ -118,7 +118,7 @@ def cosines(rows_of: Mapping[str, Sequence[Sequence[float]]]) -> str:
     rows, count = [], 0
     for method, seeds in rows_of.items():
         count = len(seeds)
-        means = [fisher_interval(column) for column in zip(*seeds, strict=True)]
+        means = [interval_of(column, "fisher") for column in zip(*seeds, strict=True)]
         cells = [f"{number(m.mean, COSINE.form)} ({span(m.low, m.high)})" for m in means]
         rows.append([METHOD_NAMES[method], *cells])
     heads = ["update of W₁", "cosine with BP's, at the start", "after training"]

@@ -11,7 +11,7 @@ from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NA
 from dfa_lib.experiments.outcomes import OUTCOMES
 from dfa_lib.experiments.progress import cost
 from dfa_lib.experiments.provenance import digests_of, fingerprint, read_record
-from dfa_lib.experiments.results import digest, read_histories, read_results
+from dfa_lib.experiments.results import read_histories, read_results, run_digest
 from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.experiments.tuning import (
     FIRST_SEED,
@@ -223,7 +223,7 @@ def _at_the_best_pace(folder: Path, entries: Entries) -> str:
     costs, by_digest = {}, {}
     for path in results_files(folder):
         for run, history in read_histories(path).items():
-            costs[run] = by_digest[digest(history)] = cost(run)
+            costs[run] = by_digest[run_digest(history)] = cost(run)
     paces = [
         sum(by_digest.get(run, 0) for run in digests_of(entry)) / entry["seconds"]
         for _, entry in entries

@@ -9,7 +9,7 @@ from dfa_lib.experiments.provenance import (
     NOT_HERE,
     Entry,
     Record,
-    checksums_here,
+    checksums,
     digests_of,
     fingerprint,
     same_numbers,
@@ -77,4 +77,4 @@ def _count(runs: set[str]) -> str:
 
 @cache
 def _checksum_here(dataset: str) -> str:
-    return checksums_here([dataset]).get(dataset, NOT_HERE)
+    return checksums([dataset]).get(dataset, NOT_HERE)

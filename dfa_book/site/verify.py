@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dfa_lib.experiments import run_histories
 from dfa_lib.experiments.kept_table import sole_writer
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
+from dfa_lib.experiments.results import COLUMNS, histories_in, run_digest, runs_table
 from dfa_lib.training import METRICS, History, Run
 from dfa_lib.validation import InputError, choice, whole_number
 
@@ -69,7 +69,7 @@ def verify(
         stored = list(histories_in(runs_table(path), unknown=True).values())
         unknown = unaccounted(path)
         chance.shuffle(stored)
-        stored.sort(key=lambda history: digest(history) not in unknown)
+        stored.sort(key=lambda history: run_digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
     if not picked:
         raise InputError(f"there are no results in {folder}: train some first.")
@@ -141,7 +141,7 @@ def _compare(name: str, stored: History, again: History) -> Comparison:
         stored.test_accuracy[-1],
         again.test_accuracy[-1],
         _same_bits(stored, again),
-        digest(stored),
+        run_digest(stored),
     )
 
 

@@ -1,4 +1,4 @@
-"""Twenty kills at random moments, and the results of a call that nobody disturbed."""
+"""Twenty kills at random moments give the results of an undisturbed call."""
 
 import json
 import os
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[2]
 KILLS = 20
 
-# Imports once, and forks a process for each attempt. Runs again and again until the file is complete,
-# from an empty folder again if that took too few kills.
+# Imports once, and forks a process for each attempt. Repeats until the file is complete, and starts
+# again in an empty folder if that took too few kills.
 ATTEMPTS = """if True:
     import json, os, random, signal, sys, time
     from pathlib import Path
@@ -94,7 +94,7 @@ def test_twenty_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert sorted(report["runs"]) == list(range(24))
-    # Kills that came before a run had begun are not counted.
+    # Kills before the first run has started are not counted.
     assert report["in_training"] >= KILLS
     assert report["again"] == []
     assert report["strangers"] == []
