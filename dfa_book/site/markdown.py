@@ -1,14 +1,11 @@
-"""Text as Markdown: foreign text so that it is shown and does nothing else, and MyST for Jupyter.
-
-Foreign is all that is not the author's prose: values of records and tables, names of files, addresses.
-"""
+"""Markdown: escaping of untrusted text (records, file names, addresses), and MyST for Jupyter."""
 
 import re
 
-# CommonMark allows a backslash before each of them, and takes none of them for markup then.
 _LABEL = re.compile(r"^\(([\w:.-]+)\)=\n", re.MULTILINE)
 _ROLE = re.compile(r"\{(?P<role>[\w:]+)\}`(?:(?P<title>[^`<>]+?)\s*<[^`<>]+>|(?P<label>[^`]+))`")
 _TO_A_LABEL = re.compile(r"\[(?P<title>[^\[\]]+)\]\(#(?!claim-)[\w-]+\)")
+# CommonMark treats a backslash before any of these as an escape.
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -32,12 +29,12 @@ def _plain_role(found: re.Match[str]) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return Markdown that shows a value as it is, on one line, also in a table."""
+    """Return Markdown that shows a value literally on one line, also in a table."""
     return _PUNCTUATION.sub(r"\\\1", _on_one_line(value))
 
 
 def as_code(value: object) -> str:
-    """Return a code span that shows a value as it is, on one line; in a table, if it has no ``|``."""
+    """Return a code span that shows a value literally on one line; not for a ``|`` in a table."""
     text = _on_one_line(value)
     fence = "`" * (_longest_run_of_backticks(text) + 1)
     space = " " if "`" in text else ""
