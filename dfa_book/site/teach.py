@@ -117,6 +117,10 @@ def write_editions(
                     "exercises": len({p.solution for p in pieces} - {None}),
                     "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
                 }
+    kept = book.root / "results" / PROFILE
+    for edition in editions:
+        if edition in EDITIONS and kept.is_dir():  # learning rates that take minutes to tune
+            shutil.copytree(kept, folder / edition / "results" / PROFILE)
     return counts
 
 

@@ -1,7 +1,7 @@
 """Every notebook that is handed out runs where there is no clone of the book, and its checks work.
 
-The notebooks are those of the built site, in the profile ``class``, and only the installed library is
-beside them.
+The notebooks are those of the built site, in the profile ``class``, in their folder of it; nothing else
+is there but the installed library.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 def editions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("handed-out")
     write_editions(Book(ROOT, folder), folder)
-    return {
+    return folder, {
         edition: {
             path.stem: nbformat.read(path, as_version=4) for path in (folder / edition).glob("*.ipynb")
         }
@@ -33,7 +33,7 @@ def editions(tmp_path_factory):
 
 
 def executed(notebook, folder):
-    """Run all cells as Jupyter does, in a folder with nothing else in it."""
+    """Run all cells as Jupyter does, in a folder."""
     NotebookClient(
         notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(folder)}}
     ).execute()
@@ -49,8 +49,9 @@ def printed(cell):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_students_notebook_runs_past_its_gaps_and_its_checks_wait(editions, name, tmp_path):
-    notebook = executed(editions["student"][name], tmp_path)
+def test_a_students_notebook_runs_past_its_gaps_and_its_checks_wait(editions, name):
+    folder, notebooks = editions
+    notebook = executed(notebooks["student"][name], folder / "student")
     assert traces_of_myst(notebook) == []
     errors = {
         cell.id for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"
@@ -62,8 +63,9 @@ def test_a_students_notebook_runs_past_its_gaps_and_its_checks_wait(editions, na
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_an_instructors_notebook_runs_and_the_checks_call_its_answers_right(editions, name, tmp_path):
-    notebook, student = editions["instructor"][name], editions["student"][name]
+def test_an_instructors_notebook_runs_and_the_checks_call_its_answers_right(editions, name):
+    folder, notebooks = editions
+    notebook, student = notebooks["instructor"][name], notebooks["student"][name]
     checks, waiting = {}, []
     for cell in student.cells:  # a check stands before what follows it in the student's notebook
         tags = cell.metadata.get("tags", [])
@@ -74,7 +76,7 @@ def test_an_instructors_notebook_runs_and_the_checks_call_its_answers_right(edit
     cells = [c for cell in notebook.cells for c in (*checks.get(cell.id, []), cell)]
     notebook.cells = [*cells, *waiting]
     assert len(tagged(notebook, "check")) == len(tagged(student, "check"))
-    executed(notebook, tmp_path)
+    executed(notebook, folder / "instructor")
     assert traces_of_myst(notebook) == []
     said = [printed(cell) for cell in tagged(notebook, "check")]
     assert said == [f"{cell.id.removesuffix('-check')}: right.\n" for cell in tagged(notebook, "check")]

@@ -396,6 +396,18 @@ def test_the_same_sources_make_the_same_files(book):
     assert sorted({path.stem for path in first}) == ["appendix", "introduction", "one", "two"]
 
 
+def test_kept_learning_rates_come_along(book):
+    """A notebook finds them beside it; without them, each student's machine would tune for minutes."""
+    book = book()
+    kept = book.root / "results" / "class"
+    kept.mkdir(parents=True)
+    (kept / "tuning.csv").write_text("a table")
+    teach(book)
+    for edition in EDITIONS:
+        there = book.build / "teach" / edition / "results" / "class" / "tuning.csv"
+        assert there.read_text() == "a table"
+
+
 def test_pictures_come_along(book):
     book = book(one=[markdown("![A dot](_static/dot.svg)")])
     (book.source / "_static").mkdir()
