@@ -1,7 +1,7 @@
-"""What stands in a solution's place where it is cut out: by us, by nbgrader, or by Otter-Grader.
+"""Cells in place of a solution, for students, nbgrader and Otter-Grader.
 
-Students get a gap that says whose it is, and a check. Each of the two graders makes its own release,
-from a notebook that has the solution between the grader's marks, and the same check as a test.
+Students get a gap with the exercise's name, and a check. The two graders cut solutions out themselves:
+their notebooks have the solution between the grader's marks, and the same check as a test.
 """
 
 import json
@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from ..exercises import check_cell
 
 GAP = "gap"
-# nbgrader ends a cell after 30 seconds unless it is told otherwise.
+# nbgrader's default timeout of a cell is 30 seconds.
 NBGRADER_CONFIG = """\
 c = get_config()
 c.CourseDirectory.course_id = "dfa"
@@ -24,7 +24,7 @@ OTTER_CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\nexport_cell:\n  pdf: false\n"
 
 
 class Solution(NamedTuple):
-    """A solution: whose it is, its text in plain Markdown, and the code that it shows."""
+    """A solution: its label and exercise, its text in plain Markdown, and its visible code."""
 
     label: str
     exercise: str
@@ -33,7 +33,7 @@ class Solution(NamedTuple):
 
 
 def gap(solution: Solution) -> Iterator[NotebookNode]:
-    """Yield what a student's notebook has: room for text, and for code if the solution shows any."""
+    """Yield the cells for students: a gap for text, and one for code if the solution has code."""
     label = solution.label
     text = f"**{solution.exercise}:** *your answer goes here.*"
     yield new_markdown_cell(text, id=f"{label}-answer", metadata={"tags": [GAP]})
@@ -50,7 +50,7 @@ def gap(solution: Solution) -> Iterator[NotebookNode]:
 
 
 def nbgrader(solution: Solution) -> Iterator[NotebookNode]:
-    """Yield what nbgrader cuts and grades: text by a person, code by the check, a point each."""
+    """Yield cells for nbgrader: text is graded by a person, code by the check, one point each."""
     label = solution.label
     yield new_markdown_cell(
         solution.text,
@@ -74,7 +74,7 @@ def _nbgrader(name: str, *, grade: bool, solution: bool) -> dict[str, Any]:
 
 
 def otter(solution: Solution) -> Iterator[NotebookNode]:
-    """Yield what Otter-Grader cuts and grades: text by a person, code by the check, a point each."""
+    """Yield cells for Otter-Grader: text is graded by a person, code by the check, one point each."""
     label = solution.label
     text = new_markdown_cell(solution.text, id=f"{label}-answer")
     yield from _question(f"{label}-text", "manual: true", text, [])
@@ -106,4 +106,4 @@ GAPS: dict[str, Callable[[Solution], Iterator[NotebookNode]]] = {
     "nbgrader": nbgrader,
     "otter": otter,
 }
-"""By edition. That for instructors has the solutions as they are."""
+"""Cells in place of a solution by edition; the instructors' has the solutions."""

@@ -1,8 +1,7 @@
 """The teaching edition: each chapter as a notebook for students and as one for instructors.
 
-Both are plain Jupyter notebooks, without what only the site can show, and set to the profile ``class``.
-The student's lacks the solutions; in the place of each is a gap that says whose it is. From two others
-nbgrader and Otter-Grader make assignments of their own.
+Both are plain Jupyter notebooks in the profile ``class``. The student's has a gap in place of each
+solution. Two further editions are sources of assignments for nbgrader and Otter-Grader.
 """
 
 import ast
@@ -28,20 +27,20 @@ from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
 from .notebooks import glued, read_notebook
 from .status import status
 
-# In these all can read; from the others, two programs make assignments.
+# Editions to read, and editions from which graders make assignments.
 EDITIONS = ("student", "instructor")
 GRADED = ("nbgrader", "otter")
 PROFILE = "class"
-# Below _build.
+# Folder in _build.
 EDITIONS_FOLDER = "teach"
-# The home page of the site is no chapter.
+# The site's home page is not a chapter.
 LEFT_OUT = ("index",)
-# Code that the site folds or does not show is folded in Jupyter.
+# Tags of code that is collapsed in Jupyter.
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
-# Of an exercise: it is part of cells' ids.
+# Labels of exercises, which are part of cell ids.
 LABEL = re.compile(r"[A-Za-z0-9_-]{1,50}")
 ALONE = re.compile(r"^#+ +(?:Exercise|Solution)\b.*", re.MULTILINE)
-# What else editors and papermill write into a notebook's metadata stays here: paths, outputs, widgets.
+# Metadata to keep; editors and papermill add others, such as paths and widgets.
 METADATA = ("kernelspec", "language_info")
 
 
