@@ -27,7 +27,7 @@ pdf: $(VENV)/.installed ## print the whole book as _build/book.pdf, with Chromiu
 	@test -f _build/html/index.html || $(MAKE) book
 	$(BIN)/dfa-book pdf
 
-teach: $(VENV)/.installed ## write notebooks for students and for instructors into _build/teach
+teach: $(VENV)/.installed ## write notebooks for students, for instructors and for graders into _build/teach
 	$(BIN)/dfa-book teach
 
 test: $(VENV)/.installed ## check style, types and spelling, and run every test
@@ -37,7 +37,7 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
-test-long: $(VENV)/.installed ## run the tests that take minutes: signals at many moments
+test-long: $(VENV)/.installed ## run the tests that take minutes, such as all notebooks that are handed out
 	$(BIN)/python -m pytest -m long
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility

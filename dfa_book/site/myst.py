@@ -23,8 +23,10 @@ from .checks import parser
 
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
 OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
-# What has no place in plain Markdown: labels, comments, breaks between cells.
+# Tokens without a counterpart in plain Markdown: labels, comments, cell breaks.
 UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
+# Scripts of the site, which notebooks lack.
+SCRIPT = re.compile(r"\s*<script\b[^>]*></script>\s*")
 # In code cells roles are in strings; f-strings double the braces.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
 IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
@@ -43,14 +45,9 @@ ADMONITIONS = (
 )  # fmt: skip
 # Directives whose content is shown without a box.
 TRANSPARENT = ("card", "div", "grid", "grid-item", "grid-item-card", "tab-item", "tab-set")
-# Of the site only.
+# Directives for the site only.
 DROPPED = (
-    "bibliography",
-    "contents",
-    "exercise-end",
-    "index",
-    "solution-end",
-    "tableofcontents",
+    *("bibliography", "contents", "exercise-end", "index", "only", "solution-end", "tableofcontents"),
     "toctree",
 )
 
@@ -326,9 +323,9 @@ class Writer:
         """Convert text without directives, except its code blocks."""
         lines = text.splitlines()
         done: set[tuple[int, int]] = set()
-        for token in reversed(parsed(text)):  # from the end, so that places before it stay
+        for token in reversed(parsed(text)):  # from the end, so that earlier line numbers stay valid
             start, end = token.map or (0, 0)
-            if token.type in UNSEEN:
+            if token.type in UNSEEN or (token.type == "html_block" and SCRIPT.fullmatch(token.content)):
                 lines[start:end] = []
             elif token.type == "math_block_label":
                 indent = lines[start][: -len(lines[start].lstrip())]
