@@ -18,7 +18,7 @@ from .claims.ledger import find_evidence, own_dataset
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
 from .studies import Study
-from .words import SHARE, SPACE, enumerated, mean, number, percent, size, span, the_other
+from .words import SPACE, enumerated, number, percent, size, span, the_other
 
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -225,5 +225,5 @@ def stability(sample: Sample) -> str:
     return (
         f"{few} of {n} seeds {'is' if few == 1 else 'are'} unstable (exact 95{SPACE}% interval of the "
         f"share: {span(100 * share.low, 100 * share.high, '.0f')}{SPACE}%): the training loss ends "
-        f"above that of chance. Mean accuracy: {mean(sample, SHARE)}."
+        "above that of chance."
     )

@@ -845,7 +845,7 @@ def _draw_forward(panel: Axes) -> None:
 
 # Backward arrows: x of start and end, bend, and where the label stands.
 _FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
-_FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.68)), (3.95, 1.04, -0.36, (2.5, -0.93)))
+_FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.3)), (3.95, 1.04, -0.36, (2.5, -0.93)))
 
 
 def _draw_backward(panel: Axes, method: str) -> None:

@@ -337,7 +337,8 @@ def _tuned_for(study: Study, short: Study, settings: Settings, dfa: Sample) -> s
     other = f"the same as for {settings.epochs}" if rate == short_rate else (
         f"for {settings.epochs} epochs {short_rate:g}"
     )  # fmt: skip
-    return f"For {long} epochs DFA's best rate is {rate:g}, {other}. {stability(dfa)}"
+    unstable = f"{stability(dfa)} Mean accuracy: {mean(dfa)}." if dfa.unstable else stability(dfa)
+    return f"For {long} epochs DFA's best rate is {rate:g}, {other}. {unstable}"
 
 
 def long_run_beside_the_thesis(study: Study) -> str:
