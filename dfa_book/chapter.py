@@ -25,6 +25,7 @@ from dfa_lib.validation import (
     InputError,
     choice,
     nearest,
+    shown,
     whole_number,
 )
 
@@ -215,7 +216,7 @@ def check_parameters(given: dict[str, Any]) -> Settings:
 
     results = values["results"]
     if not (results is None or isinstance(results, (str, os.PathLike))):
-        raise InputError(f"results must be the path of a folder, or None, not {results!r}.")
+        raise InputError(f"results must be the path of a folder, or None, not {shown(results)}.")
     return Settings(
         profile=values["profile"],
         seeds=number("seeds", profile.seeds),

@@ -74,7 +74,14 @@ class Book:
         path = self.root / TOC
         try:
             return list(_pages(parse_toc_yaml(path)))
-        except (MalformedError, yaml.YAMLError, OSError, ValueError, TypeError) as problem:
+        except (
+            MalformedError,
+            yaml.YAMLError,
+            OSError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as problem:
             said = " ".join(str(problem).split())
             raise InputError(f"{path} is not a table of contents of Jupyter Book: {said}.") from problem
 
@@ -143,14 +150,18 @@ def read_config(book: Book) -> dict[str, Any]:
     InputError
         If it cannot be read, or is no mapping.
     """
-    path = book.root / "_config.yml"
+    return read_mapping(book.root / "_config.yml")
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return what a file of YAML says; errors as of ``read_config``."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
         raise InputError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
-    if not isinstance(config, dict):
+    if not isinstance(found, dict):
         raise InputError(f"{path} is no mapping of names to values.")
-    return config
+    return found
 
 
 def _pages(site: "SiteMap") -> Iterator[Listed]:

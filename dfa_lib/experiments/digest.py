@@ -5,12 +5,13 @@ import dis
 import hashlib
 import inspect
 import textwrap
+from contextlib import suppress
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
-from torch import Tensor, dtype
+from torch import Tensor, dtype, strided
 
 
 def code_digest(value: Any) -> str:
@@ -43,14 +44,15 @@ def _described(value: Any, home: str | None, seen: list[Any]) -> str:
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, partial):
         return f"partial({say(value.func)}, {say(value.args)}, {say(value.keywords)})"
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.layout == strided and not value.is_meta:
         return f"{value.dtype} {value.tolist()}"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{say(key)}: {say(value[key])}' for key in value)}}}"
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(say, value))})"
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, dtype)):
-        return repr(value)
+        with suppress(ValueError):  # of a whole number of more than 4,300 digits
+            return repr(value)
     return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
 
 

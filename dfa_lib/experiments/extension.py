@@ -30,7 +30,7 @@ from ..methods import METHODS, Method
 from ..networks import Parameters, forward, initialise_network
 from ..optimizers import OPTIMIZERS, Optimizer, State
 from ..training import History, Run, train
-from ..validation import InputError
+from ..validation import InputError, shown
 from .digest import code_digest
 from .names import (
     COLOURS,
@@ -44,6 +44,9 @@ from .names import (
 
 TABLES: dict[str, dict[str, Any]] = {"method": METHODS, "optimizer": OPTIMIZERS, "feedback": FEEDBACK}
 """For each field of ``Run`` that can be extended, its values and what they stand for."""
+
+MOST_STATE = 100
+"""Tensors that an optimizer may remember, each as long as all weights together."""
 
 Gradients = Callable[[Parameters, Tensor, Tensor, str], Parameters]
 
@@ -101,17 +104,17 @@ def register_method(
         two hidden layers as well as with one.
     """
     if (transport is None) == (gradients is None):
-        raise InputError(f"method {name!r} needs either a transport or gradients, and not both.")
-    if direct_feedback not in (None, True, False):
-        raise InputError(f"direct_feedback must be None, True or False, not {direct_feedback!r}.")
+        raise InputError(f"method {shown(name)} needs either a transport or gradients, and not both.")
+    if not (direct_feedback is None or isinstance(direct_feedback, bool)):
+        raise InputError(f"direct_feedback must be None, True or False, not {shown(direct_feedback)}.")
     options = {
         "form": "gradients" if transport is None else "transport",
         "direct_feedback": direct_feedback,
     }
     entry = _entry("method", name, gradients if transport is None else transport, options)
-    shown, drawn = _checked_label(name, label), _checked_colour(name, colour)
+    label, colour = _checked_label(name, label), _checked_colour(name, colour)
     _enter(replace(entry, stacks=_try_rule(entry)))
-    METHOD_NAMES[name], COLOURS[name] = shown, drawn
+    METHOD_NAMES[name], COLOURS[name] = label, colour
 
 
 def register_optimizer(
@@ -142,8 +145,8 @@ def register_optimizer(
         changes nothing in place. ``theta`` and the gradient ``g`` are vectors; ``learning_rate`` is a
         number, or a tensor of one.
     state
-        How many tensors like θ the optimizer remembers, zeros at first; or a function of θ that returns
-        the first state, a tuple of tensors.
+        How many tensors like θ the optimizer remembers, at most 100, zeros at first; or a function of
+        θ that returns the first state, a tuple of tensors.
     label
         In figures (default: the name).
 
@@ -153,9 +156,9 @@ def register_optimizer(
         As ``register_method``.
     """
     entry = _entry("optimizer", name, update, {"state": state})
-    shown = _checked_label(name, label)
+    label = _checked_label(name, label)
     _enter(replace(entry, stacks=_try_update(entry)))
-    OPTIMIZER_NAMES[name] = shown
+    OPTIMIZER_NAMES[name] = label
     LINE_STYLES[name] = _kept_or_next(LINE_STYLES, name, SPARE_LINE_STYLES)
 
 
@@ -184,10 +187,10 @@ def register_feedback(
         As ``register_method``.
     """
     entry = _entry("feedback", name, draw, {})
-    shown = _checked_label(name, label)
+    label = _checked_label(name, label)
     _try_draw(entry)
     _enter(entry)
-    FEEDBACK_NAMES[name] = shown
+    FEEDBACK_NAMES[name] = label
 
 
 # ---- what is registered ----
@@ -258,12 +261,12 @@ def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> 
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
         raise InputError(
             f"the {field}'s name must be small letters, digits and underscores, and begin with a "
-            f"letter, not {name!r}."
+            f"letter, not {shown(name)}."
         )
     if name in TABLES[field] and (field, name) not in REGISTERED:
         raise InputError(f"the {field} {name!r} is the library's own: choose another name.")
     if not callable(function):
-        raise InputError(f"the {field} {name!r} must be a function, not {function!r}.")
+        raise InputError(f"the {field} {name!r} must be a function, not {shown(function)}.")
     return Entry(field, name, function, options, code_digest((function, dict(options))))
 
 
@@ -289,8 +292,8 @@ def _initial_state(entry: Entry) -> Callable[[Tensor], State]:
 
 
 def _checked_label(name: str, label: str | None) -> str:
-    if label is not None and not (isinstance(label, str) and label.strip()):
-        raise InputError(f"label must be a text that figures show for {name!r}, not {label!r}.")
+    if label is not None and not (isinstance(label, str) and label.strip() and label.isprintable()):
+        raise InputError(f"label must be a text that figures show for {name!r}, not {shown(label)}.")
     return label or name
 
 
@@ -298,7 +301,7 @@ def _checked_colour(name: str, colour: Any) -> str:
     if colour is None:
         return str(_kept_or_next(COLOURS, name, SPARE_COLOURS))
     if not (isinstance(colour, str) and re.fullmatch("#[0-9A-Fa-f]{6}", colour)):
-        raise InputError(f"colour must be red, green and blue, as in '#D100A7', not {colour!r}.")
+        raise InputError(f"colour must be red, green and blue, as in '#D100A7', not {shown(colour)}.")
     for other, theirs in COLOURS.items():
         if other != name and colour.lower() == theirs.lower():
             raise InputError(f"colour {colour!r} is that of {other}: a colour means one method.")
@@ -370,20 +373,24 @@ def _rule(entry: Entry, call: Callable[..., Any] | None = None) -> Callable[...,
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
             signal = call(what, function, parameters, layer, error, delta)
             width = parameters[f"W{layer}"].shape[-1]
-            return _shaped(f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width))
+            return _shaped(
+                f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width), X.dtype
+            )
 
         return backward(parameters, forward(parameters, X, activation), y, activation, transport)
 
     def whole(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         found = call(what, function, dict(parameters), X, y, activation)
         if not isinstance(found, dict) or not found:
-            raise InputError(f"{what} must return a dictionary of gradients, not {found!r}.")
+            raise InputError(f"{what} must return a dictionary of gradients, not {shown(found)}.")
         for name, gradient in found.items():
             if name not in parameters:
                 raise InputError(
-                    f"{what} returned a gradient for {name!r}; there are {', '.join(parameters)}."
+                    f"{what} returned a gradient for {shown(name)}; there are {', '.join(parameters)}."
                 )
-            _shaped(f"the gradient of {name} from {what}", gradient, tuple(parameters[name].shape))
+            value = parameters[name]
+            shape = tuple(value.shape)
+            found[name] = _shaped(f"the gradient of {name} from {what}", gradient, shape, value.dtype)
         return ((name, *_as_product(gradient)) for name, gradient in found.items())
 
     return transported if entry.options["form"] == "transport" else whole
@@ -429,12 +436,17 @@ def _called_with_copies(what: str, function: Callable[..., Any], *given: Any, **
     return found
 
 
-def _shaped(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+def _shaped(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor of this shape and type (None: of real numbers), without its history."""
     if not isinstance(value, Tensor):
-        raise InputError(f"{what} must be a tensor of shape {shape}, not {value!r}.")
+        raise InputError(f"{what} must be a tensor of shape {shape}, not {shown(value)}.")
     if tuple(value.shape) != shape:
         raise InputError(f"{what} must have the shape {shape}, not {tuple(value.shape)}.")
-    return value
+    if value.layout != torch.strided or value.is_meta or value.is_complex():
+        raise InputError(f"{what} must be a plain tensor of real numbers, not {shown(value)}.")
+    if dtype is not None and value.dtype != dtype:
+        raise InputError(f"{what} must be of {dtype}, as what it is computed from, not {value.dtype}.")
+    return value.detach()
 
 
 # ---- the trials ----
@@ -497,8 +509,12 @@ def _try_widths(entry: Entry, widths: tuple[int, ...]) -> bool:
 def _try_update(entry: Entry) -> bool:
     """Make two updates of a small vector. Return whether two runs can train side by side with it."""
     what, state = f"the optimizer {entry.name!r}", entry.options["state"]
-    if not callable(state) and (isinstance(state, bool) or not isinstance(state, int) or state < 0):
-        raise InputError(f"state must be how many tensors {what} keeps, or a function, not {state!r}.")
+    count = isinstance(state, int) and not isinstance(state, bool) and 0 <= state <= MOST_STATE
+    if not (callable(state) or count):
+        raise InputError(
+            f"state must be how many tensors {what} keeps, at most {MOST_STATE}, or a function, "
+            f"not {shown(state)}."
+        )
     _check_signature(what, entry.function, "theta", "g", "state", learning_rate=0.1)
     source = torch.Generator().manual_seed(0)
     start, g = torch.randn(2, 2, 7, generator=source)
@@ -506,22 +522,24 @@ def _try_update(entry: Entry) -> bool:
     def updated(theta: Tensor, g: Tensor, rate: float | Tensor) -> Parameters:
         state = _called_with_copies(what, _initial_state(entry), theta)
         if not (isinstance(state, tuple) and all(isinstance(value, Tensor) for value in state)):
-            raise InputError(f"the first state of {what} must be a tuple of tensors, not {state!r}.")
+            raise InputError(
+                f"the first state of {what} must be a tuple of tensors, not {shown(state)}."
+            )
         for _ in range(2):
             found = _called_with_copies(what, entry.function, theta, g, state, learning_rate=rate)
             if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)):
                 raise InputError(
                     f"{what} must return the new theta and the new state, a tuple of tensors, "
-                    f"not {found!r}."
+                    f"not {shown(found)}."
                 )
             if len(found[1]) != len(state):
                 raise InputError(
                     f"{what} must keep a state of {len(state)} tensors, as it began with, "
                     f"not {len(found[1])}."
                 )
-            theta = _shaped(f"the new theta of {what}", found[0], tuple(theta.shape))
+            theta = _shaped(f"the new theta of {what}", found[0], tuple(theta.shape), theta.dtype)
             state = tuple(
-                _shaped(f"the new state of {what}", new, tuple(old.shape))
+                _shaped(f"the new state of {what}", new, tuple(old.shape), old.dtype)
                 for new, old in zip(found[1], state, strict=True)
             )
         return {"theta": theta}

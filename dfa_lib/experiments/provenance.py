@@ -478,11 +478,18 @@ class Session:
 def _read_log(path: Path) -> Entry | None:
     """Return what a log says, as an entry of a record, without a line that a kill has cut short."""
     try:
-        text = "" if path.is_symlink() else path.read_text(encoding="utf-8")
+        own = path.is_file() and not path.is_symlink()
+        text = path.read_text(encoding="utf-8") if own else ""
         entry = _as_entry(*(json.loads(line) for line in text.split("\n")[:-1]))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return None if _misshapen({"sessions": [entry]}) else entry
+
+
+def digests_logged(results: Path) -> set[str]:
+    """Return the digests of the units that a session has logged, but not yet put into the record."""
+    entry = _read_log(log_path(results))
+    return digests_of(entry) if entry else set()
 
 
 def _as_entry(first: Entry, *lines: list[Any]) -> Entry:
