@@ -346,6 +346,36 @@ def test_wrong_stacks_are_shown_while_it_trains(visit):
     assert view.place.locator(".live-play").inner_text() == "❚❚ Pause"
 
 
+def test_in_another_tab_training_rests_and_goes_on_when_the_reader_is_back(visit):
+    view = View(visit("#turn&steps=500"), "turn").at(0)
+    seen = """hidden => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    view.press("Play")
+    wait_until(view.page, "document.querySelector('.dfa-live').dataset.step > 4")
+    view.page.evaluate(seen, True)
+    wait_until(view.page, "document.querySelector('.dfa-live').dataset.digest")
+    assert view.place.locator(".live-play").inner_text() == "▶ Play"
+    assert int(view.place.get_attribute("data-step")) < 500
+    view.page.evaluate(seen, False)
+    view.at(500)
+
+
+def test_pictures_are_made_of_the_same_elements_throughout(visit):
+    """New ones, sixty times a second, fill memory faster than Chromium collects the old."""
+    view = View(visit("#turn&steps=500"), "turn").at(0)
+    view.page.evaluate("""() => {
+        globalThis.added = [];
+        new MutationObserver(all => all.forEach(({ addedNodes, target }) =>
+            addedNodes.length && added.push(target.className || target.nodeName)))
+            .observe(document.querySelector(".dfa-live"), { childList: true, subtree: true });
+    }""")
+    view.press("Play").at(500)
+    added = set(view.page.evaluate("added"))
+    assert added <= {"live-play", "live-status", "live-unseen"}
+
+
 def test_reset_keeps_the_start(visit):
     view = View(visit("#turn"), "turn").at(0)
     start = view.digest

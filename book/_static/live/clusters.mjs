@@ -1,7 +1,7 @@
 // View 3: clusters in the plane, and the boundary between the network's answers.
 
 import { chart } from "./chart.mjs";
-import { canvas, decimal, degrees, element, mean, percent, theme } from "./dom.mjs";
+import { canvas, decimal, degrees, element, mean, percent, theme, write } from "./dom.mjs";
 import { lane, shortName } from "./settings.mjs";
 
 const clustersStart = {
@@ -48,7 +48,7 @@ export const clusters = {
       maps.forEach((each, i) => {
         each.element.hidden = i >= settings.lanes.length;
         if (each.element.hidden || !frame.field[i]) return;
-        each.caption.textContent = shortName(settings.lanes, i);
+        write(each.caption, shortName(settings.lanes, i));
         each.surface.element.setAttribute("aria-label", `The plane of the points, coloured by the answers of ${each.caption.textContent}, right on ${percent(frame.now.lanes[i].accuracy)} of new points.`);
         drawField(each.surface, frame.field[i], frame.examples);
       });
@@ -64,7 +64,8 @@ function drawField(surface, answers, examples) {
   const { paper, ink } = theme();
   const side = Math.sqrt(answers.length), cell = width / side;
   // A pixel a point, made larger by the browser, which smooths it.
-  const small = new OffscreenCanvas(side, side), pixels = new ImageData(side, side);
+  surface.field ??= { small: new OffscreenCanvas(side, side), pixels: new ImageData(side, side) };
+  const { small, pixels } = surface.field;
   answers.forEach((answer, i) => pixels.data.set([...CLASSES[Number(answer > 0.5)], 300 * Math.abs(answer - 0.5)], 4 * i));
   small.getContext("2d").putImageData(pixels, 0, 0);
   context.drawImage(small, 0, 0, width, width);

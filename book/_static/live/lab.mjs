@@ -1,7 +1,7 @@
 // What all views share: the worker, play, pause, step, reset, speed, settings, presets, the address, and what is
 // said to a screen reader. A view brings { name, defaults, presets, build }.
 
-import { button, choice, decimal, degrees, element, mean, numberField, percent } from "./dom.mjs";
+import { button, choice, decimal, degrees, element, mean, numberField, percent, write } from "./dom.mjs";
 import { allowed, COLOURS, fromAddress, lane, laneName, NAMES, RATES, SCALES, shortName, STEPS, toAddress, WIDTHS } from "./settings.mjs";
 import { DASHES } from "./chart.mjs";
 
@@ -19,7 +19,7 @@ export function mount(place, view, workerText, digits) {
   const asked = fromAddress(location.hash, view.defaults);
   let settings = null, problem = "";
   let speed = view.speed, playing = false, step = 0, history = [], latest = null, drawn = 0, announced = 0, pending = null;
-  let id = 0, ready = null;
+  let id = 0, ready = null, resume = false;
   const worker = new Worker(URL.createObjectURL(new Blob([workerText], { type: "text/javascript" })));
 
   const tell = (message) => ready.then(() => worker.postMessage(message));
@@ -50,8 +50,7 @@ export function mount(place, view, workerText, digits) {
   ));
   const status = element("p", { class: "live-status" });
   const announcer = element("p", { class: "live-unseen", "aria-live": "polite" });
-  // A table has a header from the start, for who looks before the first measurement.
-  const table = element("table", { class: "live-table" }, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "run"))));
+  const table = element("table", { class: "live-table" });
   const controls = element("details", { class: "live-settings" });
   const panel = view.build({ ask: (pixels) => tell({ ask: pixels }) });
   place.replaceChildren(...(place.dataset.small === undefined ? [presets, presetSays] : []), bar, element("div", { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Measures" }, table), counter, status, panel.element, controls, announcer);
@@ -89,12 +88,13 @@ export function mount(place, view, workerText, digits) {
 
   function restart(state) {
     settings = allowed(structuredClone(state.settings));
-    [history, latest, step, problem, playing] = [[], null, 0, state.problem ?? "", false];
+    [history, latest, step, problem, playing, resume] = [[], null, 0, state.problem ?? "", false, false];
     place.dataset.digest = "";
     const message = { start: settings, at: state.at, id: (id += 1) };
     ready = digits(settings.problem).then((data) => worker.postMessage({ ...message, digits: data }));
     ready.catch(({ message }) => (status.textContent = `Nothing can be trained here: ${message}.`));
     showControls();
+    makeTable();
     showPlaying();
   }
 
@@ -194,6 +194,7 @@ export function mount(place, view, workerText, digits) {
       if (playing) address(step);
       playing = false;
       showPlaying();
+      goOn();
     }
     if (frame.over) show(); // at once: browsers draw pages rarely that they take for hidden
     else pending ??= requestAnimationFrame(show);
@@ -212,7 +213,7 @@ export function mount(place, view, workerText, digits) {
     worker.postMessage({ shown: true });
     panel.draw(latest, [...history, latest.now], settings);
     const examples = settings.problem === "parity" ? `, ${(step * 128).toLocaleString("en")} stacks seen` : "";
-    counter.textContent = `Step ${step.toLocaleString("en")} of ${settings.steps.toLocaleString("en")}${examples}`;
+    write(counter, `Step ${step.toLocaleString("en")} of ${settings.steps.toLocaleString("en")}${examples}`);
     showTable();
     const said = [problem, ...latest.now.lanes.map(unstableSentence)].filter(Boolean).join(" ");
     const end = latest.finished && !said ? "The run has ended: reset it, or let it end later in the settings." : "";
@@ -248,12 +249,21 @@ export function mount(place, view, workerText, digits) {
     ["weights moved", (m) => percent(m.moved)],
   ];
 
-  function showTable() {
+  let rows = []; // of the table: a run's name, and what is measured of it
+
+  function makeTable() {
     const head = element("tr", {}, element("th", { scope: "col" }, "run"), ...COLUMNS.map(([name]) => element("th", { scope: "col" }, name)));
-    const rows = settings.lanes.map((each, i) =>
-      element("tr", {}, element("th", { scope: "row" }, swatch(each, i), ` ${laneName({ ...each, rate: rateNow(i) })}`),
-        ...COLUMNS.map(([, read]) => element("td", {}, read(latest.now.lanes[i])))));
-    table.replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows));
+    rows = settings.lanes.map(() => ({ name: element("span"), cells: COLUMNS.map(() => element("td", {}, "–")) }));
+    table.replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows.map(({ name, cells }, i) =>
+      element("tr", {}, element("th", { scope: "row" }, swatch(settings.lanes[i], i), " ", name), ...cells))));
+    nameRuns();
+  }
+
+  const nameRuns = () => rows.forEach(({ name }, i) => write(name, laneName({ ...settings.lanes[i], rate: rateNow(i) })));
+
+  function showTable() {
+    nameRuns();
+    rows.forEach(({ cells }, i) => COLUMNS.forEach(([, read], j) => write(cells[j], read(latest.now.lanes[i]))));
   }
 
   new MutationObserver(() => latest && (pending ??= requestAnimationFrame(show))).observe(document.documentElement, { attributeFilter: ["data-theme"] });
@@ -263,7 +273,19 @@ export function mount(place, view, workerText, digits) {
     if (!state || location.hash === toAddress(settings, step)) return;
     restart(state);
   });
-  document.addEventListener("visibilitychange", () => document.hidden && playing && pause());
+  // Nothing is missed in another tab: training rests there, and goes on when the reader is back.
+  document.addEventListener("visibilitychange", () => {
+    resume ||= document.hidden && playing;
+    if (document.hidden && playing) pause();
+    else goOn();
+  });
+
+  function goOn() {
+    if (!resume || document.hidden || playing) return;
+    resume = false;
+    if (!latest.finished) start();
+  }
+
   if (asked) place.scrollIntoView();
   restart(asked ?? fromAddress(place.dataset.state ?? "", view.defaults) ?? { settings: view.defaults, at: 0 });
 }

@@ -1,7 +1,7 @@
 // View 1: 64 hidden units whose output weights turn toward a random matrix, on the problem of chapter 1.
 
 import { chart } from "./chart.mjs";
-import { decimal, degrees, element, percent, set } from "./dom.mjs";
+import { decimal, degrees, element, percent, set, write } from "./dom.mjs";
 import { lane } from "./settings.mjs";
 
 const SIDE = 8, CELL = 30;
@@ -94,8 +94,8 @@ function makeDial() {
       const [x2, y2] = place(Number.isFinite(value) ? value : 90, r);
       set(line, { x2, y2, visibility: Number.isFinite(value) ? "visible" : "hidden" });
     }
-    said.textContent = none ? "no B" : degrees(angle);
-    updates.textContent = none ? "" : `updates: ${degrees(ofUpdates)} (thin)`;
+    write(said, none ? "no B" : degrees(angle));
+    write(updates, none ? "" : `updates: ${degrees(ofUpdates)} (thin)`);
     set(svg, { "aria-label": none ? "This rule uses no matrix B." : `B and W2 are ${degrees(angle)} apart; the update of W1 is ${degrees(ofUpdates)} from backpropagation's.` });
   }
 
