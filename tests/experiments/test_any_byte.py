@@ -90,7 +90,7 @@ def test_a_table_or_record_damaged_at_any_byte_is_refused_or_read_as_it_was(save
         may_lack = read is begun or (path == table.path and not table.whole)
         lacks = [[row for unit in units[:n] for row in unit] for n in range(len(units) + 1)]
         for way, place, damaged in portion(changed_bytes(content), 40):
-            attacks[f"bytes of a {'log' if path.suffix == '.log' else path.suffix[1:]}"] += 1
+            attacks(f"bytes of a {path.suffix[1:]}")
             path.write_bytes(damaged)
             found = []
             if not is_refused(lambda read=read, found=found: found.append(read.read().rows)):
@@ -127,7 +127,7 @@ def test_a_disk_that_is_full_at_any_byte_loses_no_saved_run(portion, attacks, tm
     run_all(RUNS, whole)
     largest = max(path.stat().st_size for path in whole.parent.iterdir())
     for size in portion(range(0, largest + 16, 16), 8):
-        attacks["disks full at a byte"] += 1
+        attacks("disks full at a byte")
         path = tmp_path / f"disk-{size}" / "some.csv"
         run_all(RUNS[:1], path)
         with files_of_at_most(size):
@@ -172,7 +172,7 @@ def test_what_lies_in_the_place_of_a_file_is_replaced_or_refused(
     folder.mkdir()
     victim.write_text("mine")
     PLANTS[plant](folder / place, victim)
-    attacks["planted files and links"] += 1
+    attacks("planted files and links")
     if not is_refused(lambda: run_all(RUNS, folder / "some.csv")):
         assert len(read_results(folder / "some.csv")) == 6
     assert victim.read_text() == "mine"

@@ -96,7 +96,7 @@ def test_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(portion
     assert sorted(report["runs"]) == list(range(24))
     # Kills that came before a run had begun are not counted.
     assert report["in_training"] >= kills
-    attacks["signals to run_all with one process"] += report["in_training"]
+    attacks("signals to run_all with one process", report["in_training"])
     assert report["again"] == []
     assert report["strangers"] == []
     for same_bytes, files in report["endings"]:

@@ -116,7 +116,7 @@ def test_a_call_accepts_a_value_or_refuses_it_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "train", made_up)
     for value in portion(VALUES, 25):
-        attacks["inputs of the API"] += 1
+        attacks("inputs of the API")
         try:
             is_refused(partial(CALLS[name], value))
         except BaseException as error:
@@ -131,7 +131,7 @@ def test_a_field_of_a_run_accepts_what_a_table_gives_back_or_refuses_it(
     table = runs_table(tmp_path / "some.csv")
     for value in portion(VALUES, 25):
         for dataset in ("digits", "clusters"):
-            attacks["inputs of the API"] += 1
+            attacks("inputs of the API")
             with contextlib.suppress(InputError):
                 run = Run(**(SMALL | {"dataset": dataset, name: value}))
                 (row,) = rows_of([made_up(replace(run, epochs=1))])
@@ -157,7 +157,7 @@ ANYTHING = st.recursive(
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_fields_make_a_run_or_a_sentence(spec, attacks):
-    attacks["inputs of the API"] += 1
+    attacks("inputs of the API")
     is_refused(lambda: hash(Run(**(SMALL | spec))))
 
 
@@ -200,7 +200,7 @@ def test_an_odd_tensor_from_a_function_of_ones_own_is_trained_with_or_refused(ki
         "optimizer": (register_optimizer, updated),
     }
     for field, (register, function) in ways.items():
-        attacks["inputs of the API"] += 1
+        attacks("inputs of the API")
         if not is_refused(partial(register, "mine", function)):
             chosen = {"method": "dfa"} | {field: "mine"}
             is_refused(lambda chosen=chosen: train(Run(**(SMALL | chosen))))

@@ -121,7 +121,7 @@ def test_any_word_on_the_command_line_is_used_or_answered(
     monkeypatch.setenv("DFA_CHROMIUM", "/bin/false")
     before = sources(book)
     for text in portion(TEXTS, 6):
-        attacks["inputs of the command line"] += 1
+        attacks("inputs of the command line")
         words(capsys, COMMANDS[name](text))
         assert (sources(book) == before) or name.partition(" ")[0] in ("colab", "verify")
 
@@ -141,7 +141,7 @@ def test_any_value_of_a_variable_is_used_or_answered(name, book, portion, attack
     for text in portion(TEXTS, 6):
         if "\0" in text:  # no variable can hold it
             continue
-        attacks["inputs of the environment"] += 1
+        attacks("inputs of the environment")
         monkeypatch.setenv(name, text)
         words(capsys, [VARIABLES[name]])
         is_refused(browser)
@@ -186,7 +186,7 @@ def test_any_content_of_a_file_is_used_or_answered(name, book, portion, attacks,
     plain = str(read_results(table))
     others = {other: (book.root / other).read_bytes() for other in FILES[:6]}
     for mangled, command in portion(product(manglings(content).values(), READERS), 12):
-        attacks["inputs of files"] += 1
+        attacks("inputs of files")
         path.write_bytes(mangled)
         words(capsys, command)
         for other, text in others.items():
@@ -210,7 +210,7 @@ def test_a_folder_or_a_link_in_the_place_of_a_file_is_answered(
     path = book.root / name
     plants = (lambda: path.mkdir(), lambda: path.symlink_to(path), lambda: path.symlink_to("nowhere"))
     for plant, command in portion(product(plants, READERS), 5):
-        attacks["planted files and links"] += 1
+        attacks("planted files and links")
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         plant()
         words(capsys, command)

@@ -218,7 +218,7 @@ def test_a_signal_at_any_moment_loses_nothing_and_leaves_no_process(name, cheap_
         _, said = process.communicate(timeout=PATIENCE)
         if process.returncode == 0:  # it was over before
             continue
-        attacks[f"signals to {name}"] += 1
+        attacks(f"signals to {name}")
         assert process.returncode in (-number, 128 + number), said
         by_command = process.returncode == 128 + number
         assert said.count("\n") == by_command, (
