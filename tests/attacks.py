@@ -41,6 +41,16 @@ TEXTS = [
     *("https://u:p@w@a.org/x", "file:///etc/passwd", "C:\\x"),
 ]  # fmt: skip
 
+# On one line, as a record may have them: what is markup anywhere, and what is so at the start of a line.
+MARKUP = (
+    '<script>alert(4711)</script> <img src=x onerror="alert(4711)"> </code></p> '
+    "[x](javascript:alert(4711)) ![x](y) <javascript:alert(4711)> `<script>` ``<b>`` {raw}`<b>` [](#x)",
+    "{download}`x <y>` {{ title }} $x$ $$y$$ \\(z\\) (label)= [^1] &lt;b&gt; &#60;b> \\ \\<b> **a** _b_ "
+    "~~c~~ https://evil.example www.evil.example a@evil.example ::: <b> ```{raw} html <b>",
+    *("::: <b>", "```{raw} html <b>", "% gone", "# title", "- item", "1. item", ": definition"),
+    *("| a | b |", "+++", "<!--"),
+)
+
 
 def manglings(content: bytes) -> dict[str, bytes]:
     """Return what editors, programs, transfers and merges make of a file."""

@@ -365,8 +365,8 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
 
 
 # Names of machines and files are free text, which pages escape. Control characters and lone surrogates
-# cannot be printed, or not be saved again.
-_is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,300}")
+# cannot be printed, or not be saved again; marks of direction show a text in another order.
+_is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,300}")
 
 
 def _texts(*names: str) -> Callable[[Any], bool]:

@@ -240,6 +240,32 @@ def test_a_signal_at_any_moment_loses_nothing_and_leaves_no_process(name, cheap_
     assert list(book.build.glob(".work-*")) + list(book.build.glob(".*.old")) == []
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["teach"] * 3,
+        ["execute", "execute"],
+        ["build", "build"],
+        ["build", "teach"],
+        ["pdf", "build", "teach"],
+    ],
+)
+def test_commands_at_once_work_one_after_the_other_or_say_why_not(names, cheap_book, start, attacks):
+    processes = [start("-c", DFA_BOOK, name, folder=cheap_book.root) for name in names]
+    told = [process.communicate(timeout=600)[1] for process in processes]
+    attacks("processes at once", len(names))
+    statuses = [process.returncode for process in processes]
+    assert set(statuses) <= {0, 2}
+    assert 0 in statuses
+    for status, said in zip(statuses, told, strict=True):
+        assert said.count("\n") <= 1, said
+        assert status == 0 or "is writing" in said or "is not built" in said or "Chromium" in said, said
+    for place in (cheap_book.html, cheap_book.build / "teach"):
+        tree(place)
+    assert list(cheap_book.build.glob(".work-*")) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_workers_of_run_all_end_with_the_process_that_they_train_for(tmp_path, start, name):
