@@ -13,6 +13,8 @@ from pathlib import Path
 from tornado.websocket import websocket_connect
 
 SECONDS = 60  # the machine may have other work
+# What a page shows that did not answer in time.
+SEEN = "`${document.visibilityState}: ${document.body.innerText.slice(0, 1000)}`"
 
 
 def find_firefox():
@@ -41,9 +43,12 @@ async def _evaluate(program, visits, strict):
             for url in ("about:blank", address):
                 await command("browsingContext.navigate", context=tab, url=url, wait="complete")
             for expression in expressions:
-                answer = await command(
-                    "script.evaluate", expression=expression, awaitPromise=True, target={"context": tab}
-                )
+                asked = {"awaitPromise": True, "target": {"context": tab}}
+                try:
+                    answer = await command("script.evaluate", expression=expression, **asked)
+                except TimeoutError as problem:
+                    seen = await command("script.evaluate", expression=SEEN, **asked)
+                    raise TimeoutError(f"{problem}; the page is {seen}") from None
                 assert answer["type"] == "success", answer
                 found.append(answer["result"].get("value"))
         assert not strict or errors == []

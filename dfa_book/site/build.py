@@ -1,6 +1,7 @@
 """Building the site from the executed chapters with Jupyter Book."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from .checks import text_problems
 from .children import python, run
 from .crate import write_data
 from .figures import Shown, add_folds, figures, stale_results, write_list
-from .launch import NOTEBOOKS, launch_addresses, site_address
+from .launch import NOTEBOOKS, launch_addresses, other_edition, site_address
 from .live import write_live
 from .notebooks import read_notebook
 from .pictures import CARD, CARD_SAYS, ON_THE_CARD, draw_pictures
@@ -108,6 +109,8 @@ def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) 
     sphinx = config.setdefault("sphinx", {})
     own = sphinx.setdefault("config", {})
     own["dfa_notebooks"], own["dfa_launch"] = taught_chapters(book), launch_addresses(book)
+    profiles = re.findall(r"profile=(\w+)", " ".join(row["parameters"] for row in rows))
+    own["dfa_other_edition"] = other_edition(profiles)
     if address:
         sphinx["extra_extensions"] = [*sphinx.get("extra_extensions", []), *OF_A_PUBLISHED_SITE]
         own |= {
@@ -176,7 +179,6 @@ def _jupyter_book(book: Book, folder: Path) -> int:
         print("Jupyter Book has built no index.html.", file=sys.stderr, flush=True)
         status = 1
     if status == 0:
-        write_data(book, built)
         (folder / NOTEBOOKS).replace(built / NOTEBOOKS)
         write_data(book, built)
         put_in_place(built, book.html)

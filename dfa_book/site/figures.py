@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from bs4 import BeautifulSoup
 
 from dfa_lib.experiments.provenance import Entry, digests_of, record_path
 
@@ -36,6 +37,13 @@ PLACE = "% The list of figures stands here."
 DOWNLOADS = "results"
 TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
+STRIP, FOLD, MADE = "dfa-strip", "dfa-fold", "dfa-provenance"
+COLUMNS = (
+    "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
+    "<dfa_lib.training.History>`"
+)
+
+Rows = list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,11 @@ def _remedy(path: Path) -> str:
     )
 
 
-# ---- the fold below a figure ----
+# ---- the strip below a figure ----
 
 
 def add_folds(book: Book, shown: Sequence[Shown]) -> None:
-    """Put a fold below each figure of the staged chapters, and copies of the results beside them."""
+    """Put a strip below each figure of the staged chapters, and copies of the results beside them."""
     shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
     for chapter in dict.fromkeys(figure.chapter for figure in shown):
         theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
@@ -144,24 +152,58 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
 
 
 def _fold(book: Book, figure: Shown) -> str:
-    """Return the fold below a figure, as MyST: all of it is read from the records and the notebook."""
-    rows: list[tuple[str, list[str]]] = [("Chapter", [_chapter(figure)])]
+    """Return the strip below a figure, as MyST: all of it is read from the records and the notebook."""
+    data = [("Results", ["none: nothing was trained for this figure"])]
+    made = [("Chapter", [_chapter(figure)])]
     if figure.files:
-        rows += [
+        data = [
             ("Results", [_results(path, _download(book, path)) for path in figure.files]),
+            (
+                "Columns",
+                [COLUMNS],
+            ),
             ("Data", _data(figure.files)),
-            ("Trained with", _trained(figure.files)),
-            ("Freshness", [_freshness(figure)]),
         ]
+        made += [("Trained", _trained(figure.files)), ("Freshness", [_freshness(figure)])]
         if by_others := confirmed(confirmations(book)[0], figure.files):
-            rows.append(("By others", [by_others]))
-    else:
-        rows.append(("Results", ["none: nothing was trained for this figure"]))
+            made.append(("By others", [by_others]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
     line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
-    rows.append(("Make it again", [as_block(line, "bash").replace("\n", "\n  ")]))
+    seconds = figure.notebook.metadata["papermill"]["duration"]
+    again = [
+        ("Command", [as_block(line, "bash").replace("\n", "\n  ")]),
+        (
+            "Where",
+            ["in the repository's folder, after `make test` or `make book`, with `.venv` activated"],
+        ),
+        ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
+    ]
+    folds = [
+        ("Data", FOLD, data),
+        ("How made", MADE, made),
+        ("Make again", FOLD, again),
+    ]
+    text = "\n".join(_dropdown(*fold) for fold in folds)
+    return f"::::{{container}} {STRIP}\n{text}\n::::"
+
+
+def _dropdown(title: str, kind: str, rows: Rows) -> str:
     terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
-    return f":::{{dropdown}} How this figure was made\n:class-container: dfa-provenance\n\n{terms}\n:::"
+    return f":::{{dropdown}} {title}\n:class-container: {kind}\n\n{terms}\n:::"
+
+
+def lay_out_strips(page: BeautifulSoup) -> None:
+    """Give strips folds of their own look, and the code of their figure where the page folds it."""
+    for strip in page.select(f"div.{STRIP}"):
+        cell = strip.find_previous_sibling("div")
+        code = cell.select_one(":scope > details.hide") if cell is not None else None
+        if code is not None:
+            strip.insert(0, code.extract())
+        for fold in strip.find_all("details", recursive=False):
+            assert fold.summary is not None
+            fold.summary.string = "Code" if fold is code else fold.summary.get_text().strip()
+            del fold.summary["class"]
+            fold["class"] = MADE if MADE in fold.get_attribute_list("class") else FOLD
 
 
 def _chapter(figure: Shown) -> str:
@@ -215,7 +257,7 @@ def _data(files: Sequence[Path]) -> list[str]:
 
 
 def _trained(files: Sequence[Path]) -> list[str]:
-    """Say what runs were trained with, once for each machine and state of the code."""
+    """Say which runs were trained and with what, once for each machine and state of the code."""
     groups: dict[str, dict[str, list[Entry]]] = {}
     for path in files:
         for entry in _speaking(path):
@@ -230,15 +272,15 @@ def _trained(files: Sequence[Path]) -> list[str]:
     for made_with, files_of in groups.items():
         entries = list(chain.from_iterable(files_of.values()))
         days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
-        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         counts = []
         for name, theirs in files_of.items():
             runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
             spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
             # None, where a table is made of networks that were trained for another.
             counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
-        texts.append(f"{made_with}: {', '.join(counts)}, {when}")
-    return texts or ["no record says what"]
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        texts += [f"**{', '.join(counts)}**, {when}", made_with]
+    return texts or ["no record says with what"]
 
 
 def _made_with(entry: Entry) -> str:
@@ -247,9 +289,9 @@ def _made_with(entry: Entry) -> str:
     )
     gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
     return (
-        f"commit {as_code(entry['commit'])}, numerical code {_code(entry)}, torch {versions['torch']}, "
-        f"Python {versions['Python']}; {machine['processor']}, {machine['cores in use']} cores, "
-        f"{machine['instructions']}, {gpu}, {machine['system']}"
+        f"{machine['processor']}, {machine['cores in use']} cores, {machine['instructions']}, {gpu}, "
+        f"{machine['system']}; torch {versions['torch']}, Python {versions['Python']}; commit "
+        f"{as_code(entry['commit'])}, numerical code {_code(entry)}"
     )
 
 

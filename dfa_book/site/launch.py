@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -77,6 +78,18 @@ def site_address(root: Path) -> str:
         return ""
     host, name = f"{found[1].lower()}.github.io", found[2]
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
+def other_edition(profiles: Iterable[str]) -> tuple[str, str] | None:
+    """Return where the book's other edition is published and on what it is trained, if that is known.
+
+    ``DFA_OTHER_EDITION`` is its address: of the edition of the digits, if this one is of MNIST.
+    """
+    given = os.environ.get("DFA_OTHER_EDITION")
+    if not given:
+        return None
+    data = "scikit-learn's digits" if "mnist" in profiles else "MNIST"
+    return checked_address("DFA_OTHER_EDITION", given, "https?").rstrip("/") + "/", data
 
 
 def checked_address(name: str, address: str, scheme: str = "https") -> str:

@@ -35,8 +35,9 @@ from .web import STYLESHEET
 logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 600.0
-# What has no place on paper: code that the page hides, links to headings and to listings of the source.
-LEFT_OUT = "details.hide, a.headerlink, .viewcode-link, script"
+# What has no place on paper: code that the page hides, folds to download or to copy from, links to
+# headings and to listings of the source.
+LEFT_OUT = "details.hide, details.dfa-fold, a.headerlink, .viewcode-link, script"
 # What moves to the end of the book: its title there, and what is said where it was.
 TO_THE_END = {
     "div.solution": ("Solutions to the exercises", "Solution: page"),

@@ -35,6 +35,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.logging import getLogger
 
 from .accessibility import Repairs
+from .figures import lay_out_strips
 from .launch import NOTEBOOKS, PAGE
 from .policy import restrict
 
@@ -51,6 +52,8 @@ OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 PLAIN = ["n", "p", "w"]
 VERBATIM = ["pre", "code", "math"]
 PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
+# A number, perhaps with a unit, and what qualifies it in parentheses.
+NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
 # Elements that are written without an end: those of HTML, and the most frequent ones of SVG and MathML.
 EMPTY = {
@@ -98,10 +101,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("dfa_notebooks", [], "html", [list])
     app.add_config_value("dfa_launch", {}, "html", [dict])
     app.add_config_value("dfa_complete", False, "html", [bool])
+    app.add_config_value("dfa_other_edition", None, "html")
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("html-page-context", introduce, priority=FIRST)
     app.connect("html-page-context", offer_notebooks, priority=LAST)
+    app.connect("html-page-context", link_editions)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -168,8 +173,10 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
     for path in sorted(html.rglob("*.html"), key=lambda path: ("_modules" in path.parts, path)):
         page = BeautifulSoup(path.read_bytes(), builder=HTMLParserTreeBuilder(empty_element_tags=EMPTY))
         repair(path, page)
+        lay_out_strips(page)
         _unwrap_plain_code(page)
         _hold_together(page)
+        _align_numbers(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
         wrong += [f"{path.relative_to(html)}: {said}" for said in restrict(page, hosts)]
         _put_scripts_last(page)
@@ -211,6 +218,21 @@ def _hold_together(page: BeautifulSoup) -> None:
             held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
             held.append(mark[0])
             after.replace_with(after[mark.end() :])
+
+
+def _align_numbers(page: BeautifulSoup) -> None:
+    """Let columns that hold nothing but numbers be aligned to the right."""
+    for table in page.select("table.table"):
+        rows = [row.find_all(["th", "td"], recursive=False) for row in table.find_all("tr")]
+        body = [row for row in rows if all(cell.find_parent("tbody") for cell in row)]
+        if not body or any(len(row) != len(rows[0]) for row in rows):
+            continue  # cells that span several
+        for column in range(len(rows[0])):
+            texts = [text for row in body if (text := row[column].get_text().strip()) not in ("", "–")]
+            if texts and all(NUMBER.fullmatch(text) for text in texts):
+                for row in rows:
+                    classes = row[column].get_attribute_list("class")
+                    row[column]["class"] = " ".join(filter(None, [*classes, "dfa-number"]))
 
 
 def _drop_unused_scripts(page: BeautifulSoup, *, search: bool) -> None:
@@ -362,6 +384,19 @@ def introduce(
         context["metatags"] += f'\n<meta name="description" content="{escape(said)}" />'
         # For sphinxext.opengraph, which would take a page's first words.
         context["meta"] = {**(context["meta"] or {}), "og:description": escape(said)}
+
+
+def link_editions(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let each page of the book link to the same page of the book's other edition, below its title."""
+    if app.config.dfa_other_edition and doctree is not None:
+        address, data = app.config.dfa_other_edition
+        name = "" if page == app.config.root_doc else f"{quote(page)}.html"
+        link = f'<a href="{escape(address)}{name}">This page, trained on {escape(data)}</a>'
+        context["body"] = context["body"].replace(
+            "</h1>", f'</h1>\n<p class="dfa-edition">{link}</p>', 1
+        )
 
 
 def offer_notebooks(

@@ -359,9 +359,9 @@ def test_dark_mode_follows_the_system_of_a_reader_who_chose_nothing(page):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_the_fold_below_a_figure_opens_by_keyboard_and_its_table_downloads(page, site):
+def test_the_data_below_a_figure_unfold_by_keyboard_and_the_table_downloads(page, site):
     page.goto("experiments.html")
-    fold = page.locator("details.dfa-provenance").first
+    fold = page.locator(".dfa-strip > details", has_text="Results").first
     link = fold.locator("a.download[href$='.csv']").first
     assert not link.is_visible()
     fold.locator("summary").focus()

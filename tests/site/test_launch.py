@@ -21,6 +21,7 @@ from dfa_book.site.launch import (
     COLAB_CELL,
     colab_cell,
     launch_addresses,
+    other_edition,
     repository,
     site_address,
     write_colab_cells,
@@ -177,12 +178,17 @@ def test_binder_takes_its_environment_from_the_last_tag(book, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "foo", 'https://a.org/"onclick="x', "//a"])
-@pytest.mark.parametrize("name", ["DFA_JUPYTERHUB_URL", "DFA_SITE_URL"])
+@pytest.mark.parametrize("name", ["DFA_JUPYTERHUB_URL", "DFA_OTHER_EDITION", "DFA_SITE_URL"])
 def test_what_is_no_address_of_a_site_is_refused(book, monkeypatch, name, address):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv(name, address)
+    ask = {
+        "DFA_JUPYTERHUB_URL": lambda: launch_addresses(book),
+        "DFA_OTHER_EDITION": lambda: other_edition(["mnist"]),
+        "DFA_SITE_URL": lambda: site_address(book.root),
+    }
     with pytest.raises(InputError, match=f"^{name} must be an address such as https://example.org/book"):
-        launch_addresses(book) if name == "DFA_JUPYTERHUB_URL" else site_address(book.root)
+        ask[name]()
 
 
 def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, monkeypatch):
@@ -194,6 +200,7 @@ def test_there_is_no_button_that_leads_to_a_notebook_that_does_not_run(book, mon
 def test_a_built_page_has_the_buttons_and_the_sitemap_has_it(book, monkeypatch, tmp_path):
     monkeypatch.setenv("DFA_REPOSITORY_URL", URL)
     monkeypatch.setenv("DFA_JUPYTERHUB_URL", "https://hub.example.org")
+    monkeypatch.setenv("DFA_OTHER_EDITION", "https://example.org/mnist/")
     monkeypatch.setenv("DFA_FOOTER", 'There is <a href="https://example.org/">another edition</a>.')
     monkeypatch.chdir(tmp_path)
     write_colab_cells(book, URL)
@@ -212,6 +219,8 @@ def test_a_built_page_has_the_buttons_and_the_sitemap_has_it(book, monkeypatch, 
     links = {str(link["href"]) for link in BeautifulSoup(page, "html.parser").find_all("a", href=True)}
     assert {address.replace("PAGE-NAME", "one") for address in launch_addresses(book).values()} <= links
     assert len(launch_addresses(book)) == 3
+    assert "https://example.org/mnist/" in links  # of the first page, which is this one
+    assert "This page, trained on MNIST" in page
     assert {f"_notebooks/{edition}/one.ipynb" for edition in ("student", "instructor")} <= links
     for edition in ("student", "instructor"):
         first = nbformat.read(book.html / "_notebooks" / edition / "one.ipynb", as_version=4).cells[0]

@@ -502,11 +502,7 @@ def firefox(address):
 
     def visit(*visits):
         pages = [(address + state, *asked) for state, *asked in visits]
-        try:
-            values = in_firefox(program, *pages)
-        except TimeoutError:
-            # Headless Firefox fails to answer now and then; if the page hangs, it does so again.
-            values = in_firefox(program, *pages)
+        values = in_firefox(program, *pages)
         return [json.loads(value) for value in values if isinstance(value, str)]
 
     return visit

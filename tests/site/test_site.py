@@ -118,11 +118,14 @@ def test_references_use_the_letters_of_appendices(html):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_below_each_figure_stands_how_it_was_made(html, name):
-    page = Page(html / name)
-    folds = re.findall(r"<details[^>]*dfa-provenance.*?</details>", page.text, flags=re.DOTALL)
-    assert len(folds) == len(FIGURES[name])
-    for fold in folds:
-        text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", fold))
+    page = BeautifulSoup((html / name).read_bytes(), "html.parser")
+    strips = page.select("div.dfa-strip")
+    assert len(strips) == len(FIGURES[name])
+    for strip in strips:
+        titles = [" ".join(summary.get_text().split()) for summary in strip.select("summary")]
+        assert titles[-3:] == ["Data", "How made", "Make again"]
+        assert titles[:-3] in (["Code"], [])  # where the page does not show it
+        text = re.sub(r"\s+", " ", strip.get_text())
         assert "profile smoke, 2 seeds, 2 epochs, device cpu; executed on" in text
         line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb -p profile smoke"
         assert line in text

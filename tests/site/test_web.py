@@ -181,6 +181,23 @@ def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
     assert "<style>p { width: 5 % }</style>" in page
 
 
+def test_columns_of_numbers_are_aligned_to_the_right(html):
+    rows = [
+        ("BP", "0.81 (0.79 to 0.83)", "−2 points", "seed 1"),
+        ("DFA", "0.65 (0.61 to 0.69)", "", "3"),
+    ]
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    head = "<thead><tr><th>a</th><th>b</th><th>c</th><th>d</th></tr></thead>"
+    page = html / "one.html"
+    text = page.read_text(encoding="utf-8")
+    table = f'<table class="table">{head}<tbody>{body}</tbody></table>'
+    page.write_text(text.replace("</body>", f"{table}</body>"), encoding="utf-8")
+    lighten(html)
+    found = BeautifulSoup(page.read_bytes(), "html.parser").select("table.table tr")
+    right = [["dfa-number" in cell.get("class", []) for cell in row.select("th, td")] for row in found]
+    assert right == [[False, True, True, False]] * 3
+
+
 def test_a_page_that_loads_from_another_host_is_a_warning_and_so_an_error_of_the_build(
     html, monkeypatch
 ):

@@ -129,6 +129,7 @@ def test_editions_are_built_and_put_where_their_links_lead():
     for step, other in zip(builds, (of_mnist, of_digits), strict=True):
         linked = re.findall(r'href="(.*?)"', step["env"]["DFA_FOOTER"])
         assert linked == [other, step["env"]["DFA_SITE_URL"] + "book.pdf"]
+        assert step["env"]["DFA_OTHER_EDITION"] == other
     assert "mv _build/html digits\n" in builds[0]["run"]
     assert "mv digits _build/html/\n" in builds[1]["run"]
     uploaded = [s["with"]["path"] for s in jobs["editions"]["steps"] if "upload" in s.get("uses", "")]

@@ -79,7 +79,13 @@ function tick() {
   }
   const over = runs.step >= goal || runs.finished;
   if (over || (points.length && shown && performance.now() - lastFrame > frameEvery)) send(over);
-  timer = over ? null : setTimeout(tick, 0);
+  timer = over ? null : setTimeout(tick, pauseBefore());
+}
+
+// Until the next step is due, or the page may have drawn: each timer is memory until it is collected.
+function pauseBefore() {
+  if (speed === Infinity) return 0;
+  return points.length ? FRAME_MS : Math.max(0, (1000 * (1 - due)) / speed);
 }
 
 function send(over = true) {
