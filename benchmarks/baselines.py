@@ -1,8 +1,7 @@
-"""The same training step as a user of PyTorch would write it: modules, autograd and ``torch.optim``.
+"""Baselines: the same training step with PyTorch's modules, autograd and ``torch.optim``.
 
-Two baselines, which differ in where their batches come from. Both start from the weights that
-``dfa_lib`` draws for the run, and see the same stacks in the same order: the tests check that they
-train the same network.
+The two baselines differ in how they load batches. Both start from the weights that ``dfa_lib`` draws for
+the run, and use the same stacks in the same order: tests check that they train the same network.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from dfa_lib.networks import Parameters, initialise_network
 from dfa_lib.randomness import generator
 from dfa_lib.training import DIGIT_SETS, PRECISIONS
 
-# With torch's own constants, which are also those of the rules in dfa_lib.
+# With torch's default constants, which dfa_lib has, too.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adadelta": torch.optim.Adadelta,
@@ -39,7 +38,7 @@ class Network(nn.Module):
 
 
 class Stacks(Dataset[tuple[Tensor, Tensor]]):
-    """The parity problem, put together one stack at a time, as a ``Dataset`` asks for it."""
+    """The parity problem as a ``Dataset``, which assembles one stack at a time."""
 
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
@@ -60,8 +59,8 @@ class Baseline:
     run
         A run of ``"digits"`` or ``"mnist"`` with backpropagation.
     in_memory
-        Whether batches are gathered by their row numbers, as ``dfa_lib`` does it; else a
-        ``DataLoader`` collates the items of a ``Dataset``.
+        Whether batches are gathered by index, as in ``dfa_lib``; else a ``DataLoader`` collates the
+        items of a ``Dataset``.
     """
 
     def __init__(self, run: Run, *, in_memory: bool) -> None:
@@ -93,7 +92,7 @@ class Baseline:
         self.optimizer.step()
 
     def parameters(self) -> Parameters:
-        """Return the weights and biases under their names in the equations, laid out as there."""
+        """Return the weights and biases with the names and shapes that they have in the equations."""
         layers = enumerate((self.network.layer1, self.network.layer2), start=1)
         return {
             name: value.detach()
@@ -103,7 +102,7 @@ class Baseline:
 
 
 def gathered(examples: Examples, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches, epoch after epoch, each gathered by one indexing of all digits."""
+    """Yield batches, epoch after epoch, each by one indexing operation."""
     while True:
         for rows, y in zip(examples.index.split(size), examples.labels.split(size), strict=True):
             yield examples.items[rows].flatten(1), y

@@ -1,6 +1,6 @@
-"""How fast the library trains: step times, baselines, throughput, memory. Run by ``make bench``.
+"""Benchmarks of training: step times, baselines, throughput, memory. Run by ``make bench``.
 
-Prints Markdown tables. ``benchmarks/README.md`` says what they mean.
+Prints Markdown tables, which ``benchmarks/README.md`` explains.
 """
 
 import argparse
@@ -20,23 +20,12 @@ from measure import alternate, describe_machine, median, table
 from torch import Tensor
 
 from dfa_book.chapter import starting_rate
-from dfa_lib import (
-    InputError,
-    Run,
-    run_all,
-    train,
-    training,
-)
+from dfa_lib import InputError, Run, run_all, train, training
 from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.mnist import load_mnist
 from dfa_lib.experiments import repeats
 from dfa_lib.optimizers import OPTIMIZERS
-from dfa_lib.training import (
-    DIGIT_SETS,
-    PRECISIONS,
-    load_problem,
-    start_engine,
-)
+from dfa_lib.training import DIGIT_SETS, PRECISIONS, load_problem, start_engine, train_stack
 
 BASELINE_OPTIMIZERS = ("sgd", "adadelta")
 
@@ -45,24 +34,24 @@ BASELINE_OPTIMIZERS = ("sgd", "adadelta")
 class Scale:
     """How much is measured."""
 
-    datasets: tuple[str, ...] = ("digits", "mnist")  # the last is that of every table but the first
+    datasets: tuple[str, ...] = ("digits", "mnist")  # tables other than step times use the last
     pairs: int = 200  # of one step each
     seconds: float = 3.0  # at most, for the pairs of one row; four times as long against baselines
     warm_up: int = 10
     rounds: int = 3  # of whole runs
-    runs: int = 2  # for each process in a round
-    steps: int = 200  # of each of these runs
-    epoch: int | None = None  # samples where whole epochs are trained; None is the dataset's default
-    stacked: int = 60
-    stacked_epochs: int = 5
+    runs: int = 2  # per process and round
+    steps: int = 200  # per run
+    epoch: int | None = None  # samples of a whole epoch; None is the dataset's default
+    batched: int = 60
+    batched_epochs: int = 5
 
 
 FULL = Scale()
-QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, stacked=2)
+QUICK = Scale(("digits",), pairs=1, warm_up=0, rounds=1, runs=1, steps=2, epoch=256, batched=2)
 
 
 def example_run(dataset: str, method: str = "dfa", optimizer: str = "sgd", **fields: object) -> Run:
-    """Return a run at the learning rate from which the book starts to tune."""
+    """Return a run at the learning rate where the book's tuning starts."""
     rate = starting_rate(dataset, method, optimizer)
     return Run(dataset=dataset, k=3, method=method, optimizer=optimizer, learning_rate=rate, **fields)
 
@@ -71,9 +60,9 @@ def example_run(dataset: str, method: str = "dfa", optimizer: str = "sgd", **fie
 
 
 def our_step(run: Run) -> Callable[[], None]:
-    """Return a function that makes the next training step of ``run``, gathering its own batch.
+    """Return a function that makes the next training step of ``run``, including its batch.
 
-    To be called, as the function that it returns, under ``training.using_threads``.
+    Call both under ``training.using_threads``.
     """
     problem = load_problem(run)
     engine = start_engine([run], problem.inputs)
@@ -90,11 +79,10 @@ def our_step(run: Run) -> Callable[[], None]:
 
 
 def product_bound(run: Run) -> Callable[[], None]:
-    """Return a function that computes the two products no step can do without, and nothing else.
+    """Return a function that computes only the two large products that every step needs.
 
-    They are ``X W1`` of the forward pass and ``Xᵀ δ1`` of the backward pass, written over what is
-    already allocated. The numbers are random, of the size they have in training: a product takes
-    equally long whatever they are, unless they are denormal.
+    They are ``X W1`` of the forward pass and ``Xᵀ δ1`` of the backward pass, written to preallocated
+    tensors. The numbers are random and as large as in training, because denormal numbers are slow.
     """
     assert run.k is not None
     (hidden,), inputs = run.hidden_widths, run.k * DIGIT_SETS[run.dataset]().pixels
@@ -137,7 +125,7 @@ def step_table(dataset: str, scale: Scale) -> str:
 
 
 def baseline_table(dataset: str, scale: Scale) -> str:
-    """Compare our step with the one that a user of PyTorch would write."""
+    """Compare our step with the PyTorch baselines."""
     rows = []
     for optimizer in BASELINE_OPTIMIZERS:
         run = example_run(dataset, "bp", optimizer)
@@ -158,7 +146,7 @@ def baseline_table(dataset: str, scale: Scale) -> str:
 
 
 def throughput_table(dataset: str, scale: Scale) -> str:
-    """Compare runs side by side with one run after the other, on one core and on all of them."""
+    """Compare parallel runs with sequential ones, on one core and on all of them."""
     samples, cores = scale.steps * 128, joblib.cpu_count()
     run = example_run(dataset, samples=samples, test_samples=samples // 20, epochs=1)
 
@@ -175,34 +163,32 @@ def throughput_table(dataset: str, scale: Scale) -> str:
     ]
     if cores > 1:
         ways.append((f"1 at a time, {cores} threads", scale.runs, partial(one_after_another, cores)))
-    # The warm-up starts the processes, each of which imports torch and loads the digits.
+    # The warm-up starts the processes, which import torch and load the digits.
     return rate_table(ways, scale)
 
 
-def stack_table(dataset: str, scale: Scale, device: str) -> str:
-    """Compare many runs that are trained as one stack with the same runs one at a time."""
-    from dfa_lib.training import train_stack
-
-    run = example_run(dataset, samples=scale.epoch, epochs=scale.stacked_epochs, device=device)
+def batch_table(dataset: str, scale: Scale, device: str) -> str:
+    """Compare a batch of runs with the same runs one at a time."""
+    run = example_run(dataset, samples=scale.epoch, epochs=scale.batched_epochs, device=device)
 
     def one_at_a_time() -> None:
         for repeat in repeats([run], scale.runs):
             train(repeat)
 
-    # Histories are plain numbers: to have them, the GPU has to be done.
+    # Histories are plain numbers, so their creation waits for the GPU.
     ways = [
         ("1 at a time", scale.runs, one_at_a_time),
         (
-            f"{scale.stacked} stacked",
-            scale.stacked,
-            lambda: train_stack(repeats([run], scale.stacked)),
+            f"a batch of {scale.batched}",
+            scale.batched,
+            lambda: train_stack(repeats([run], scale.batched)),
         ),
     ]
     return rate_table(ways, scale)
 
 
 def rate_table(ways: Sequence[tuple[str, int, Callable[[], object]]], scale: Scale) -> str:
-    """Compare ways to train: each has a name, the number of runs it trains, and does so when called."""
+    """Compare ways to train, each with a name, its number of runs and a function that trains them."""
     names, counts, actions = zip(*ways, strict=True)
     times = alternate(actions, scale.rounds, warm_up=min(scale.warm_up, 1))
     rates = 60 * np.array(counts) / times
@@ -214,7 +200,7 @@ def rate_table(ways: Sequence[tuple[str, int, Callable[[], object]]], scale: Sca
 
 
 def memory_table(dataset: str, scale: Scale) -> str:
-    """Measure the peak memory of one epoch, in a process of its own."""
+    """Measure the peak memory of one epoch in a separate process."""
     run = example_run(dataset, samples=scale.epoch, epochs=1)
     script = Path(__file__).with_name("memory.py")
     answer = subprocess.run(
@@ -228,11 +214,11 @@ def memory_table(dataset: str, scale: Scale) -> str:
     return table(header, [[f"{before:.0f}", f"{peak:.0f}", f"{peak - before:.0f}"]])
 
 
-# ---- what the tables share ----
+# ---- shared ----
 
 
 def thread_counts() -> list[int]:
-    """Return 1, and the number of cores where that is more."""
+    """Return 1 and the number of cores, without duplicates."""
     return sorted({1, joblib.cpu_count()})
 
 
@@ -243,13 +229,13 @@ def process_counts(largest: int) -> list[int]:
 
 
 def milliseconds(times: np.ndarray) -> str:
-    """Return the median of times in seconds as milliseconds."""
+    """Format the median of times in seconds as milliseconds."""
     return f"{1e3 * median(times):.2f}"
 
 
 @cache
 def random_digits() -> DigitSets:
-    """Return noise with the shape of MNIST: good enough to time a step, and for nothing else."""
+    """Return noise with the shape of MNIST, which is enough to time a step."""
     source = torch.Generator().manual_seed(0)
 
     def draw(count: int) -> Digits:
@@ -260,7 +246,7 @@ def random_digits() -> DigitSets:
 
 
 def use_mnist_or_noise() -> bool:
-    """Load MNIST, or put noise in its place in this process; return whether it is MNIST."""
+    """Load MNIST, or replace it by noise in this process; return whether it is MNIST."""
     try:
         load_mnist()
     except InputError as problem:
@@ -271,7 +257,7 @@ def use_mnist_or_noise() -> bool:
 
 
 def report(scale: Scale) -> Iterator[str]:
-    """Yield the report piece by piece, each as soon as it is measured."""
+    """Yield the parts of the report as soon as they are measured."""
     yield f"Measured on: {describe_machine()}."
     for dataset in scale.datasets:
         if dataset == "mnist" and not use_mnist_or_noise():
@@ -282,15 +268,15 @@ def report(scale: Scale) -> Iterator[str]:
     yield f"### Against PyTorch's modules, autograd and optimizers: {task}, BP, float32, all cores"
     yield baseline_table(dataset, scale)
     yield f"### Runs side by side: {task}, DFA with SGD, {scale.steps} steps a run"
-    # Other processes would look for the real digits.
+    # Other processes would load the real digits.
     noise = DIGIT_SETS[dataset] is random_digits
     yield "Left out, as MNIST is not here." if noise else throughput_table(dataset, scale)
     yield f"### Memory of one run: {task}, DFA with SGD, one epoch"
     yield "Left out, as MNIST is not here." if noise else memory_table(dataset, scale)
-    yield f"### Stacked runs on a GPU: {task}, DFA with SGD, {scale.stacked_epochs} epochs"
+    yield f"### Batches of runs on a GPU: {task}, DFA with SGD, {scale.batched_epochs} epochs"
     if torch.cuda.is_available():
         yield f"On: {torch.cuda.get_device_name()}."
-        yield stack_table(dataset, scale, "cuda")
+        yield batch_table(dataset, scale, "cuda")
     else:
         yield "This machine has no CUDA GPU."
 

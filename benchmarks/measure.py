@@ -1,4 +1,4 @@
-"""How times are taken, and what the tables are made of."""
+"""Timing, and Markdown tables of times."""
 
 import datetime
 import math
@@ -23,19 +23,19 @@ def alternate(
     seconds: float = math.inf,
     warm_up: int = 1,
 ) -> np.ndarray:
-    """Time several actions in turn: each of them once in every round.
+    """Time several actions in turn: each of them once per round.
 
-    What disturbs a machine lasts longer than a round, so it slows all the actions of a round and
-    leaves the ratios between them alone.
+    Other load on the machine lasts longer than a round, so it slows all actions of a round alike and
+    leaves their ratios unchanged.
 
     Parameters
     ----------
     rounds
         How often each action is timed.
     seconds
-        Rounds that would start after this time are left out; there always is one.
+        No round starts after this time, except for the first.
     warm_up
-        Rounds before the clock runs: compilation, allocation, caches.
+        Untimed rounds first, for compilation, allocation and caches.
 
     Returns
     -------
@@ -62,13 +62,13 @@ def median(values: np.ndarray) -> float:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; a column is aligned to the right if it starts with a number."""
+    """Return a Markdown table; columns whose first cell is a number are right-aligned."""
     rule = ["---:" if cell.replace(".", "", 1).isdigit() else "---" for cell in rows[0]]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
 def describe_machine() -> str:
-    """Say in one line what the numbers were measured on, and when."""
+    """Return the machine, the versions and the date in one line."""
     parts = [
         provenance.machine()["processor"],
         f"{joblib.cpu_count()} cores",

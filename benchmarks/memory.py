@@ -9,7 +9,7 @@ import torch  # noqa: F401
 
 
 def peak() -> int:
-    """Return the most memory that this process has held so far, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     # On Linux ru_maxrss is inherited from the process that started this one; VmHWM is our own.
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()

@@ -1,6 +1,6 @@
-"""What bookkeeping costs a run: from 100 to 10,000 runs in one results file, and on a Dask cluster.
+"""Overhead per run: of saving 100 to 10,000 runs to one results file, and of a Dask cluster.
 
-``python benchmarks/saving.py 100 1000`` makes the histories up, so nothing but saving takes time.
+``python benchmarks/saving.py 100 1000`` fakes the histories, so that only saving takes time.
 ``python benchmarks/saving.py --workers 1 2 4 8`` trains tiny runs on a cluster of this machine.
 """
 
@@ -17,7 +17,7 @@ from dfa_lib.training import METRICS, History
 
 
 def made_up(run: Run) -> History:
-    """Return a history in no time."""
+    """Return a fake history instead of training."""
     history = History(run)
     for epoch in range(run.epochs):
         history.append({name: 1 / (3 + epoch + run.seed + i) for i, name in enumerate(METRICS)})
@@ -25,7 +25,7 @@ def made_up(run: Run) -> History:
 
 
 def milliseconds_a_run(runs: int, epochs: int) -> float:
-    """Return what ``run_all`` takes for each of so many runs, all saved in one file."""
+    """Return the time per run of ``run_all``, with all runs saved in one file."""
     wanted = repeats([Run(method="dfa", learning_rate=0.1, epochs=epochs)], runs)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -34,7 +34,7 @@ def milliseconds_a_run(runs: int, epochs: int) -> float:
 
 
 def on_a_cluster(workers: int, runs: int = 200) -> tuple[float, float]:
-    """Return milliseconds a tiny run on this many workers, and the same of training alone, here."""
+    """Return the milliseconds per tiny run on so many workers, and for training one alone, here."""
     from dask.distributed import LocalCluster
 
     tiny = Run(k=1, samples=256, test_samples=128, hidden=16, epochs=1, learning_rate=0.1)
@@ -55,7 +55,7 @@ def on_a_cluster(workers: int, runs: int = 200) -> tuple[float, float]:
 
 
 def main(words: list[str]) -> None:
-    """Print a row for each number of runs, or of workers."""
+    """Print a row per number of runs, or of workers."""
     if words[:1] == ["--workers"]:
         print("workers   ms a run, 200 tiny runs   ms to train one alone")
         for workers in map(int, words[1:]):

@@ -1,7 +1,7 @@
-"""What a chapter says of its results: the ledger's verdicts, and comparisons of two samples.
+"""Generated sentences of chapters: the ledger's verdicts, and comparisons of two samples.
 
-A chapter does not judge a claim: it shows the verdict of the ledger, by the same code and from the same
-results, so that no page contradicts another.
+A chapter does not judge claims. It shows the ledger's verdict, computed by the same code from the same
+results, so that pages do not contradict each other.
 """
 
 import math
@@ -13,15 +13,7 @@ from dfa_lib.experiments.statistics import binomial_interval, with_outcomes
 from dfa_lib.validation import choice
 
 from .chapter import Answer, Settings
-from .claims.judge import (
-    FAILS,
-    HOLDS,
-    NOT_TESTED,
-    Claim,
-    Evidence,
-    Judgement,
-    judge,
-)
+from .claims.judge import FAILS, HOLDS, NOT_TESTED, Claim, Evidence, Judgement, judge
 from .claims.ledger import find_evidence, own_dataset
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
@@ -32,7 +24,7 @@ _BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
 def chapter_evidence(settings: Settings, *studies: Study) -> Evidence:
-    """Return the results of a chapter's own edition: those in its folder, or else these studies."""
+    """Return the results of a chapter's edition: those in its folder, else these studies."""
     known = {study.name: study.table for study in studies}
     kept = settings.kept("tuning") if settings.results is None else []
     if kept:
@@ -44,19 +36,19 @@ def chapter_evidence(settings: Settings, *studies: Study) -> Evidence:
 
 
 def judged(id: str, evidence: Evidence) -> tuple[Claim, Judgement]:
-    """Return a claim of the ledger and what became of it; ``InputError`` if there is no such claim."""
+    """Return a claim of the ledger and its judgement; raise ``InputError`` for an unknown id."""
     claim = _BY_ID[choice("claim", id, _BY_ID)]
     return claim, judge(claim, evidence)
 
 
 def verdict_on(id: str, evidence: Evidence) -> str:
-    """Return the ledger's verdict on a claim without markup; a claim with one number has it in it."""
+    """Return the ledger's verdict on a claim without markup, with its number if it has just one."""
     claim, judgement = judged(id, evidence)
     return f"{claim.text.rstrip('.')}: {_in_words(judgement)}{_only_number(claim, judgement)}."
 
 
 def named(*groups: str) -> list[str]:
-    """Return the claims of a group, such as ``"8"`` for 8a, 8b, …, or a single one, such as ``"2e"``."""
+    """Return the ids of groups such as ``"8"`` (8a, 8b, …) or of single claims such as ``"2e"``."""
     numbers = {id: id.rstrip("abcdefghijklmnopqrstuvwxyz") for id in _BY_ID}
     known = dict.fromkeys([*numbers.values(), *_BY_ID])
     return [
@@ -65,7 +57,7 @@ def named(*groups: str) -> list[str]:
 
 
 def verdicts(evidence: Evidence, *groups: str) -> Answer:
-    """Return the ledger's verdicts on claims, see ``named``, as a list that leads to their entries."""
+    """Return the ledger's verdicts on claims, see ``named``, as a list with links to their entries."""
     lines = ["**Does this edition agree?** By the rules of [the ledger](ledger.ipynb):", ""]
     for id in named(*groups):
         claim, judgement = judged(id, evidence)
@@ -87,13 +79,13 @@ def _in_words(judgement: Judgement) -> str:
     words = judgement.in_words()
     if judgement.verdict == NOT_TESTED:
         return f"{words} ({judgement.reason})"
-    if len(judgement.numbers) == 1:  # the number follows, and says it
+    if len(judgement.numbers) == 1:  # the number that follows says the rest
         return words
     more = judgement.what_would_decide() or ("with unstable seeds" if judgement.unstable else "")
     return f"{words} ({more})" if more else words
 
 
-# A verdict as ``verdicts`` shows it on a page, and an entry of the ledger.
+# A verdict in the output of ``verdicts``, and an entry of the ledger.
 _SHOWN = re.compile(r"^- \{ref\}`(\w+) <claim-\w+>` .*?: \*\*(.+?)\*\*(.*)$", re.MULTILINE)
 _ENTRY = re.compile(r"^\(claim-(\w+)\)=\n(.*?)^</details>$", re.MULTILINE | re.DOTALL)
 _JUDGED = re.compile(r"\*\*On [^:*]+: ?(?:\*\* ?)?([^*\n(]+)")
@@ -101,17 +93,16 @@ _NUMBER = re.compile(r"^\d+\. ([+−]?\d.*): [a-z ]+$", re.MULTILINE)
 
 
 def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
-    """Say where a page has another verdict on a claim, or another number, than the ledger.
+    """Return a sentence for each verdict or number of a page that differs from the ledger's.
 
-    Pages are executed one after another: results that came later, such as more seeds, are in the one and
-    not in the other.
+    Pages are executed one after another, so a page may lack results that were added later.
 
     Parameters
     ----------
     pages
-        The Markdown that each page's cells have displayed.
+        Markdown output of each page's cells.
     ledger
-        That of the ledger; None in a book without one.
+        Markdown output of the ledger; None in a book without one.
     """
     if ledger is None:
         return []
@@ -122,25 +113,18 @@ def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
             entry = entries.get(id, "")
             verdict = words.split(" (")[0]
             numbers = _NUMBER.findall(entry)
-            same = verdict in {found.strip() for found in _JUDGED.findall(entry)}
+            same = verdict in {word.strip() for word in _JUDGED.findall(entry)}
             if not same or (rest.strip(".") and not any(number in rest for number in numbers)):
-                wrong.append(
-                    f"{page} says of claim {id} what the ledger does not: {verdict}{rest}; execute both "
-                    f"again."
-                )
+                sentence = f"{page} says of claim {id} what the ledger does not: {verdict}{rest}"
+                wrong.append(f"{sentence}; execute both again.")
     return wrong
 
 
 def differences(glued: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Say where two pages have glued different values under one key.
+    """Return a sentence for each key under which two pages have glued different values.
 
-    Home page, two-minute page and conclusion quote the ledger, which glues the numbers of chapter 3
-    under the same keys: each page computes them for itself, and they have to agree.
-
-    Parameters
-    ----------
-    glued
-        For each page the values that it has glued, as text, by key.
+    The ledger, which other pages quote, glues the numbers of chapter 3 under the same keys; each page
+    computes them itself. ``glued`` has the values of each page as text, by key.
     """
     first: dict[str, tuple[str, str]] = {}
     wrong = []
@@ -155,7 +139,7 @@ def differences(glued: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def which_outcome(evidence: Evidence) -> Answer:
-    """Glue which of the thesis's three outcomes this edition shows."""
+    """Glue which of the thesis's three possible outcomes this edition shows."""
     learns, lags = (judged(id, evidence)[1].verdict for id in ("3a", "3b"))
     which = "This edition does not decide between the three outcomes."
     if learns == FAILS:
@@ -167,18 +151,18 @@ def which_outcome(evidence: Evidence) -> Answer:
     return Answer("", {"outcome": which})
 
 
-# ---- comparisons that are no claims ----
+# ---- comparisons ----
 
 
 def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") -> str:
-    """Say which of two gets the larger share, seed by seed: ``BP gets 80.0 % right, 10.0 points …``.
+    """Compare two shares, paired by seed: ``BP gets 80.0 % right, 10.0 points (…) more than DFA``.
 
     Parameters
     ----------
     a, b
-        What the two are called.
+        Names of the two.
     what
-        What the shares are of: ``"right"``, ``"of the points wrong"``.
+        Meaning of the shares: ``"right"``, ``"of the points wrong"``.
     """
     difference = of_a - of_b
     if not len(difference):
@@ -186,7 +170,7 @@ def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") ->
     gap = difference.interval()
     if math.isnan(gap.mean):
         return f"{a} and {b} have no comparison, because a run is not finite."
-    share_a, share_b = (percent(float(of.values[difference.values.index].mean())) for of in (of_a, of_b))
+    share_a, share_b = (percent(of.values[difference.values.index].mean()) for of in (of_a, of_b))
     pair = f"{a} gets {share_a} {what} and {b} {share_b}"
     if gap.n == 1:
         text = f"{pair}, in the one seed of this edition"
@@ -217,7 +201,7 @@ def _unstable(difference: Sample) -> str:
 
 
 def lags(a: str, b: str, gaps: Mapping[str, Sample]) -> str:
-    """Say with which optimizers ``a`` lags behind ``b``; a gap is ``b`` minus ``a``."""
+    """Say with which optimizers ``a`` lags behind ``b``; gaps are ``b`` minus ``a``."""
     groups: dict[str, list[str]] = {}
     for name, gap in gaps.items():
         interval = gap.interval()
@@ -233,7 +217,7 @@ def lags(a: str, b: str, gaps: Mapping[str, Sample]) -> str:
 
 
 def stability(sample: Sample) -> str:
-    """Say how many seeds are unstable, with the exact interval of their share."""
+    """Count the unstable seeds, with the exact interval of their share."""
     n, few = len(sample), len(sample.unstable)
     if not few:
         return f"None of the {n} seeds is unstable." if n > 1 else "The one seed is not unstable."

@@ -1,13 +1,12 @@
-"""What captions have in common: the setting, the marks, and how many runs are unstable."""
+"""Common parts of captions: the setting, the meaning of marks, and the count of unstable runs."""
 
 import pandas as pd
 
 from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.names import FEEDBACK_NAMES
-from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.training import Run
 
-from .plots import label, unstable_note
+from .plots import judged, label, unstable_note
 from .words import SPACE, plural
 
 INTERVALS = f"95{SPACE}% Student-t intervals"
@@ -22,7 +21,7 @@ DOTS = (
 
 
 def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
-    """Return what runs of an experiment have in common, as a part of a sentence."""
+    """Describe the dataset, size and seeds of an experiment as a part of a sentence."""
     return (
         f"dataset *{run.dataset}*, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
         f"units, {plural(epochs or run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
@@ -30,18 +29,18 @@ def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
 
 
 def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:
-    """Say in a caption which runs of a results table are unstable, and how the figure shows them.
+    """Say in a caption which runs of a results table are unstable, and how the figure marks them.
 
     Parameters
     ----------
     table
         A results table, with all epochs of each run or a column ``outcome``.
     by
-        ``"method"`` names methods with their optimizers, ``"feedback"`` random matrices.
+        Name lines by ``"method"`` (and optimizer) or by ``"feedback"``.
     means
-        Whether the figure shows intervals, and beside a mean that of all seeds.
+        Whether the figure shows intervals, and the mean of all seeds beside that of the stable ones.
     """
-    last = final_epoch(table if "outcome" in table else with_outcomes(table))
+    last = final_epoch(judged(table))
     keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]
     groups = {}
     for key, runs in last.groupby(keys, sort=False):

@@ -1,8 +1,7 @@
-"""What every chapter shares: its parameters, and figures that carry their caption and alt text.
+"""Parameters and profiles of chapters, and figures with caption and alt text.
 
-A chapter's second code cell is tagged ``parameters`` and sets the names of ``PARAMETERS``; papermill
-puts the values that a person passes into a cell of its own below it. The next cell calls
-``read_parameters(globals())``.
+The second code cell of a chapter is tagged ``parameters`` and sets the names of ``PARAMETERS``;
+papermill adds a cell with the given values below it. The next cell calls ``read_parameters(globals())``.
 """
 
 import ast
@@ -21,13 +20,7 @@ from matplotlib.figure import Figure
 
 from dfa_lib.methods import METHODS
 from dfa_lib.training import Run
-from dfa_lib.validation import (
-    InputError,
-    choice,
-    nearest,
-    shown,
-    whole_number,
-)
+from dfa_lib.validation import InputError, choice, nearest, shown, whole_number
 
 from .panels import SVG, figure_html
 
@@ -39,11 +32,10 @@ PARAMETERS: dict[str, Any] = {
     "device": "cpu",
     "results": None,
 }
-"""The parameters of every chapter and their values in its parameters cell."""
+"""The parameters of every chapter and their defaults."""
 
-# Where an optimizer's tuning grid starts, for BP on the digits. The grid grows until the best rate lies
-# inside. A start on the low side costs a step or two; too high a one may lie where nothing is learned,
-# and a grid that is all chance has no reason to grow.
+# First rate of the tuning grid by optimizer, for BP on the digits. The grid grows until the best rate is
+# inside. A low start costs a step or two; from a start at which nothing is learned no grid grows.
 STARTING_RATES = {
     "sgd": 0.5,
     "momentum": 0.1,
@@ -65,12 +57,12 @@ EXPERIMENTS = (
     "clusters_dimensions",
     "clusters_optimizers",
 )
-"""Experiments, which have runs in common: the stems of their results files."""
+"""Experiments that share runs, by the stems of their results files."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How large the book's experiments are; what is None takes the dataset's default."""
+    """Size of the book's experiments; None stands for the default of the dataset."""
 
     dataset: str
     seeds: int
@@ -80,44 +72,31 @@ class Profile:
     hidden: int = 512
     tuning_seeds: int | None = None
     labellings: int = 20
-    """Repeats on the clusters, each with a labelling of its own: at least so many."""
+    """Least number of repeats on the clusters, each with its own labelling."""
     stacks: tuple[int, ...] = (300, 1_000, 3_000, 10_000)
     """Sizes of the samples that lazy methods are solved on; the last for random features only."""
 
 
 PROFILES = {
-    # Half as wide as the thesis's network, whose pictures have 12 times as many pixels: DFA then learns
-    # from fewer stacks, and everything is trained and tuned within minutes.
+    # Half the width of the thesis's network, whose images have 12 times as many pixels: DFA learns from
+    # fewer stacks, and all training and tuning takes minutes.
     "digits": Profile("digits", seeds=5, epochs=20, samples=15_360, test_samples=2_000, hidden=256),
     "mnist": Profile("mnist", seeds=5, epochs=20, stacks=(700, 2_000, 6_000, 18_000)),
-    # For a lesson: each chapter within a minute, its tuning included, and DFA's lag still to be seen.
+    # For a lesson: a chapter takes at most a minute with its tuning, and DFA still lags behind BP.
     "class": Profile(
-        "digits",
-        seeds=3,
-        epochs=20,
-        samples=9_216,
-        test_samples=1_000,
-        hidden=48,
-        labellings=10,
+        "digits", seeds=3, epochs=20, samples=9_216, test_samples=1_000, hidden=48, labellings=10,
         stacks=(300, 1_000, 3_000),
     ),
-    # Quick enough for a test of the notebooks; its numbers mean nothing.
+    # For tests of the notebooks; its numbers mean nothing.
     "smoke": Profile(
-        "digits",
-        seeds=2,
-        epochs=2,
-        samples=512,
-        test_samples=256,
-        hidden=16,
-        labellings=2,
-        stacks=(50, 100, 200),
-        tuning_seeds=1,
+        "digits", seeds=2, epochs=2, samples=512, test_samples=256, hidden=16, labellings=2,
+        stacks=(50, 100, 200), tuning_seeds=1,
     ),
-}
+}  # fmt: skip
 
 
 def starting_rate(dataset: str, method: str, optimizer: str, feedback: str | None = None) -> float:
-    """Return where the tuning of a method's learning rate starts."""
+    """Return the first rate of a method's tuning grid."""
     rate = STARTING_RATES[choice("optimizer", optimizer, STARTING_RATES)]
     if dataset == "mnist":  # 12 times as many inputs
         rate /= 4
@@ -130,7 +109,7 @@ def starting_rate(dataset: str, method: str, optimizer: str, feedback: str | Non
 
 @dataclass(frozen=True)
 class Settings:
-    """A chapter's parameters, checked, with the profile's values where none were given."""
+    """The checked parameters of a chapter, with the profile's values as defaults."""
 
     profile: str
     seeds: int
@@ -140,7 +119,7 @@ class Settings:
     results: Path | None
 
     def run(self, *, method: str, optimizer: str = "sgd", **fields: Any) -> Run:
-        """Return a run at this chapter's scale, at the rate that its tuning starts from."""
+        """Return a run at this chapter's scale, by default at the first rate of its tuning grid."""
         profile = PROFILES[self.profile]
         defaults: dict[str, Any] = {
             "dataset": profile.dataset,
@@ -161,10 +140,9 @@ class Settings:
         return PROFILES[self.profile].tuning_seeds
 
     def kept(self, experiment: str) -> list[Path]:
-        """Return the results file of an experiment that the book's repository keeps for this profile.
+        """Return the results file of an experiment in the repository's ``results/<profile>``, if any.
 
-        It lies in ``results/<profile>`` of this folder or one above it; the list is empty where there is
-        none, or where it is the very file that this chapter writes.
+        The list is empty, too, if this chapter writes that very file.
         """
         here, own = Path.cwd(), self.csv(experiment)
         for folder in (here, *here.parents):
@@ -175,7 +153,7 @@ class Settings:
 
     @property
     def labellings(self) -> int:
-        """How often an experiment on the clusters is repeated, each time with a labelling of its own."""
+        """Number of repeats on the clusters, each with its own labelling."""
         return max(self.seeds, PROFILES[self.profile].labellings)
 
     @property
@@ -184,24 +162,18 @@ class Settings:
         return PROFILES[self.profile].stacks
 
     def finished(self) -> list[Path]:
-        """Return the results files of all experiments so far, whose runs need not be trained again."""
+        """Return the results files of all experiments so far, whose runs are reused."""
         if self.results is None:
             return []
         return sorted(p for p in self.results.glob("*.csv") if p.stem in EXPERIMENTS)
 
     def csv(self, experiment: str) -> Path | None:
-        """Return the results file of an experiment, or None where nothing is to be kept."""
+        """Return the results file of an experiment, or None if results are not kept."""
         return None if self.results is None else self.results / f"{experiment}.csv"
 
 
 def check_parameters(given: dict[str, Any]) -> Settings:
-    """Return the settings for these parameters, and the defaults of those that are not given.
-
-    Raises
-    ------
-    InputError
-        If a name is not a parameter, or a value is not accepted.
-    """
+    """Return the settings for these parameters, or raise ``InputError``."""
     for name in given:
         if name not in PARAMETERS:
             raise InputError(
@@ -228,17 +200,11 @@ def check_parameters(given: dict[str, Any]) -> Settings:
 
 
 def read_parameters(namespace: dict[str, Any]) -> Settings:
-    """Return the settings of the notebook that this is called from with ``globals()``.
+    """Return the settings of the notebook that calls this with ``globals()``.
 
-    A parameter that papermill was given and the chapter does not have would otherwise be a warning
-    that scrolls by, and a run with the wrong numbers.
-
-    Raises
-    ------
-    InputError
-        If a name is not a parameter, or a value is not accepted.
+    Raises ``InputError`` for an unknown name or value, of which papermill only warns.
     """
-    # The last one: a person who has corrected the cell and run it again need not restart the kernel.
+    # The last cell counts: it may have been corrected and run again in the same kernel.
     injected = [cell for cell in namespace.get("In", []) if cell.startswith("# Parameters\n")][-1:]
     names = {name for cell in injected for name in _assigned(cell)} | set(PARAMETERS)
     return check_parameters({name: namespace[name] for name in names if name in namespace})
@@ -252,15 +218,15 @@ def _assigned(source: str) -> list[str]:
 
 
 class Answer(NamedTuple):
-    """What a cell says: Markdown, and values that other pages show, by name."""
+    """Output of a cell: Markdown, and values to glue, by name."""
 
     text: str
     values: Mapping[str, Any] = MappingProxyType({})
 
 
 def show(answer: Answer | str) -> None:
-    """Display an answer, or other Markdown, if there is any, and glue the answer's values."""
-    from myst_nb import glue  # heavy, and needed by notebooks only
+    """Display Markdown or an answer, and glue the answer's values."""
+    from myst_nb import glue  # slow to import, and used by notebooks only
 
     answer = Answer(answer) if isinstance(answer, str) else answer
     if answer.text:
@@ -269,7 +235,7 @@ def show(answer: Answer | str) -> None:
         glue(name, value, display=False)
 
 
-# What Jupyter does not know and leaves alone.
+# MIME type that Jupyter ignores.
 FOR_THE_SITE = "application/vnd.dfa.figure+html"
 
 
@@ -278,32 +244,26 @@ def show_figure(
 ) -> None:
     """Show a figure with its caption.
 
-    In Jupyter the caption stands below the figure. On the site, ``dfa-book`` makes a numbered figure of
-    the two, which other pages can refer to by ``name``, drawn for the page as in ``panels.figure_html``,
-    and tells below it what ``results`` were made with.
+    Jupyter shows the caption below the figure. On the site, ``dfa-book`` makes a numbered figure of
+    both, drawn by ``panels.figure_html``, with the provenance of ``results`` below.
 
     Parameters
     ----------
     name
         The figure's label, for example ``"fig-sgd"``.
     caption
-        MyST Markdown that can be understood without the text around it.
+        MyST Markdown that can be understood alone.
     alt
-        What is seen, for those who cannot see it.
+        Alternative text.
     results
-        The experiments that the figure is drawn from, as ``Settings.csv`` names them, those that its
-        learning rates were chosen by among them: ``("sgd", "tuning")``. None, if nothing was trained.
+        Experiments that the figure is drawn from, ``"tuning"`` included; empty if nothing was trained.
     """
-    html = figure_html(figure, alt, name)  # first: it lays the figure out, which takes longest, for good
+    html = figure_html(figure, alt, name)  # first, because it computes the layout
     svg = StringIO()
     with mpl.rc_context(SVG):
         figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
     drawn_from = [results] if isinstance(results, str) else list(results)
     about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
-    shown = {
-        "image/svg+xml": svg.getvalue(),
-        FOR_THE_SITE: html,
-        "text/plain": alt,
-    }
+    shown = {"image/svg+xml": svg.getvalue(), FOR_THE_SITE: html, "text/plain": alt}
     display(shown, raw=True, metadata={"dfa_figure": about})
     display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})

@@ -1,7 +1,7 @@
-"""What known deviations of the thesis's code from its text are worth, by small experiments on digits.
+"""The effect of known deviations of the thesis's code from its text, in small experiments on digits.
 
-Each trains many small networks, of one shape side by side (``train_together``), and returns a table that
-a CSV keeps. They show an effect and its size at this scale; another scale has another size.
+Each experiment trains many small networks of one shape side by side (``train_together``) and returns a
+table that is kept in a CSV. The size of an effect holds at this scale only.
 """
 
 import hashlib
@@ -22,18 +22,12 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
 from dfa_lib.methods import METHODS
-from dfa_lib.optimizers import (
-    OPTIMIZERS,
-    Optimizer,
-    Rate,
-    State,
-    adam,
-)
+from dfa_lib.optimizers import OPTIMIZERS, Optimizer, Rate, State, adam
 from dfa_lib.randomness import generator
 from dfa_lib.training import (
     Problem,
@@ -50,32 +44,29 @@ Source = Callable[[], Examples]
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the experiments are."""
+    """Size of the experiments."""
 
     epochs: int = 10
     samples: int = 2_000
-    """Stacks an epoch."""
+    """Stacks per epoch."""
     adam_samples: int = 6_000
-    """The same for Adam, whose updates in an epoch are what matters."""
+    """Stacks per epoch for Adam: the number of updates per epoch matters."""
     seeds: int = 5
     tuning_seeds: int = 2
     matrices: int = 12
     repeats: int = 8
-    """For each of the matrices."""
+    """Runs with each matrix."""
     chains: int = 8
-    """Of three repeats each."""
+    """Chains of three repeats."""
     splits: int = 20
 
     def run(self, method: str = "dfa", **fields: Any) -> Run:
         """Return a run at this scale, on the parity of two of the bundled digits."""
         small: dict[str, Any] = {
-            "k": 2,
-            "samples": self.samples,
-            "test_samples": 500,
-            "hidden": 64,
-            "batch_size": 50,
+            **{"k": 2, "samples": self.samples, "test_samples": 500, "hidden": 64, "batch_size": 50},
+            **{"method": method, "epochs": self.epochs, "learning_rate": 0.2},
         }
-        return Run(**(small | {"method": method, "epochs": self.epochs, "learning_rate": 0.2} | fields))
+        return Run(**(small | fields))
 
 
 FULL = Scale()
@@ -90,14 +81,14 @@ SMOKE = Scale(
 
 
 class Trained(NamedTuple):
-    """What runs have reached.
+    """Results of runs.
 
     Parameters
     ----------
     accuracies
-        On held-out stacks: shape (judges, epochs, runs).
+        On each set of held-out stacks: shape (sets, epochs, runs).
     unstable
-        For each run, whether it is, by the first judge's stacks.
+        Whether each run is unstable, by the first of these sets.
     """
 
     accuracies: np.ndarray
@@ -114,30 +105,29 @@ def train_together(
     training: Sequence[Source] | None = None,
     held_out: Sequence[Sequence[Source]] | None = None,
 ) -> tuple[Trained, State]:
-    """Train runs of one shape side by side, as ``train_stack`` does, where something is to be different.
+    """Train runs of one shape side by side as ``train_stack`` does, with these deviations.
 
     Parameters
     ----------
     runs
-        As for ``train_stack``.
+        Runs that differ in seed and learning rate only.
     optimizer
-        In place of the runs' own.
+        Replaces the runs' optimizer.
     matrices
-        For each run, the seed that its random matrix is drawn from, in place of its own.
+        Seeds of the runs' random matrices.
     state
-        The optimizer's, to begin with, in place of a fresh one.
+        Initial state of the optimizer.
     after_epoch
-        Changes the optimizer's state between epochs.
+        Changes the optimizer's state after each epoch.
     training, held_out
-        For each run, where its training stacks come from, and, for each judge, its held-out ones;
-        in place of the dataset's own.
+        Sources of each run's training stacks, and of its stacks in each held-out set.
 
     Returns
     -------
     trained
-        What the runs have reached, and which of them are unstable.
+        Results of the runs.
     state
-        The optimizer's, at the end.
+        Final state of the optimizer.
     """
     run = runs[0]
     problems = [load_problem(each) for each in runs]
@@ -160,8 +150,7 @@ def train_together(
             train_epoch(engine, examples, run.batch_size)
             engine.state = after_epoch(engine.state)
             measured = [
-                measure(run, engine, examples, stack([source() for source in sources]))
-                for sources in held_out
+                measure(run, engine, examples, stack([source() for source in of])) for of in held_out
             ]
             accuracies.append([values["test_accuracy"] for values in measured])
             losses.append(measured[0]["train_loss"])
@@ -193,7 +182,7 @@ BETAS = (0.9, 0.999)
 def adam_by_epochs(
     theta: Tensor, g: Tensor, state: State, *, learning_rate: Rate
 ) -> tuple[Tensor, State]:
-    """Adam whose bias correction counts epochs: β₁ᵗ and β₂ᵗ stay as they are until the epoch is over."""
+    """Adam whose bias correction counts epochs: β₁ᵗ and β₂ᵗ are constant during an epoch."""
     theta, (m, v, *_) = adam(theta, g, state, learning_rate=learning_rate)
     return theta, (m, v, *state[2:])
 
@@ -211,13 +200,13 @@ COUNTED: dict[str, dict[str, Any]] = {
         "after_epoch": epoch_is_over,
     },
 }
-"""What Adam's bias correction may count, and how ``train_together`` is told."""
+"""Arguments of ``train_together``, by what Adam's bias correction counts."""
 
 
 def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
-    """Return, update by update, how long the step is if epochs are counted, divided by the right length.
+    """Return the step length of each update if epochs are counted, relative to the right one.
 
-    In exact arithmetic, with ε = 0 and the same gradients.
+    This holds in exact arithmetic, with ε = 0 and the same gradients.
     """
     t = np.arange(1, updates_per_epoch * epochs + 1)
     epoch = (t - 1) // updates_per_epoch + 1
@@ -228,22 +217,14 @@ def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
     return np.asarray(correction(epoch) / correction(t))
 
 
-def adam_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
-    """Train BP and DFA with Adam as it should be and with epochs counted, each at its own best rate.
+def adam_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
+    """Train BP and DFA with Adam that counts updates or epochs, each at its own best rate.
 
-    Rates are chosen on validation digits by the mean accuracy of the last half of the epochs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``method``, ``counted``, ``learning_rate``, ``seed``, ``unstable`` (0 or 1), ``epoch``,
-        ``test_accuracy``.
+    Rates are chosen on validation digits by the mean accuracy of the last half of the epochs. The
+    columns are ``COLUMNS["adam"]``.
     """
-    return _kept(results, scale, "adam", _adam, _adam_cases(scale), jobs)
-
-
-def _adam_cases(scale: Scale) -> list[tuple[Any, ...]]:
-    return [(scale, method, counted) for method in ("bp", "dfa") for counted in COUNTED]
+    cases = [(scale, method, counted) for method in ("bp", "dfa") for counted in COUNTED]
+    return _kept(results, scale, "adam", _adam, cases, jobs)
 
 
 def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
@@ -272,16 +253,13 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
     ]
 
 
-# ---- repeats that share something ----
+# ---- repeats that share a matrix or a state ----
 
 
-def shared_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def shared_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Train DFA many times with each of several random matrices; all else is drawn anew for every run.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``matrix``, ``repeat``, ``unstable`` (0 or 1), ``test_accuracy`` of the last epoch.
+    The columns are ``COLUMNS["shared"]``, with the ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, matrix) for matrix in range(scale.matrices)]
     return _kept(results, scale, "shared", _with_matrix, cases, jobs)
@@ -301,17 +279,12 @@ def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
 CARRIED_RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.002, "adam": 0.005}
 
 
-def carried_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
-    """Train DFA three times in a row, with the optimizer's state fresh, and carried over, each time.
+def carried_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
+    """Train DFA three times in a row, with the optimizer's state fresh or carried over.
 
-    A chain of three keeps its random matrix. The two kinds of repeat share everything else, seeds
-    included, so that they can be compared pair by pair; a chain's first repeat is the same for both.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``optimizer``, ``chain``, ``repeat`` (1 to 3), ``state``, ``unstable`` (0 or 1),
-        ``test_accuracy`` of the last epoch.
+    A chain of three keeps its random matrix. Both kinds of repeat share everything else, seeds included,
+    so that they are compared in pairs; a chain's first repeat is the same for both. The columns are
+    ``COLUMNS["carried"]``, with the ``test_accuracy`` of the last epoch.
     """
     cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
     return _kept(results, scale, "carried", _chains, cases, jobs)
@@ -321,14 +294,8 @@ def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
     rows, chains = [], range(scale.chains)
     carried: State | None = None
     for repeat in (1, 2, 3):
-        runs = [
-            scale.run(
-                optimizer=optimizer,
-                learning_rate=CARRIED_RATES[optimizer],
-                seed=20_000 + 3 * chain + repeat,
-            )
-            for chain in chains
-        ]
+        tuned: dict[str, Any] = {"optimizer": optimizer, "learning_rate": CARRIED_RATES[optimizer]}
+        runs = [scale.run(**tuned, seed=20_000 + 3 * chain + repeat) for chain in chains]
         for kind, state in (("fresh", None), ("carried", carried)):
             (accuracies, unstable), after = train_together(runs, matrices=chains, state=state)
             rows += [
@@ -342,21 +309,17 @@ def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
 
 # ---- learning rates chosen on test digits ----
 
-# As close together as the thesis's, among which are 0.016 and 0.018.
+# As close together as the thesis's rates, such as 0.016 and 0.018.
 RATES = (0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8)
 SETS = ("validation", "test", "fresh")
-HELD_OUT_DIGITS = 240  # in each of the three
+HELD_OUT_DIGITS = 240  # in each of SETS
 
 
-def rates_table(scale: Scale, *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
-    """Train BP at several rates on many splits of the digits, and judge it on three sets of each.
+def rates_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
+    """Train BP at several rates on many splits of the digits, and measure it on the ``SETS`` of each.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``split``, ``learning_rate``, ``run`` (``"tuning"`` or ``"report"``, which differ in their seed),
-        ``judged_on`` (of ``SETS``), ``unstable`` (0 or 1), ``score``: the mean accuracy
-        of the last half of the epochs.
+    The columns are ``COLUMNS["rates"]``: ``run`` is ``"tuning"`` or ``"report"``, which differ in their
+    seed, and ``score`` the mean accuracy of the last half of the epochs.
     """
     chunk = 5
     cases = [
@@ -396,7 +359,7 @@ def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def split_digits(split: int) -> dict[str, Digits]:
-    """Return all bundled digits, shuffled by the number of a split and dealt out to four sets."""
+    """Return the bundled digits, shuffled by the number of a split and divided into four sets."""
     sets = load_digits()
     images, labels = (
         torch.cat([getattr(digits, name) for digits in sets]) for name in ("images", "labels")
@@ -409,26 +372,22 @@ def split_digits(split: int) -> dict[str, Digits]:
 
 
 def _stacks(run: Run, digits: Digits, name: str) -> Source:
-    assert run.k is not None
-    assert run.samples is not None
-    assert run.test_samples is not None
     n = run.samples if name == "train" else run.test_samples
+    assert run.k is not None
+    assert n is not None
     return partial(draw_stacks, digits, run.k, n, generator(run.seed, name))
 
 
 def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return what choosing the rate on test digits adds to the score, compared with validation digits.
+    """Return what choosing the rate on test digits instead of validation digits adds to the score.
 
-    Returns
-    -------
-    dict
-        ``"reported"``: on the test digits themselves, ``"true"``: on fresh digits; one value a split.
+    There is one value per split: ``"reported"`` on the test digits themselves, ``"true"`` on fresh ones.
     """
-    tuning = table[table["run"] == "tuning"].pivot(
-        index=["split", "learning_rate"], columns="judged_on", values="score"
-    )
-    report = table[table["run"] == "report"].pivot(
-        index=["split", "learning_rate"], columns="judged_on", values="score"
+    tuning, report = (
+        table[table["run"] == run].pivot(
+            index=["split", "learning_rate"], columns="judged_on", values="score"
+        )
+        for run in ("tuning", "report")
     )
     chosen = {name: tuning[name].groupby("split").idxmax() for name in ("validation", "test")}
     return {
@@ -444,7 +403,7 @@ def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a mean: over all resamples, none left to chance."""
+    """Return the percentile bootstrap interval of a mean, computed over all resamples."""
     x = np.asarray(values, dtype=float)
     resamples = np.stack(np.meshgrid(*[x] * len(x)), axis=-1).reshape(-1, len(x)).mean(1)
     tail = (1 - confidence) / 2
@@ -460,39 +419,29 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 def coverage(
     table: pd.DataFrame, interval: Callable[[Sequence[float]], tuple[float, float]], *, shared: bool
 ) -> tuple[Interval, float]:
-    """Return how often an interval over three repeats holds the mean over all matrices, and its width.
+    """Return the coverage and the mean width of an interval over three repeats.
+
+    Covered is the mean over all runs of a table as from ``shared_table``. The coverage has an interval
+    over matrices if the three repeats share their matrix, and over repeats otherwise.
 
     Parameters
     ----------
-    table
-        As from ``shared_table``.
     interval
         ``student_interval`` or ``bootstrap_interval``.
-    shared
-        Whether three repeats have their random matrix in common, or each one of its own.
-
-    Returns
-    -------
-    share
-        With an interval over matrices, where they are shared, or over repeats.
-    width
-        Of the interval, on average.
     """
     runs = table.pivot(index="matrix", columns="repeat", values="test_accuracy").to_numpy()
     truth = runs.mean()
-    groups = runs if shared else runs.T  # threes are taken from within a row
-    found = [
-        [interval([float(x) for x in three]) for three in combinations(group, 3)] for group in groups
-    ]
-    ends = np.array(found)  # (groups, threes, 2)
+    groups = runs if shared else runs.T  # three repeats come from one row
+    ends = np.array([[interval(list(three)) for three in combinations(group, 3)] for group in groups])
+    # (groups, threes, 2)
     held = (ends[..., 0] <= truth) & (truth <= ends[..., 1])
     return mean_interval(held.mean(1)), float((ends[..., 1] - ends[..., 0]).mean())
 
 
 def share_of_matrix(table: pd.DataFrame) -> float:
-    """Return the share of the variance between runs that is the random matrix's, in [0, 1].
+    """Return the share of the variance between runs that is due to the random matrix, in [0, 1].
 
-    The analysis of variance's estimate, cut off at 0.
+    This is the estimate of the analysis of variance, clipped at 0.
     """
     runs = table.pivot(index="matrix", columns="repeat", values="test_accuracy").to_numpy()
     within = runs.var(axis=1, ddof=1).mean()
@@ -520,14 +469,14 @@ COLUMNS = {
 
 
 def _kept(
-    results: Results,
+    results: TablePath,
     scale: Scale,
     name: str,
     make: Callable[..., list[dict[str, Any]]],
     cases: Sequence[tuple[Any, ...]],
     jobs: int,
 ) -> pd.DataFrame:
-    """Return the table of a CSV, or make and save it; what is trained together stays together."""
+    """Return the table of a CSV, or compute and save it, one job for each of ``cases``."""
     columns, grids = COLUMNS[name], (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
     experiment = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
 

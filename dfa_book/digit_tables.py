@@ -1,6 +1,6 @@
-"""What the book shows of the digits themselves, in files small enough to keep with the results.
+"""Tables about the digits themselves, small enough to be stored with the results.
 
-With them, an edition whose runs are trained can be built where its images are not at hand.
+With them an edition can be built from stored results on a machine without the images.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ import torch
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits, DigitSets
 from dfa_lib.data.parity import draw_stacks, parity
-from dfa_lib.experiments.kept_table import REAL, TEXT, WHOLE, Columns, Results, Row, kept_table
+from dfa_lib.experiments.kept_table import REAL, TEXT, WHOLE, Columns, Row, TablePath, kept_table
 from dfa_lib.randomness import generator
 from dfa_lib.training import DIGIT_SETS
 from dfa_lib.validation import choice
 
 KS = (1, 3)
-SHOWN = 3  # stacks for each k
+SHOWN = 3  # stacks per k
 
 COUNT_COLUMNS = {"dataset": TEXT, "set": TEXT, "digit": WHOLE, "count": WHOLE}
 STACK_COLUMNS = {
@@ -29,54 +29,37 @@ COMPONENT_COLUMNS = {"dataset": TEXT, "share": REAL, "components": WHOLE}
 SHARES = (0.5, 0.9, 0.95, 0.99)
 
 
-def digit_counts(dataset: str, *, results: Results = None) -> pd.DataFrame:
-    """Return how often each digit occurs in each set of a dataset.
+def digit_counts(dataset: str, *, results: TablePath = None) -> pd.DataFrame:
+    """Return the ``count`` of each ``digit`` in each ``set`` (train, validation, test).
 
     Parameters
     ----------
     dataset
         One of ``DIGIT_SETS``.
     results
-        A CSV to read from. If there is none, it is made from the images.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each ``set`` (train, validation, test) and ``digit``, with the ``count``.
+        A CSV to read from; it is made from the images if it does not exist.
 
     Raises
     ------
     InputError
-        If there is neither the CSV nor the images, or the CSV is damaged or another dataset's.
+        If there is neither the CSV nor the images, or the CSV is damaged or of another dataset.
     """
     return _kept(dataset, results, COUNT_COLUMNS, _count)
 
 
-def digit_components(dataset: str, *, results: Results = None) -> pd.DataFrame:
-    """Return how many principal components hold a share of the variance of the training digits' pixels.
+def digit_components(dataset: str, *, results: TablePath = None) -> pd.DataFrame:
+    """Return how many principal ``components`` explain each ``share`` of the training pixels' variance.
 
-    Parameters, errors and the CSV are as for ``digit_counts``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each ``share`` of ``SHARES``, with the smallest number of ``components``.
+    Parameters and errors are as for ``digit_counts``.
     """
     return _kept(dataset, results, COMPONENT_COLUMNS, _components)
 
 
-def sample_stacks(dataset: str, *, results: Results = None) -> tuple[dict[int, Examples], Digits]:
-    """Return three stacks of one test digit and three of three, and the digits that stand in them.
+def sample_stacks(dataset: str, *, results: TablePath = None) -> tuple[dict[int, Examples], Digits]:
+    """Return three stacks of test digits for each k of ``KS``, and the digits of these stacks.
 
-    The digits' pixels are whole numbers from 0 (ground) to 255 (ink). Parameters and errors are those of
+    Pixels are whole numbers from 0 (background) to 255 (ink). Parameters and errors are as for
     ``digit_counts``.
-
-    Returns
-    -------
-    stacks
-        For each k of ``KS``.
-    digits
-        What the stacks consist of: their items, with labels.
     """
     table = _kept(dataset, results, STACK_COLUMNS, _draw)
     greys = np.array([text.split(" ") for text in table["pixels"]]).astype(int)
@@ -89,7 +72,7 @@ def sample_stacks(dataset: str, *, results: Results = None) -> tuple[dict[int, E
 
 
 def _kept(
-    dataset: str, results: Results, columns: Columns, make: Callable[[DigitSets], list[Row]]
+    dataset: str, results: TablePath, columns: Columns, make: Callable[[DigitSets], list[Row]]
 ) -> pd.DataFrame:
     sets = DIGIT_SETS[choice("dataset", dataset, DIGIT_SETS)]
     return kept_table(

@@ -1,8 +1,8 @@
-"""Exercises that check themselves: what a solution asserts is asked of a student's answer.
+"""Exercises with checks: the assertions of a solution are applied to a student's answer.
 
-The assertions at the top level of a solution's code are its check. A comment on the line above one says
-to students which names it reads. In a student's notebook the check stands packed, so that it does not
-show the answer; it is part of the notebook, which needs no other file.
+The assertions at the top level of a solution's code are its check; a comment on the line above one tells
+students which names it reads. A student's notebook contains the check compressed, so that it does not
+reveal the answer.
 """
 
 import ast
@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 
 
 class Check(NamedTuple):
-    """What is asked of an answer: code, in the order of the solution, and what students are told."""
+    """The check of an answer: code in the order of the solution, and comments for students."""
 
     imports: list[str]
     assertions: list[tuple[str, str]]
-    """Each with its comment, which may be empty."""
+    """Assertions with their comments, which may be empty."""
     names: list[str]
-    """What the answer has to set, in the order in which assertions read it."""
+    """Names that the answer has to set, in the order of the assertions."""
 
 
 def check_of(solution: Sequence[str]) -> Check | None:
-    """Return the check of a solution, given the code of its cells; None if nothing is asserted."""
+    """Return the check of a solution from the code of its cells; None without assertions."""
     imports, assertions = [], []
     bound: set[str] = set()
     imported: set[str] = set()
@@ -52,7 +52,7 @@ def check_of(solution: Sequence[str]) -> Check | None:
 
 
 def names_set(node: ast.AST) -> set[str]:
-    """Return the names that a statement sets where it stands: not those inside of functions."""
+    """Return the names that a statement binds in its own scope."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Name):
@@ -63,7 +63,7 @@ def names_set(node: ast.AST) -> set[str]:
 
 
 def packed(check: Check) -> str:
-    """Return a check as one word, from which nothing can be read by eye."""
+    """Return a check, compressed and in base 85."""
     return base64.b85encode(zlib.compress(json.dumps(check).encode(), 9)).decode()
 
 
@@ -95,7 +95,7 @@ def check(label: str, check: str) -> None:
 
 
 def outcome(check: str, namespace: Mapping[str, Any]) -> str:
-    """Return what ``check`` says of the answer in a notebook's names."""
+    """Return the message of a check on the answer in a notebook's namespace."""
     try:
         found = Check(*json.loads(zlib.decompress(base64.b85decode(check))))
     except (ValueError, zlib.error, TypeError):

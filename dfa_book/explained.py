@@ -1,4 +1,4 @@
-"""Why DFA is as accurate as it is: what its accuracy goes with, BP's lead over time, signs or sizes."""
+"""What explains DFA's accuracy: correlations with measures of alignment, training time, signs, sizes."""
 
 import math
 from itertools import permutations
@@ -10,18 +10,12 @@ from scipy import stats
 
 from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
-from dfa_lib.experiments.statistics import (
-    UNKNOWN,
-    Interval,
-    equivalent,
-    fisher_interval,
-    mean_interval,
-    with_outcomes,
-)
+from dfa_lib.experiments.statistics import UNKNOWN, Interval, equivalent, interval_of, mean_interval
 
 from .claims.judge import LEVEL
 from .claims.queries import Sample
 from .claims.thesis_claims import ALIKE
+from .plots import judged
 from .words import SPACE, enumerated, number, percent, plural, signed, size, span, table
 
 MEASURES = {
@@ -31,25 +25,25 @@ MEASURES = {
     "update_alignment": "the cosine of all updates",
     "step_alignment": "the cosine of the optimizer's step",
 }
-"""The columns of a results table that may explain the accuracy, and what sentences call them."""
+"""Columns of a results table that may explain the accuracy, and their names in sentences."""
 
-# A correlation over fewer optimizers says nothing.
+# The least number of optimizers for a correlation.
 FEWEST = 3
 
 
 class Explained(NamedTuple):
-    """How a measure goes with the accuracy at the last epoch.
+    """Correlation of a measure with the accuracy at the last epoch.
 
     Parameters
     ----------
     rho
         Spearman's rank correlation of the optimizers' means.
     p
-        Its exact two-sided p-value: the share of all orders of the optimizers that have one as large.
+        Its exact two-sided p-value over all permutations of the optimizers.
     ranks
-        The same correlation taken for each seed, with an interval over seeds by Fisher's z.
+        The correlation for each seed, with an interval over seeds by Fisher's z.
     r2
-        The share of the variance over single runs that a straight line explains.
+        The share of the variance between runs that a linear fit explains.
     """
 
     rho: float
@@ -60,19 +54,19 @@ class Explained(NamedTuple):
 
 def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:
     """Return the last epoch of the finite DFA runs of a results table, with their outcomes."""
-    last = final_epoch(table if "outcome" in table else with_outcomes(table))
+    last = final_epoch(judged(table))
     return last[(last["method"] == "dfa") & (last["outcome"] != NON_FINITE)]
 
 
 def measured(last: pd.DataFrame) -> list[str]:
-    """Return the measures that a table has for enough optimizers: older results lack some of them."""
+    """Return the measures that were recorded for enough optimizers; older results lack some."""
     return [name for name in MEASURES if last["optimizer"][last[name].notna()].nunique() >= FEWEST]
 
 
 def explain(last: pd.DataFrame, measure: str) -> Explained:
-    """Say how a measure goes with the accuracy over the runs of ``last``, one row for each run.
+    """Correlate a measure with the accuracy over ``last``, which has one row for each run.
 
-    Numbers are nan where there are too few optimizers, or nothing varies.
+    Numbers are nan if there are too few optimizers, or if a column is constant.
     """
     rows = last[[measure, "test_accuracy", "optimizer", "seed"]].dropna()
     rho, p = _rank_correlation(rows.groupby("optimizer")[[measure, "test_accuracy"]].mean())
@@ -80,13 +74,13 @@ def explain(last: pd.DataFrame, measure: str) -> Explained:
         _rank_correlation(runs[[measure, "test_accuracy"]])[0] for _, runs in rows.groupby("seed")
     ]
     defined = [each for each in by_seed if not math.isnan(each)]
-    ranks = fisher_interval(defined) if defined else UNKNOWN
+    ranks = interval_of(defined, "fisher") if defined else UNKNOWN
     r2 = math.nan if math.isnan(rho) else stats.pearsonr(rows[measure], rows["test_accuracy"])[0] ** 2
     return Explained(rho, p, ranks, float(r2))
 
 
 def _rank_correlation(pairs: pd.DataFrame) -> tuple[float, float]:
-    """Return Spearman's correlation of two columns, and its p-value over all orders of the rows."""
+    """Return Spearman's correlation of two columns, and its p-value over all permutations of rows."""
     if len(pairs) < FEWEST or (pairs.nunique() == 1).any():
         return math.nan, math.nan
     a, b = (stats.rankdata(pairs[name]) - (len(pairs) + 1) / 2 for name in pairs)
@@ -102,7 +96,7 @@ def stable(last: pd.DataFrame) -> pd.DataFrame:
 
 
 def table_of(last: pd.DataFrame) -> str:
-    """Return a Markdown table of how each measure goes with the accuracy."""
+    """Return a Markdown table of each measure's correlation with the accuracy."""
     runs, unstable = stable(last), len(last) - len(stable(last))
     heads = ["measure", "rank correlation of optimizers", "p", f"95{SPACE}% interval over seeds"]
     heads.append("R² over runs")
@@ -123,7 +117,7 @@ def table_of(last: pd.DataFrame) -> str:
 
 
 def which_explains(last: pd.DataFrame) -> str:
-    """Say which measures order the optimizers as the accuracy does, and which explains most of it."""
+    """Say which measures rank the optimizers as the accuracy does, and which explains most variance."""
     runs = stable(last)
     each = {name: explain(runs, name) for name in measured(last)}
     each = {name: goes for name, goes in each.items() if not math.isnan(goes.rho)}
@@ -141,21 +135,18 @@ def which_explains(last: pd.DataFrame) -> str:
     }
     texts = [f"{starts[group]} {enumerated(groups[group])}." for group in starts if group in groups]
     best = max(each, key=lambda name: each[name].r2)
-    text = f"Over single runs, {MEASURES[best]} explains {_share(each[best].r2)} of the variance"
+    text = f"Over single runs, {MEASURES[best]} explains {percent(each[best].r2, '.0f')} of the variance"
     if best != "weight_alignment" and "weight_alignment" in each:
-        text += f", and {MEASURES['weight_alignment']} {_share(each['weight_alignment'].r2)}"
+        share = percent(each["weight_alignment"].r2, ".0f")
+        text += f", and {MEASURES['weight_alignment']} {share}"
     return " ".join([*texts, f"{text}."])
 
 
-def _share(r2: float) -> str:
-    return percent(r2, ".0f")
-
-
 def signs_or_sizes(last: pd.DataFrame) -> str:
-    """Say how far S has risen because signs changed, and how far because sizes did.
+    """Say how much of the rise of S is due to changed signs, and how much to changed sizes.
 
-    Signs agree for about half of the units at the start. S is now above ½ by as much as the unweighted
-    share is, which is the part of signs that have changed, and by what S has beyond that share.
+    At the start signs agree for about half of the units. The unweighted share of right signs minus ½ is
+    the part of changed signs; S minus the unweighted share is the part of changed sizes.
     """
     runs = stable(last)
     if runs.empty or not {"sign_agreement", "sign_share"} <= set(measured(runs)):
@@ -182,13 +173,10 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
 
 
 def lead_over_time(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
-    """Say how BP's lead over DFA changes with the epochs: claim 4b judges what that means.
+    """Say how BP's lead over DFA changes between two numbers of ``epochs``.
 
-    Parameters
-    ----------
-    early, late
-        BP's accuracy minus DFA's, by seed, after each number of ``epochs``. Unstable seeds are left out,
-        and counted.
+    ``early`` and ``late`` are BP's accuracy minus DFA's by seed; unstable seeds are left out and
+    counted.
     """
     seeds, unstable = len(early - late), early.unstable | late.unstable
     early, late = (
@@ -199,19 +187,16 @@ def lead_over_time(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
         return "Too few seeds are stable to say how BP's lead over DFA changes."
     of = f"Over the {len(change)} of {seeds} seeds that are stable, " if unstable else ""
     lead = "BP's lead over DFA"
-    text = f"{of}{lead} is {_lead(early)} after {epochs[0]} epochs and {_lead(late)} after {epochs[1]}"
+    before, after = (signed(each.interval(), plus=False) for each in (early, late))
+    text = f"{of}{lead} is {before} after {epochs[0]} epochs and {after} after {epochs[1]}"
     closed = change.interval()
     if closed.low <= 0 <= closed.high:
         return f"{text}; the change may be chance."
     return f"{text}: the lead {'shrinks' if closed.mean > 0 else 'grows'} by {size(closed)}."
 
 
-def _lead(gap: Sample) -> str:
-    return signed(gap.interval(), plus=False)
-
-
 def signs_suffice(sign: Sample, uniform: Sample) -> str:
-    """Say whether the sizes of B's entries matter: ±1/√h against uniform entries of the same signs."""
+    """Say whether the sizes of B's entries matter: ±1/√h against uniform entries with the same signs."""
     difference = (sign - uniform).sound
     if len(difference) < 2:
         return "Too few seeds are stable to say whether the sizes of B's entries matter."

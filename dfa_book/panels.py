@@ -1,9 +1,9 @@
-"""Figures as HTML: panels that flow, the page's letters and shades, lines that can be read.
+"""Figures as HTML: panels that wrap, in the page's font and theme colours, with values at the cursor.
 
-matplotlib draws each axes of a figure, and the mark of each entry of its legend, as an SVG of its own.
-They go into the page itself, where its style sheet (``book/_static/figures.css``) reaches them: letters
-are in the page's font, shades turn with its theme, and panels stand side by side or below each other as
-there is room. The values of every ``Curve`` come along, for ``book/_static/figures.js`` to show.
+matplotlib draws each axes of a figure and each legend handle as an SVG of its own. They are inlined into
+the page, so that its stylesheet (``book/_static/figures.css``) applies: text has the page's font,
+colours follow its theme, and panels wrap. The values of every ``Curve`` are attributes that
+``book/_static/figures.js`` shows.
 """
 
 import base64
@@ -29,39 +29,36 @@ from PIL import Image
 
 from dfa_lib.experiments.names import INK, TURNING
 
-from .plots import Curve
+from .plots import Curve, curves_in
 
-# Around a panel, in inches.
+# Margin around a panel, in inches.
 MARGIN = 0.04
-# The same figure is the same text.
+# Makes ids deterministic, so that the same figure is the same text.
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
 
 
 def figure_html(figure: Figure, alt: str, name: str) -> str:
-    """Return a figure as HTML that says ``alt`` to those who cannot see it.
+    """Return a figure as HTML with an alternative text.
 
-    ``name`` is the figure's own: with it begin the ids of what its drawings repeat, markers and letters,
-    so that no two things of a page have the same.
+    The ids of markers and glyphs begin with ``name``, so that they are unique on the page.
     """
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # nothing moves while all but one thing is hidden
+    figure.set_layout_engine("none")  # keep the layout while all but one panel is hidden
     panels = [axes for axes in figure.axes if axes.axison or axes.has_data()]
     legends = [*figure.legends, *(axes.get_legend() for axes in panels)]
     with mpl.rc_context(SVG | {"svg.fonttype": "none"}):
         with _hidden(*legends):
             boxes = [_box(figure, panel) for panel in panels]
-            width = max(
-                (box.width for box in boxes), default=0.0
-            )  # of all: so they are drawn to one scale
+            width = max((box.width for box in boxes), default=0.0)  # of all, for a common scale
             boxes = [Bbox.from_bounds(box.x0, box.y0, width, box.height) for box in boxes]
             readings = [_readings(*of) for of in zip(_names(panels), panels, boxes, strict=True)]
             drawings = [_drawing(figure, *of) for of in zip(panels, boxes, strict=True)]
         parts: list[str] = []
         for panel, svg, values in zip(panels, drawings, readings, strict=True):
-            said = 'aria-hidden="true"' if parts else f'role="img" aria-label="{escape(alt)}"'
+            attribute = 'aria-hidden="true"' if parts else f'role="img" aria-label="{escape(alt)}"'
             parts.append(
                 f'<div class="dfa-panel"><div class="dfa-drawing"{_data(values)}>'
-                f"{svg.replace('<svg', f'<svg {said}', 1)}</div>"
+                f"{svg.replace('<svg', f'<svg {attribute}', 1)}</div>"
                 f"{_legend(panel.get_legend())}</div>"
             )
         below = "".join(map(_legend, figure.legends))
@@ -81,12 +78,12 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
 
 
 def _with_own_ids(svg: str, prefix: str) -> str:
-    return re.sub(r'\bid="|href="#|url\(#', lambda found: found[0] + prefix, svg)
+    return re.sub(r'\bid="|href="#|url\(#', lambda match: match[0] + prefix, svg)
 
 
 @contextmanager
 def _hidden(*artists: Artist | None) -> Iterator[None]:
-    """Hide what is seen of these, for a while."""
+    """Hide visible artists within the body."""
     seen = [artist for artist in artists if artist is not None and artist.get_visible()]
     for artist in seen:
         artist.set_visible(False)
@@ -99,7 +96,7 @@ def _hidden(*artists: Artist | None) -> Iterator[None]:
 
 
 def _box(figure: Figure, panel: Axes) -> Bbox:
-    """Return what a panel takes up with all that is written around it, in inches."""
+    """Return the bounding box of a panel with its labels, in inches."""
     with _hidden(*(axes for axes in figure.axes if axes is not panel)):
         return figure.get_tightbbox().padded(MARGIN)
 
@@ -110,31 +107,31 @@ def _drawing(figure: Figure, panel: Axes, box: Bbox) -> str:
 
 
 def _svg(figure: Figure, box: Bbox) -> str:
-    """Return what is seen within a box, in inches, as SVG for a page."""
+    """Return the part of a figure within a box, in inches, as SVG for a page."""
     file = StringIO()
     figure.savefig(file, format="svg", bbox_inches=box, transparent=True, metadata={"Date": None})
     svg = file.getvalue()
-    # matplotlib's rule for strokes would hold for the whole page: figures.css has it.
+    # matplotlib's style rule would apply to the whole page; figures.css has it instead.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*</defs>", "", svg).replace("xlink:href", "href")
     svg = re.sub(r".*?<svg[^>]*viewBox", "<svg viewBox", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r' id="line:([^"]*)"', lambda found: f' data-line="{found[1].replace(":", " ")}"', svg)
+    svg = re.sub(r' id="line:([^"]*)"', lambda match: f' data-line="{match[1].replace(":", " ")}"', svg)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
-    # A tenth of a point is finer than any screen.
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"\d+\.\d{2,}", _rounded, found[0]), svg)
-    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda found: found[1] + _lighter(found[2]), svg)
-    svg = svg.replace("#000000", INK)  # matplotlib's own, which it leaves out of letters
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
+    # A tenth of a point is below the resolution of screens.
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda match: re.sub(r"\d+\.\d{2,}", _rounded, match[0]), svg)
+    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda match: match[1] + _lighter(match[2]), svg)
+    svg = svg.replace("#000000", INK)  # matplotlib's default, which text does not state
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
-    # figures.css sets the typeface; turns by 0 degrees and line breaks between commands change nothing.
+    # figures.css sets the font; rotations by 0 degrees and line breaks in paths have no effect.
     svg = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r"\s*\n(?=[A-Zz])", "", svg)
     return _without_bare_groups(re.sub(r">\s+<", "><", svg).strip())
 
 
 def _without_bare_groups(svg: str) -> str:
-    """Take away groups without attributes: matplotlib puts two around each mark of an axis."""
+    """Remove groups without attributes: matplotlib puts two around each tick."""
     bare: list[bool] = []
 
     def kept(tag: re.Match[str]) -> str:
@@ -147,7 +144,7 @@ def _without_bare_groups(svg: str) -> str:
 
 
 def _lighter(picture: str) -> str:
-    """Return a PNG in base64 with a palette of its most frequent colours: points have few others."""
+    """Return a PNG in base64 with a palette of its 256 most frequent colours, if that is shorter."""
     with Image.open(BytesIO(base64.b64decode(picture))) as image:
         pixels = np.asarray(image.convert("RGBA"))
     colours, place, counts = np.unique(
@@ -162,39 +159,39 @@ def _lighter(picture: str) -> str:
     return min(picture, base64.b64encode(file.getvalue()).decode(), key=len)
 
 
-def _rounded(found: re.Match[str]) -> str:
-    return f"{float(found[0]):.1f}".removesuffix(".0")
+def _rounded(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.1f}".removesuffix(".0")
 
 
-# ---- what can be read ----
+# ---- values at the cursor ----
 
 
 class Line(NamedTuple):
-    """A curve: what it is called, and at each place its value and point, nothing where it has none."""
+    """A curve: its name, and its text and position at each x, empty or None if it has no value."""
 
     name: str
     told: list[list[str]]
-    at: list[list[float] | None]  # how far from the left and from the top
+    at: list[list[float] | None]  # from the left and from the top
 
 
 @dataclass(frozen=True)
 class Readings:
-    """The values of a panel's curves, and where they stand in its drawing, in per cent of it."""
+    """The values of a panel's curves, with positions in per cent of its drawing."""
 
     name: str  # of the panel
-    rows: bool  # places stand below each other
-    x: list[str]  # each place as it is told
-    at: list[float]  # how far from the left, or from the top
-    top: float  # where the axes end
+    rows: bool  # whether x is vertical
+    x: list[str]  # text of each x
+    at: list[float]  # position of each x, from the left or from the top
+    top: float  # edges of the axes
     right: float
     bottom: float
     left: float
-    lines: dict[str, Line]  # by entry of the legend
-    start: int  # the last place where most lines have a value
+    lines: dict[str, Line]  # by legend entry
+    start: int  # the last x at which most lines have a value
 
 
 def _names(panels: Sequence[Axes]) -> list[str]:
-    """Return what panels differ in: their titles, their vertical axes, or both."""
+    """Name panels by their titles, their vertical axes, or both, whatever distinguishes them."""
     titles = [panel.get_title() for panel in panels]
     axes = [panel.get_ylabel() for panel in panels]
     for names in (titles, axes):
@@ -211,7 +208,7 @@ def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
             [(inches[:, 0] - box.x0) / box.width, (box.y1 - inches[:, 1]) / box.height]
         ).round(4) * 100  # fmt: skip
 
-    curves = [line for line in panel.lines if isinstance(line, Curve)]
+    curves = curves_in(panel)
     rows = any(curve.rows for curve in curves)
     axis, scale = (panel.yaxis, panel.get_xscale()) if rows else (panel.xaxis, panel.get_yscale())
     places = sorted({float(x) for curve in curves for x in curve.x if np.isfinite(x)})
@@ -247,7 +244,7 @@ def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
 
 
 def _told(curve: Curve, i: int, form: str) -> list[str]:
-    """Return a curve's value at a point and, where it has one, its interval."""
+    """Return a curve's value at a point, and its interval, if any."""
     ends = [float(end[i]) for end in (curve.low, curve.high) if end is not None]
     told = [format(float(curve.y[i]), form)]
     if ends and np.isfinite(ends).all():
@@ -284,7 +281,7 @@ def _legend(legend: Legend | None) -> str:
 
 
 def _mark(handle: Artist) -> str:
-    """Return how an entry is drawn: a piece of its line, or its colour."""
+    """Return a legend handle as SVG: a piece of the line, or a square in its colour."""
     figure = Figure(figsize=(0.42, 0.14))
     line = Line2D([], [])
     if isinstance(handle, Line2D):

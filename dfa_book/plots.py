@@ -1,9 +1,8 @@
-"""One function per kind of figure. A colour means one method, a mark one optimizer, everywhere.
+"""One function per kind of figure. A colour means one method, a marker one optimizer, in every figure.
 
-On the site the axes of a figure are panels that flow like words: side by side where there is room, one
-below the other on a phone. So each has its own labels and can be read alone, and is about as wide as
-a phone. Lines are solid and named where they end. A figure's legend stands below all panels, that of
-axes below their own.
+The site shows each axes of a figure as a panel; panels wrap like words. So each panel has its own labels
+and is about as wide as a phone. Lines are solid and named at their ends. The legend of a figure stands
+below all panels, that of an axes below its own.
 """
 
 import re
@@ -31,23 +30,25 @@ from dfa_lib.data.clusters import CLUSTERS_PER_SIDE, cluster_centres
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments import final_epoch
-from dfa_lib.experiments.names import COLOURS as COLOURS
-from dfa_lib.experiments.names import FEEDBACK_NAMES as FEEDBACK_NAMES
 from dfa_lib.experiments.names import (
+    COLOURS,
+    FEEDBACK_NAMES,
     FINITE_WIDTH,
     INK,
     KERNEL_NAMES,
+    METHOD_NAMES,
     MUTED,
+    OPTIMIZER_NAMES,
     PAPER,
     RULE,
     TINT,
 )
-from dfa_lib.experiments.names import METHOD_NAMES as METHOD_NAMES
-from dfa_lib.experiments.names import OPTIMIZER_NAMES as OPTIMIZER_NAMES
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
 from dfa_lib.experiments.statistics import mean_interval, summarise, with_outcomes
 from dfa_lib.methods import METHODS
 from dfa_lib.validation import choice
+
+from .claims.queries import select
 
 METRIC_NAMES = {
     "train_loss": "training loss, nats",
@@ -61,7 +62,8 @@ METRIC_NAMES = {
     "update_alignment": "cosine of all updates, DFA and BP",
     "step_alignment": "cosine of the optimizer's step and BP's update",
 }
-# One for each optimizer. None looks like the cross of an unstable run.
+NAMES_BY = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}
+# Markers by optimizer; none resembles the cross of an unstable run.
 MARKERS = ("o", "s", "D", "^", "v", "P", "*")
 # Dotted reference line, e.g. chance accuracy.
 REFERENCE_LINE: dict[str, Any] = {"color": MUTED, "linewidth": 1.0, "linestyle": ":", "zorder": 0}
@@ -87,24 +89,24 @@ STYLE: dict[Any, Any] = {
 
 
 class Curve(Line2D):
-    """A line that can be read: it knows its interval, and which entry of the legend is its own.
+    """A line whose values the site shows at the cursor, with its interval and its legend entry.
 
     Parameters
     ----------
     entry
-        What the line stands for, in a figure's legend and in each of its panels: any text.
+        Name of the line in the legend and in every panel.
     x, y
-        Its points.
+        Points.
     low, high
-        The ends of the interval around each point, where there is one.
+        Ends of the interval around each point.
     rows
-        Whether x goes down and y to the right, as for rows of dots.
+        Whether x is the vertical axis, as in rows of dots.
     shift
-        How far beside x it is drawn, so that the dots of several methods stand beside each other.
+        Offset from x, so that the dots of several methods do not overlap.
     form
-        How values are told.
+        Format of the values.
     **look
-        Of ``Line2D``.
+        Properties of ``Line2D``.
     """
 
     def __init__(
@@ -129,39 +131,42 @@ class Curve(Line2D):
 
 
 def belongs_to(*entries: str) -> str:
-    """Return the ``gid`` of what belongs to entries of the legend, by which the site finds it."""
+    """Return the ``gid`` by which the site links an artist to legend entries."""
     return "line:" + ":".join(re.sub(r"\W+", "-", entry) for entry in entries)
 
 
-# By these the style sheet finds bands, and pictures of digits.
+def curves_in(panel: Axes) -> list[Curve]:
+    """Return the curves of a panel, in the order in which they were drawn."""
+    return [line for line in panel.lines if isinstance(line, Curve)]
+
+
+# Classes of interval bands and of digit images in figures.css.
 BAND, TILE = "band", "tile"
-# Legend entries to which all single seeds, and all unstable ones, belong.
+# Legend entry of all single seeds; more seeds than this are drawn fainter.
 SEEDS = "seeds"
-# More than so many are drawn fainter.
 MANY_SEEDS = 10
 UNSTABLE_SEEDS = "unstable seeds"
 UNSTABLE_LINE: Any = (0, (2, 2))
 UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
-# What was published, or trained where a line is of solved models.
+# Open circle: a published value, or a trained run beside lines of solved models.
 OPEN: dict[str, Any] = {
     "linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.5,
 }  # fmt: skip
-# Where seeds are unstable, the mean of all seeds stands beside that of the others.
+# Mean of all seeds, unstable ones included, beside the mean of the stable seeds.
 MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
-
-
-# In place of an optimizer: the model is solved to convergence.
+# Stands for an optimizer where a model is solved to convergence.
 SOLVED = "solved"
 
 
 def label(method: str, optimizer: str) -> str:
-    """Name a line: the method, and the optimizer where methods are trained with several."""
+    """Name a line: the method, and the optimizer if the method is trained with several."""
     if optimizer == SOLVED:
         return f"solved {METHOD_NAMES[method]}"
     alone = METHODS[method].lazy
     return METHOD_NAMES[method] if alone else f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[optimizer]}"
 
 
+@mpl.rc_context(STYLE)
 def accuracy_curves(
     table: pd.DataFrame,
     stacks: Mapping[int, Examples] | None = None,
@@ -171,42 +176,41 @@ def accuracy_curves(
 ) -> Figure:
     """Draw test accuracy against epoch, one panel for each k.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. Where
-    seeds are unstable or not finite, these are dashed and end in a cross, the line and its band are of
-    the others, the legend says how many there are, and a thin line is the mean of all seeds.
+    The mean over seeds is a line, its 95 % Student-t interval a band, each seed a faint line. Unstable
+    and non-finite seeds are dashed lines that end in a cross; the legend counts them, the line and its
+    band leave them out, and a thin line is the mean of all seeds.
 
     Parameters
     ----------
     table
         A results table of parity runs.
     stacks
-        For each k, examples of which the first few are shown above its panel, with their labels.
+        For each k, examples; the first three are shown above its panel with their labels.
     digits
-        The digits that ``stacks`` were drawn from.
+        The digits of ``stacks``.
     published
-        Values to compare with, drawn as open circles: ``k``, ``method``, ``epoch``, ``test_accuracy``.
+        Open circles to compare with: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
     ks = sorted(int(k) for k in table["k"].unique())
     shown = [(k, "test_accuracy") for k in ks]
     figure, entries = _curves(table, published, shown, 5.4 if stacks else 4.2)
-    with mpl.rc_context(STYLE):
-        for panel, k in zip(figure.axes, ks, strict=True):
-            if stacks and digits is not None:
-                _stack_strip(panel, stacks[k], digits)
-            panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
-        legend_below(figure, entries)
+    for panel, k in zip(figure.axes, ks, strict=True):
+        if stacks and digits is not None:
+            _stack_strip(panel, stacks[k], digits)
+        panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+    legend_below(figure, entries)
     return figure
 
 
 def row_of_panels(count: int, height: float, *, same_y: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels beside each other, each with its own numbers at its axes."""
+    """Return a figure with panels side by side, each with tick labels."""
     return grid_of_panels(count, count, 4.4 if count < 3 else 3.4, height, sharey=same_y)
 
 
 def grid_of_panels(
     count: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels in rows; width and height, in inches, are those of a panel."""
+    """Return a figure with a grid of panels; width and height of a panel are in inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -218,48 +222,40 @@ def grid_of_panels(
     return figure, panels[:count]
 
 
+@mpl.rc_context(STYLE)
 def metric_curves(
     table: pd.DataFrame, metrics: Sequence[str], *, published: pd.DataFrame | None = None
 ) -> Figure:
-    """Draw metrics against epoch, one panel for each, for one k.
+    """Draw metrics (keys of ``METRIC_NAMES``) of runs of one k against epoch, one panel for each.
 
-    Lines, bands and seeds as in ``accuracy_curves``. A method for which a metric is not measured has no
-    line there. An alignment has its angle in degrees on a second axis.
-
-    Parameters
-    ----------
-    table
-        A results table.
-    metrics
-        Columns of it: names of ``METRIC_NAMES``.
-    published
-        Values to compare with, drawn as open circles: ``method``, ``epoch``, and any of ``metrics``.
+    Lines, bands and seeds as in ``accuracy_curves``; ``published`` has the columns ``method``, ``epoch``
+    and any of ``metrics``. A method whose metric is not measured has no line. Alignments have a second
+    axis in degrees.
     """
     figure, entries = _curves(table, published, [(None, metric) for metric in metrics], 4.2)
-    with mpl.rc_context(STYLE):
-        legend_below(figure, entries)
+    legend_below(figure, entries)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def _curves(
     table: pd.DataFrame,
     published: pd.DataFrame | None,
     shown: Sequence[tuple[int | None, str]],
     height: float,
 ) -> tuple[Figure, list[Line2D]]:
-    """Draw a panel for each k and metric, without a k of all runs; return the legend's entries, too."""
-    table = _judged(table)
+    """Draw a panel for each k (None for all runs) and metric; return the legend entries, too."""
+    table = judged(table)
     lines = list(table[["method", "optimizer"]].drop_duplicates().itertuples(index=False, name=None))
-    with mpl.rc_context(STYLE):
-        same_y = len({metric for _, metric in shown}) == 1
-        figure, panels = row_of_panels(len(shown), height, same_y=same_y)
-        for panel, (k, metric) in zip(panels, shown, strict=True):
-            _metric_panel(panel, table if k is None else table[table["k"] == k], metric, lines)
-            if published is not None and metric in published:
-                points = published if k is None else published[published["k"] == k]
-                for method, own in points.groupby("method"):
-                    look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
-                    panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
+    same_y = len({metric for _, metric in shown}) == 1
+    figure, panels = row_of_panels(len(shown), height, same_y=same_y)
+    for panel, (k, metric) in zip(panels, shown, strict=True):
+        _metric_panel(panel, table if k is None else table[table["k"] == k], metric, lines)
+        if published is not None and metric in published:
+            points = published if k is None else published[published["k"] == k]
+            for method, own in points.groupby("method"):
+                look = OPEN | {"markeredgecolor": COLOURS[str(method)]}
+                panel.plot(own["epoch"], own[metric], **look, gid=belongs_to("published"))
     return figure, _entries(table, lines, published)
 
 
@@ -267,7 +263,7 @@ def _metric_panel(
     panel: Axes, table: pd.DataFrame, metric: str, lines: Sequence[tuple[str, str]]
 ) -> None:
     for method, optimizer in lines:
-        runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
+        runs = select(table, method=method, optimizer=optimizer)
         if runs.empty or runs[metric].isna().all():  # not every line has runs in every panel
             continue
         summary = summarise(runs, ["epoch"], metric)
@@ -300,10 +296,7 @@ def draw_curve(
     *,
     shade: float = 0.15,
 ) -> None:
-    """Draw a curve over its interval, a band, and over single seeds, given by their x and y.
-
-    Stable seeds are faint lines; unstable ones are dashed, with a cross at their last finite point.
-    """
+    """Draw a curve over the band of its interval and over single seeds, given as pairs of x and y."""
     colour, entry, seeds = curve.get_color(), curve.entry, list(seeds)
     faint = 0.3 if len(seeds) <= MANY_SEEDS else 0.15
     for x, y in seeds:
@@ -320,7 +313,7 @@ def draw_curve(
 
 
 def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
-    """Draw an unstable run as every figure does: faintly dashed, a cross at its last finite point."""
+    """Draw an unstable run: a faint dashed line with a cross at its last finite point."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     last = np.flatnonzero(np.isfinite(y))[-1:]
     look = {"alpha": 0.45, "linestyle": UNSTABLE_LINE, "linewidth": 0.9} | look
@@ -329,7 +322,7 @@ def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
 
 
 def _seed_dots(panel: Axes, x: pd.Series, y: pd.Series, unstable: pd.Series, **look: Any) -> None:
-    """Draw single seeds as dots, and unstable ones as crosses."""
+    """Draw stable seeds as dots, unstable ones as crosses."""
     panel.plot(x[~unstable], y[~unstable], linestyle="", markeredgewidth=0, **look)
     for each in x.index[unstable]:
         draw_unstable(panel, [x[each]], [y[each]], color=look["color"], alpha=0.8, gid=look["gid"])
@@ -348,24 +341,22 @@ def draw_means(
     shade: float = 0.15,
     **look: Any,
 ) -> None:
-    """Draw a line of means over its band of intervals, both of the stable seeds.
-
-    Where some are unstable, a thin line is the mean of all; a run that is not finite leaves none.
+    """Draw the means of the stable seeds over their intervals, and those of all seeds as a thin line.
 
     Parameters
     ----------
     entry
-        Of the legend.
+        Legend entry.
     x, summary
-        The place and the row of ``summarise`` for each point.
+        x and row of ``summarise`` of each point. A non-finite run leaves no mean of all seeds.
     seeds, unstable
         See ``draw_curve``.
     error
-        Whether to draw 1 minus the numbers of ``summary``.
+        Whether to draw 1 minus the values of ``summary``.
     mark_all
-        Whether every point of the mean of all has a mark, or the last one.
+        Whether the mean of all seeds has a marker at each point, or only at the last.
     **look
-        Of the line.
+        Properties of the line.
     """
     ends = [summary[f"{end}_sound"] for end in ("mean", "low", "high")]
     every = summary["mean"]
@@ -381,31 +372,31 @@ _OF_ALL = ", mean of all"
 
 
 def all_seeds(entry: str) -> str:
-    """Name the mean of all seeds, unstable ones too, beside an entry that is the mean of the others."""
+    """Name the mean of all seeds, beside an entry whose mean leaves unstable seeds out."""
     return entry + _OF_ALL
 
 
-def _judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a results table with its column ``outcome``."""
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a results table with a column ``outcome``."""
     return table if "outcome" in table else with_outcomes(table)
 
 
 def _is_unstable(rows: pd.DataFrame) -> pd.Series:
-    """Return for each row whether its run is unstable or not finite; a table of no runs has none."""
+    """Return for each row whether its run is unstable or non-finite; all false without outcomes."""
     if "outcome" not in rows:
         return pd.Series(False, index=rows.index)
     return rows["outcome"].isin([UNSTABLE, NON_FINITE])
 
 
 def unstable_note(last: pd.DataFrame) -> str:
-    """Say how many runs are unstable or not finite, e.g. ``2 of 5 seeds unstable``; empty if none is.
+    """Count unstable and non-finite runs, e.g. ``2 of 5 seeds unstable``; empty if there are none.
 
-    ``last`` has one row for each run, with its column ``outcome``.
+    ``last`` has one row for each run, with a column ``outcome``.
     """
     noun = "seeds" if last["seed"].is_unique else "runs"
     counts = {"unstable": UNSTABLE, "not finite": NON_FINITE}
-    found = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
-    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in found.items() if n)
+    numbers = {word: int((last["outcome"] == outcome).sum()) for word, outcome in counts.items()}
+    return " and ".join(f"{n} of {len(last)} {noun} {word}" for word, n in numbers.items() if n)
 
 
 def _angle(cosine: Any) -> Any:
@@ -419,7 +410,7 @@ def _cosine(angle: Any) -> Any:
 def _entries(
     table: pd.DataFrame, lines: Sequence[tuple[str, str]], published: pd.DataFrame | None = None
 ) -> list[Line2D]:
-    """Return the entries of a legend: each line, what was published, and the single seeds."""
+    """Return the legend entries of lines, published values, single seeds and unstable seeds."""
     entries: list[Line2D] = [entry for line in lines for entry in _line_entries(table, lines, *line)]
     if published is not None:
         look = OPEN | {"markeredgecolor": INK, "gid": belongs_to("published")}
@@ -432,12 +423,12 @@ def _entries(
 
 
 def seeds_entry(label: str = "single seeds") -> Line2D:
-    """Return the entry of a legend for the faint lines."""
+    """Return the legend entry of single seeds, which are faint lines."""
     return Line2D([], [], color=INK, alpha=0.4, linewidth=0.7, label=label, gid=belongs_to(SEEDS))
 
 
 def unstable_entry(label: str = "unstable seeds", linestyle: Any = UNSTABLE_LINE) -> Line2D:
-    """Return the entry of a legend for unstable seeds; for crosses alone with ``linestyle=""``."""
+    """Return the legend entry of unstable seeds; ``linestyle=""`` for crosses without a line."""
     return Line2D(
         [], [], color=INK, alpha=0.6, linewidth=0.9, linestyle=linestyle, label=label,
         gid=belongs_to(UNSTABLE_SEEDS), **UNSTABLE_MARK,
@@ -445,7 +436,7 @@ def unstable_entry(label: str = "unstable seeds", linestyle: Any = UNSTABLE_LINE
 
 
 def line_look(lines: Sequence[tuple[str, str]], method: str, optimizer: str) -> dict[str, Any]:
-    """Return how a line is drawn: in its method's colour, with marks where optimizers differ."""
+    """Return the style of a line: its method's colour, and markers if optimizers differ."""
     several = sum(method == other for other, _ in lines) > 1
     mark = {"marker": _optimizer_marker(optimizer), "markersize": 4} if several else {}
     if optimizer == SOLVED:
@@ -460,9 +451,8 @@ def _optimizer_marker(optimizer: str) -> str:
 def _line_entries(
     table: pd.DataFrame, lines: Sequence[tuple[str, str]], method: str, optimizer: str
 ) -> list[Curve]:
-    """Return a line's entry and, where seeds are unstable, that of the mean of all seeds."""
-    runs = table[(table["method"] == method) & (table["optimizer"] == optimizer)]
-    last, name = final_epoch(runs), label(method, optimizer)
+    """Return the legend entry of a line and, if seeds are unstable, that of the mean of all seeds."""
+    last, name = final_epoch(select(table, method=method, optimizer=optimizer)), label(method, optimizer)
     look, note = line_look(lines, method, optimizer), unstable_note(last)
     if not note:
         return [Curve(name, label=name, **look)]
@@ -480,10 +470,7 @@ def _line_entries(
 def legend_below(
     figure: Figure, entries: Sequence[Line2D], columns: int = 3, *, named: bool = True
 ) -> None:
-    """Give a figure a legend, whose entries know what belongs to them.
-
-    Lines are named at their ends as well, unless ``named`` is false.
-    """
+    """Give a figure a legend that the site links to its lines; if ``named``, also name line ends."""
     legend = figure.legend(
         handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.0
     )
@@ -493,18 +480,15 @@ def legend_below(
 
 
 def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
-    """Let the marks of a legend know what belongs to them."""
+    """Give legend handles the ``gid`` of their entries."""
     for drawn, entry in zip(legend.legend_handles, entries, strict=True):
         if drawn is not None:
             drawn.set_gid(entry.get_gid())
 
 
 def _name_ends(figure: Figure) -> None:
-    """Write the name of each curve beside its end, where a panel has several."""
-    curves = [
-        [line for line in axes.lines if isinstance(line, Curve) and line.get_linestyle() != "None"]
-        for axes in figure.axes
-    ]
+    """Write the name of each curve beside its end, in panels with several curves."""
+    curves = [[c for c in curves_in(axes) if c.get_linestyle() != "None"] for axes in figure.axes]
     entries = {line.entry for lines in curves for line in lines}
     optimizers = [
         name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
@@ -519,7 +503,7 @@ def _name_ends(figure: Figure) -> None:
         for line in shown if len(shown) > 1 else ():
             last = np.flatnonzero(np.isfinite(line.y))[-1]
             low, high = sorted(axes.get_ylim())
-            inside = any(child.get_ylabel() for child in axes.child_axes)  # on the right is an axis
+            inside = any(child.get_ylabel() for child in axes.child_axes)  # beside a right-hand axis
             name = axes.annotate(
                 fill(line.entry.removesuffix(shared), 18),
                 (line.x[last], min(max(line.y[last], low), high)), (-4 if inside else 5, 7 * inside),
@@ -527,7 +511,7 @@ def _name_ends(figure: Figure) -> None:
                 linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
             )  # fmt: skip
             names[-1][1].append(name)
-    figure.draw_without_rendering()  # lays it out
+    figure.draw_without_rendering()  # computes the layout
     points = 72 / figure.dpi
     for axes, of_axes in names:
         own = {name: axes.transData.transform(name.xy)[1] * points + name.xyann[1] for name in of_axes}
@@ -540,9 +524,9 @@ def _name_ends(figure: Figure) -> None:
 
 
 def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
-    """Move the middles of things, from below, as little as it takes for them not to overlap.
+    """Shift labels, given by their centres from below, as little as needed so that none overlap.
 
-    None is moved beyond the top.
+    No label is moved beyond the top.
     """
     groups: list[list[int]] = []
 
@@ -565,20 +549,28 @@ def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list
     return moved
 
 
-# Above a panel, in points: room for sample stacks.
+# Points above a panel for sample stacks.
 _STRIP = 78
 
 
+def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
+    """Return the images of a stack of digits side by side."""
+    images = digits.images[stacks.index[row]].numpy()
+    side = round(images.shape[1] ** 0.5)
+    return np.hstack(list(images.reshape(-1, side, side)))
+
+
 def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
-    k = stacks.index.shape[1]
-    side = round(digits.images.shape[1] ** 0.5)
     for row in range(shown):
         axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
-        images = digits.images[stacks.index[row]].view(k, side, side)
-        tile = np.hstack(list(images.numpy()))
-        axes.imshow(tile, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
+        axes.imshow(
+            side_by_side(stacks, digits, row),
+            cmap="gray_r",
+            interpolation="nearest",
+            gid=belongs_to(TILE),
+        )
         numbers = digits.labels[stacks.index[row]].tolist()
-        total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if k > 1 else "")
+        total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if len(numbers) > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=8)
         axes.set_axis_off()
 
@@ -586,13 +578,14 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
 # ---- how it ended, and at which rates ----
 
 
+@mpl.rc_context(STYLE)
 def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     """Draw the test accuracy of the last epoch, one row for each value of ``by``.
 
-    A dot is a seed, a stroke across the row the mean, a bar its 95 % Student-t interval. Rows are sorted
-    by the distance between the means of the methods, which a grey line joins, or by the mean where there
-    is one method. Where seeds are unstable or not finite, these are crosses, the stroke and the bar are
-    of the others, an open diamond is the mean of all, and a note beside the row says how many there are.
+    A dot is a seed, an upright stroke the mean, a bar its 95 % Student-t interval. Rows are sorted by
+    the distance between the means of the methods, which a grey line joins, or by the mean of a single
+    method. Crosses are unstable or non-finite seeds, which stroke and bar leave out; an open diamond is
+    the mean of all seeds, and a note beside the row counts the unstable ones.
 
     Parameters
     ----------
@@ -601,60 +594,57 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     by
         ``"optimizer"`` or ``"feedback"``.
     """
-    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
-    last = final_epoch(_judged(table))
+    names = NAMES_BY[by]
+    last = final_epoch(judged(table))
     methods = list(last["method"].unique())
     summary = summarise(last, [by, "method"])
     summary["shown"] = summary["mean_sound"].fillna(summary["mean"])
     means = summary.pivot(index=by, columns="method", values="shown")
     key = means.max(axis=1) - means.min(axis=1) if len(methods) > 1 else means[methods[0]]
     rows = list(key.sort_values(ascending=False).index)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 1.1 + 0.55 * len(rows)), layout="constrained")
-        panel = figure.subplots()
-        panel.set_yticks(range(len(rows)), [names[row] for row in rows])
-        panel.set_ylim(len(rows) - 0.5, -0.5)
-        for i, row in enumerate(rows if len(methods) > 1 else ()):
-            panel.plot([means.loc[row].min(), means.loc[row].max()], [i, i], color=RULE, linewidth=3)
-        for place, method in enumerate(methods):
-            shift = 0.2 * (place - (len(methods) - 1) / 2)
-            own = summary[summary["method"] == method].set_index(by).reindex(rows).reset_index()
-            for i, row in enumerate(rows):
-                runs = last[(last[by] == row) & (last["method"] == method)]
-                _ending(panel, runs, i + shift, method)
-            panel.add_line(
-                Curve(
-                    METHOD_NAMES[method], np.arange(len(rows)), own["mean_sound"], own["low_sound"],
-                    own["high_sound"], rows=True, shift=shift, color=COLOURS[method], linestyle="",
-                    marker="|", markersize=13, markeredgewidth=2.5,
-                )
-            )  # fmt: skip
-        low, high = panel.dataLim.intervalx + np.array([-0.02, 0.02])
-        panel.set_xlim(low, high)
-        if low < 0.5 < high:
-            panel.axvline(0.5, **REFERENCE_LINE)
-        panel.set_xlabel("test accuracy, last epoch")
-        panel.grid(visible=False, axis="y")
-        entries = [
-            _mark_entry(METHOD_NAMES[method], "o", COLOURS[method])
-            for method in (methods if len(methods) > 1 else ())
-        ]
-        if _is_unstable(last).any():
-            every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
-            entries += [every, unstable_entry(linestyle="")]
-        if entries:
-            legend_below(figure, entries)
+    figure, (panel,) = grid_of_panels(1, 1, 4.6, 1.1 + 0.55 * len(rows))
+    panel.set_yticks(range(len(rows)), [names[row] for row in rows])
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    for i, row in enumerate(rows if len(methods) > 1 else ()):
+        panel.plot([means.loc[row].min(), means.loc[row].max()], [i, i], color=RULE, linewidth=3)
+    for place, method in enumerate(methods):
+        shift = 0.2 * (place - (len(methods) - 1) / 2)
+        own = summary[summary["method"] == method].set_index(by).reindex(rows).reset_index()
+        for i, row in enumerate(rows):
+            _ending(panel, select(last, **{by: row, "method": method}), i + shift, method)
+        panel.add_line(
+            Curve(
+                METHOD_NAMES[method], np.arange(len(rows)), own["mean_sound"], own["low_sound"],
+                own["high_sound"], rows=True, shift=shift, color=COLOURS[method], linestyle="",
+                marker="|", markersize=13, markeredgewidth=2.5,
+            )
+        )  # fmt: skip
+    low, high = panel.dataLim.intervalx + np.array([-0.02, 0.02])
+    panel.set_xlim(low, high)
+    if low < 0.5 < high:
+        panel.axvline(0.5, **REFERENCE_LINE)
+    panel.set_xlabel("test accuracy, last epoch")
+    panel.grid(visible=False, axis="y")
+    entries = [
+        _mark_entry(METHOD_NAMES[method], "o", COLOURS[method])
+        for method in (methods if len(methods) > 1 else ())
+    ]
+    if _is_unstable(last).any():
+        every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
+        entries += [every, unstable_entry(linestyle="")]
+    if entries:
+        legend_below(figure, entries)
     return figure
 
 
 def _mark_entry(name: str, marker: str, colour: str) -> Line2D:
-    """Return the entry of a legend for marks without a line."""
+    """Return a legend entry of markers without a line."""
     look: dict[str, Any] = {"linestyle": "", "marker": marker, "markersize": 7, "color": colour}
     return Line2D([], [], label=name, gid=belongs_to(name), **look)
 
 
 def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
-    """Draw how the runs of a method ended, at a height ``y``: seeds, and the interval of their mean."""
+    """Draw final accuracies of a method at the height ``y``: seeds, and the interval of their mean."""
     if runs.empty:
         return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
@@ -665,53 +655,53 @@ def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
     _seed_dots(panel, runs["test_accuracy"], pd.Series(y, runs.index), unstable, **dots)
     if unstable.any():
         panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
-        # Beside the axes: inside, it would lie over the dots.
+        # Beside the axes, where it does not cover dots.
         panel.text(
             1.02, y, unstable_note(runs), va="center", fontsize=8.5, gid=look["gid"],
             color=look["color"], transform=panel.get_yaxis_transform(),
         )  # fmt: skip
 
 
+@mpl.rc_context(STYLE)
 def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
-    """Draw how a learning rate was chosen: one panel for each value of ``by``.
+    """Draw validation accuracy against epoch for every learning rate, one panel for each ``by``.
 
-    The accuracy on validation digits against epoch, the mean over the rate's tuning seeds, stronger for
-    larger rates; the chosen rate has the method's colour and faint lines for its seeds. A rate at which
-    a tuning run is unsound is dashed and ends in a cross.
+    A line is the mean over the rate's tuning seeds, more opaque for larger rates. The chosen rate has
+    the method's colour and faint lines for its seeds. Rates with an unsound run are dashed and end in a
+    cross.
 
     Parameters
     ----------
     table
         The tuning runs, of one method and one k.
     scores
-        Of ``tune``: the rates, how many seeds each had, how many of them were unsound, the chosen one.
+        Scores from ``tune``.
     by
         ``"optimizer"`` or ``"feedback"``.
     """
-    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    names = NAMES_BY[by]
     panels = list(scores[by].unique())
-    with mpl.rc_context(STYLE):
-        figure, grid = grid_of_panels(len(panels), 3, 3.5, 3.3, sharex=True, sharey=True)
-        for panel, value in zip(grid, panels, strict=True):
-            here = scores[scores[by] == value].sort_values("learning_rate")
-            for place, row in enumerate(here.itertuples()):
-                runs = table[(table[by] == value) & (table["learning_rate"] == row.learning_rate)]
-                strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
-                _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
-            panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
-            panel.set_ylim(0.45, 1.005)
-            legend = panel.legend(
-                title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
-                columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
-            )  # fmt: skip
-            _own(legend, [line for line in panel.lines if isinstance(line, Curve)])
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure, grid = grid_of_panels(len(panels), 3, 3.5, 3.3, sharex=True, sharey=True)
+    for panel, value in zip(grid, panels, strict=True):
+        here = scores[scores[by] == value].sort_values("learning_rate")
+        for place, row in enumerate(here.itertuples()):
+            runs = select(table, **{by: value, "learning_rate": row.learning_rate})
+            strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
+            _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
+        panel.axhline(0.5, **REFERENCE_LINE)
+        panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
+        panel.set_ylim(0.45, 1.005)
+        legend = panel.legend(
+            title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
+            columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
+        )  # fmt: skip
+        _own(legend, curves_in(panel))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) -> None:
-    """Draw the tuning runs at a rate; ``score`` is the rate's row of the scores."""
+    """Draw the tuning runs at a rate; ``score`` is its row of the scores."""
     rate, chosen, unsound = f"{score.learning_rate:g}", bool(score.chosen), int(score.unsound)
     mean = runs.groupby("epoch")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
     curve = Curve(
@@ -727,93 +717,92 @@ def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) ->
         draw_unstable(panel, mean.index, mean, **look)
 
 
+@mpl.rc_context(STYLE)
 def score_curves(scores: pd.DataFrame, by: str) -> Figure:
-    """Draw the score against the learning rate, one line for each value of ``by``, chosen rates marked.
+    """Draw the score against the learning rate: a panel for each method, a line for each ``by``.
 
-    A cross is a rate at which a tuning run was unsound.
+    A ring is the chosen rate, a cross a rate with an unsound tuning run.
 
     Parameters
     ----------
     scores
-        Of ``tune``, for one k.
+        Scores from ``tune``, for one k.
     by
-        ``"optimizer"``, in which case every method has a panel of its own, or ``"feedback"``.
+        ``"optimizer"`` or ``"feedback"``.
     """
-    names = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}[by]
+    names = NAMES_BY[by]
     methods = list(scores["method"].unique())
-    with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(methods), height=4.0)
-        for panel, method in zip(panels, methods, strict=True):
-            of_method = scores[scores["method"] == method]
-            for place, value in enumerate(of_method[by].unique()):
-                here = of_method[of_method[by] == value].sort_values("learning_rate")
-                colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
-                sound = np.flatnonzero(here["unsound"] == 0).tolist()
-                curve = Curve(
-                    names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
-                    linewidth=1.2, marker=marker, markersize=4.5,
-                    markevery=sound,
-                )  # fmt: skip
-                draw_curve(panel, curve)
-                for row in here[here["unsound"] > 0].itertuples():
-                    look = {"color": colour, "alpha": 1.0}
-                    gid = belongs_to(names[value], UNSTABLE_SEEDS)
-                    draw_unstable(panel, [row.learning_rate], [row.score], **look, gid=gid)
-                chosen = here[here["chosen"]]
-                panel.plot(
-                    chosen["learning_rate"], chosen["score"], "o", markersize=12,
-                    markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
-                    gid=belongs_to(names[value]),
-                )  # fmt: skip
-            panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
-            panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_formatter("")
-            panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set_title(METHOD_NAMES[method])
-        entries: list[Line2D] = [line for line in panels[-1].lines if isinstance(line, Curve)]
-        if (scores["unsound"] > 0).any():
-            entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
-        legend_below(figure, entries, columns=4)
+    figure, panels = row_of_panels(len(methods), height=4.0)
+    for panel, method in zip(panels, methods, strict=True):
+        of_method = select(scores, method=method)
+        for place, value in enumerate(of_method[by].unique()):
+            here: Any = select(of_method, **{by: value}).sort_values("learning_rate")
+            colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
+            sound = np.flatnonzero(here["unsound"] == 0).tolist()
+            curve = Curve(
+                names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
+                linewidth=1.2, marker=marker, markersize=4.5,
+                markevery=sound,
+            )  # fmt: skip
+            draw_curve(panel, curve)
+            for row in here[here["unsound"] > 0].itertuples():
+                look = {"color": colour, "alpha": 1.0}
+                gid = belongs_to(names[value], UNSTABLE_SEEDS)
+                draw_unstable(panel, [row.learning_rate], [row.score], **look, gid=gid)
+            chosen = here[here["chosen"]]
+            panel.plot(
+                chosen["learning_rate"], chosen["score"], "o", markersize=12,
+                markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
+                gid=belongs_to(names[value]),
+            )  # fmt: skip
+        panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
+        panel.axhline(0.5, **REFERENCE_LINE)
+        panel.set_title(METHOD_NAMES[method])
+    entries: list[Line2D] = [*curves_in(panels[-1])]
+    if (scores["unsound"] > 0).any():
+        entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
+    legend_below(figure, entries, columns=4)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """Draw the test accuracy at the last epoch against each of several measures, a panel for each.
+    """Draw the test accuracy at the last epoch against several measures, a panel for each.
 
-    A small mark is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
+    A small marker is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
     seed.
 
     Parameters
     ----------
     last
-        Rows of a results table, one for each run of one method, with their ``outcome``.
+        Last epochs of the runs of one method, with their ``outcome``.
     titles
-        The title of each panel, by its measure: a column that ``METRIC_NAMES`` has.
+        Title of each panel by its measure, a key of ``METRIC_NAMES``.
     """
     (colour,) = (COLOURS[method] for method in last["method"].unique())
-    with mpl.rc_context(STYLE):
-        figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
-        for panel, (measure, title) in zip(grid, titles.items(), strict=True):
-            for optimizer, runs in last.groupby("optimizer", sort=False):
-                name, unstable = OPTIMIZER_NAMES[str(optimizer)], _is_unstable(runs)
-                look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
-                x, y = runs[measure], runs["test_accuracy"]
-                seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
-                _seed_dots(panel, x, y, unstable, **seeds)
-                if not unstable.all():
-                    look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
-                    means = [x[~unstable].mean()], [y[~unstable].mean()]
-                    panel.add_line(Curve(name, *means, linestyle="", **look))
-            middle = 0.5 if measure.startswith("sign") else 0.0
-            panel.axvline(middle, **REFERENCE_LINE)
-            panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
-        entries = [
-            _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour)
-            for o in last["optimizer"].unique()
-        ]
-        if _is_unstable(last).any():
-            entries.append(unstable_entry(linestyle=""))
-        legend_below(figure, entries, columns=4)
+    figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
+    for panel, (measure, title) in zip(grid, titles.items(), strict=True):
+        for optimizer, runs in last.groupby("optimizer", sort=False):
+            name, unstable = OPTIMIZER_NAMES[str(optimizer)], _is_unstable(runs)
+            look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
+            x, y = runs[measure], runs["test_accuracy"]
+            seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
+            _seed_dots(panel, x, y, unstable, **seeds)
+            if not unstable.all():
+                look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+                means = [x[~unstable].mean()], [y[~unstable].mean()]
+                panel.add_line(Curve(name, *means, linestyle="", **look))
+        middle = 0.5 if measure.startswith("sign") else 0.0
+        panel.axvline(middle, **REFERENCE_LINE)
+        panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
+    entries = [
+        _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour) for o in last["optimizer"].unique()
+    ]
+    if _is_unstable(last).any():
+        entries.append(unstable_entry(linestyle=""))
+    legend_below(figure, entries, columns=4)
     return figure
 
 
@@ -822,36 +811,24 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 _LAYERS = {"X": 0.0, "h₁": 1.0, "h₂": 2.0, "ŷ": 3.0, "e": 4.0}
 
 
+@mpl.rc_context(STYLE)
 def error_transport(methods: Sequence[str]) -> Figure:
-    """Draw how the error travels through two hidden layers, one panel for each method.
+    """Draw how ``"bp"``, ``"fa"`` or ``"dfa"`` sends the error through two hidden layers, a panel each.
 
     Forward arrows carry activations and are grey; backward arrows carry the error and have the
     method's colour.
-
-    Parameters
-    ----------
-    methods
-        Any of ``"bp"``, ``"fa"``, ``"dfa"``.
-
-    Raises
-    ------
-    InputError
-        If one is another method.
     """
     for method in methods:
         choice("method", method, ("bp", "fa", "dfa"))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 1.9 * len(methods)), layout="constrained")
-        for panel, method in zip(
-            figure.subplots(len(methods), 1, squeeze=False)[:, 0], methods, strict=True
-        ):
-            low = -1.12 if "dfa" in methods else -0.88
-            panel.set(xlim=(-0.4, 4.4), ylim=(low, 0.62), aspect="equal")
-            panel.set_axis_off()
-            if len(methods) > 1:
-                panel.set_title(METHOD_NAMES[method])
-            _draw_forward(panel)
-            _draw_backward(panel, method)
+    figure, panels = grid_of_panels(len(methods), 1, 5.2, 1.9)
+    for panel, method in zip(panels, methods, strict=True):
+        low = -1.12 if "dfa" in methods else -0.88
+        panel.set(xlim=(-0.4, 4.4), ylim=(low, 0.62), aspect="equal")
+        panel.set_axis_off()
+        if len(methods) > 1:
+            panel.set_title(METHOD_NAMES[method])
+        _draw_forward(panel)
+        _draw_backward(panel, method)
     return figure
 
 
@@ -866,7 +843,7 @@ def _draw_forward(panel: Axes) -> None:
     panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom")
 
 
-# For each arrow back: where it starts and ends, how it bends, what it carries and where that is written.
+# Backward arrows: x of start and end, bend, and where the label stands.
 _FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
 _FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.68)), (3.95, 1.04, -0.36, (2.5, -0.93)))
 
@@ -892,15 +869,16 @@ def _arrow(
 
 # ---- the clusters ----
 
-# What x says on its axis, and what else a panel's runs share: its name and symbol.
+# Axis label of x, and the other size, which the runs of a panel share: its column and symbol.
 _ERROR_AXES = {
     "samples": ("training points n", "dimensions", "d"),
     "dimensions": ("inputs d", "samples", "n"),
 }
-# Those of the labels 0 and 1, of which parity is one. They are no method's.
+# Colours for class 0 and 1 (cluster labels, parity); distinct from every method's colour.
 LABEL_COLOURS = ("#A97B00", "#5B6BE0")
 
 
+@mpl.rc_context(STYLE)
 def error_curves(
     panels: Sequence[tuple[pd.DataFrame, str, str]],
     points: Mapping[str, Examples] | None = None,
@@ -909,61 +887,53 @@ def error_curves(
 ) -> Figure:
     """Draw the error at the last epoch against the number of points or of inputs.
 
-    The mean over seeds is a line, its 95 % Student-t interval a band; see ``accuracy_curves``. The
-    dotted line is the error of the likelier answer. Below, one panel for each line but BP with SGD (or
-    else the first) draws its test error minus that one's: a dot is a seed, with its own labelling.
+    Lines and bands as in ``accuracy_curves``; the dotted line is the error of the majority class. Panels
+    below draw the test error of each line minus that of BP with SGD (or else of the first line): a dot
+    is a seed, with its own labelling.
 
     Parameters
     ----------
     panels
         For each panel the results table of cluster runs, x (``"samples"`` or ``"dimensions"``), and
-        the points that are judged (``"test"`` or ``"train"``).
+        which error to draw (``"test"`` or ``"train"``).
     points
-        For each density, points of which the two inputs that matter are shown above the panels.
+        For each density, points whose two informative inputs are shown above the panels.
     solved
-        Lazy methods solved to convergence, as from ``converged_table``: lines of their own.
-
-    Raises
-    ------
-    InputError
-        If x or the points judged are something else.
+        Lazy methods solved to convergence, as from ``converged_table``.
     """
-    for _, x, judged in panels:
+    for _, x, of in panels:
         choice("x", x, _ERROR_AXES)
-        choice("judged", judged, ("test", "train"))
-    panels = [(final_epoch(_judged(table)).sort_values(x), x, judged) for table, x, judged in panels]
+        choice("judged", of, ("test", "train"))
+    panels = [(final_epoch(judged(table)).sort_values(x), x, of) for table, x, of in panels]
     ends = [_with_solved(last, solved, x) for last, x, _ in panels]
     both = pd.concat(ends)[["method", "optimizer"]].drop_duplicates()
     lines = list(both.itertuples(index=False, name=None))
     base = ("bp", "sgd") if ("bp", "sgd") in lines else lines[0]
-    tests = [place for place, (_, _, judged) in enumerate(panels) if judged == "test"]
-    with mpl.rc_context(STYLE):
-        count = max(len(panels), len(points or ()))
-        differing = len(lines) - 1 if len(tests) else 0
-        below = -(-differing * len(tests) // count)
-        heights = [4.1] * bool(points) + [4.2] + [2.2] * below
-        figure = Figure(figsize=(4.4 * count, sum(heights)), layout="constrained", dpi=160)
-        grid = figure.subplots(
-            len(heights), count, squeeze=False, gridspec_kw={"height_ratios": heights}
-        )
-        for square, (density, shown) in zip(grid[0], (points or {}).items(), strict=False):
-            _cluster_panel(square, density, shown)
-        first = int(bool(points))
-        for panel, rows, (_, x, judged) in zip(grid[first], ends, panels, strict=False):
-            _error_panel(panel, rows, lines, x, f"{judged}_accuracy")
-            panel.set_ylabel("test error" if judged == "test" else "training error")
-        pairs = [(line, place) for line in lines if line != base for place in tests]
-        for panel, (line, place) in zip(grid[first + 1 :].flat, pairs, strict=False):
-            _difference_panel(panel, ends[place], base, line, panels[place][1])
-        for panel in grid.flat:
-            if not panel.has_data():
-                panel.remove()
-        legend_below(figure, _entries(pd.concat(ends).drop_duplicates(), lines))
+    tests = [place for place, (_, _, of) in enumerate(panels) if of == "test"]
+    count = max(len(panels), len(points or ()))
+    differing = len(lines) - 1 if len(tests) else 0
+    below = -(-differing * len(tests) // count)
+    heights = [4.1] * bool(points) + [4.2] + [2.2] * below
+    figure = Figure(figsize=(4.4 * count, sum(heights)), layout="constrained", dpi=160)
+    grid = figure.subplots(len(heights), count, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for square, (density, shown) in zip(grid[0], (points or {}).items(), strict=False):
+        _cluster_panel(square, density, shown)
+    first = int(bool(points))
+    for panel, rows, (_, x, of) in zip(grid[first], ends, panels, strict=False):
+        _error_panel(panel, rows, lines, x, f"{of}_accuracy")
+        panel.set_ylabel("test error" if of == "test" else "training error")
+    pairs = [(line, place) for line in lines if line != base for place in tests]
+    for panel, (line, place) in zip(grid[first + 1 :].flat, pairs, strict=False):
+        _difference_panel(panel, ends[place], base, line, panels[place][1])
+    for panel in grid.flat:
+        if not panel.has_data():
+            panel.remove()
+    legend_below(figure, _entries(pd.concat(ends).drop_duplicates(), lines))
     return figure
 
 
 def _with_solved(last: pd.DataFrame, solved: pd.DataFrame | None, x: str) -> pd.DataFrame:
-    """Add the models that were solved for the same numbers of points and inputs as the runs."""
+    """Add the models that were solved at the runs' n and d."""
     if solved is None:
         return last
     places = ["samples", "dimensions"]
@@ -974,9 +944,9 @@ def _with_solved(last: pd.DataFrame, solved: pd.DataFrame | None, x: str) -> pd.
 def _error_panel(
     panel: Axes, rows: pd.DataFrame, lines: Sequence[tuple[str, str]], x: str, accuracy: str
 ) -> None:
-    shade = 0.26 / len(lines)  # many bands lie over each other
+    shade = 0.26 / len(lines)  # bands overlap
     for method, optimizer in lines:
-        runs = rows[(rows["method"] == method) & (rows["optimizer"] == optimizer)]
+        runs = select(rows, method=method, optimizer=optimizer)
         summary = summarise(runs, [x], accuracy)
         unstable = [([run[x]], [1 - run[accuracy]]) for _, run in runs[_is_unstable(runs)].iterrows()]
         draw_means(
@@ -993,7 +963,7 @@ def _error_panel(
 
 
 def _along(panel: Axes, rows: pd.DataFrame, x: str) -> None:
-    """Give a panel its axis: the numbers of points or of inputs that were run."""
+    """Set the horizontal axis: a tick for each n or d that was run."""
     if x == "samples":
         panel.set_xscale("log", base=2)
     values = sorted(int(value) for value in rows[x].unique())
@@ -1005,11 +975,8 @@ def _along(panel: Axes, rows: pd.DataFrame, x: str) -> None:
 def _difference_panel(
     panel: Axes, rows: pd.DataFrame, first: tuple[str, str], line: tuple[str, str], x: str
 ) -> None:
-    """Draw how many points more a line's test error is than the first line's, seed by seed."""
-    of, base = (
-        rows[(rows["method"] == method) & (rows["optimizer"] == optimizer)]
-        for method, optimizer in (line, first)
-    )
+    """Draw a line's test error minus the first line's, in points, paired by seed."""
+    of, base = (select(rows, method=m, optimizer=o) for m, o in (line, first))
     pairs = of.merge(
         base[[x, "seed", "test_accuracy", "outcome"]], on=[x, "seed"], suffixes=("", "_base")
     )
@@ -1028,16 +995,14 @@ def _difference_panel(
     panel.set_ylabel("points of test error")
 
 
+@mpl.rc_context(STYLE)
 def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
-    """Draw test accuracy against the number of training stacks: a panel for each k, the last one twice.
+    """Draw test accuracy against the number of training stacks: a panel for each k, the last enlarged.
 
-    In the second of the two the accuracies of the lines fill the panel, and runs may lie outside.
-
-    Lines are lazy methods that were solved on a fixed sample: of the networks' width (filled marks) or
-    of infinite width (open marks); means over seeds, with 95 % Student-t intervals as bands and seeds as
-    faint lines. Open circles are runs of gradient descent at their last epoch, with their intervals as
-    bars, at the number of stacks that they have seen; crosses are unstable ones, which mean and interval
-    leave out.
+    Lines are lazy methods solved on a fixed sample: of the networks' width (filled markers) or of
+    infinite width (open markers), means over seeds with 95 % Student-t intervals and faint lines for
+    seeds. Open circles are runs of gradient descent at their last epoch, at the number of stacks that
+    they have seen, with intervals as bars; crosses are unstable runs, which mean and interval leave out.
 
     Parameters
     ----------
@@ -1046,39 +1011,36 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     trained
         A results table of runs with SGD on digits.
     """
-    last = final_epoch(_judged(trained))
+    last = final_epoch(judged(trained))
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
     ks = sorted(table["k"].unique(), key=int)
-    with mpl.rc_context(STYLE):
-        figure, panels = grid_of_panels(len(ks) + 1, 2, 4.4, 3.8)
-        for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
-            for method, rows in table[table["k"] == k].groupby("method", sort=False):
-                summary = summarise(rows, ["samples"])
-                ends = (summary[end] for end in ("samples", "mean", "low", "high"))
-                curve = _width_curve(str(method), *ends)
-                seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
-                draw_curve(panel, curve, () if panel is panels[-1] else seeds, shade=0.1)
-            for method, runs in last[last["k"] == int(k)].groupby("method"):
-                _open_circle(panel, str(method), runs)
-            panel.axhline(0.5, **REFERENCE_LINE)
-            panel.set(xscale="log", xlabel="training stacks n", ylabel=METRIC_NAMES["test_accuracy"])
-            panel.set(title=f"k = {k}", ylim=(0.45, 1.005))
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-        shown = table[table["k"] == ks[-1]]
-        means, n = summarise(shown, ["method", "samples"])["mean"], shown["samples"]
-        panels[-1].set(
-            ylim=(means.min() - 0.02, means.max() + 0.02), xlim=(0.8 * n.min(), 1.25 * n.max())
-        )
-        panels[-1].set_title(f"k = {ks[-1]}, enlarged")
-        entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
-        for method in last["method"].unique():
-            if method not in set(table["method"]):
-                entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
-        if table["seed"].nunique() > 1:
-            entries.append(seeds_entry())
-        if _is_unstable(last).any():
-            entries.append(unstable_entry())
-        legend_below(figure, entries, named=False)  # lines end in the middle
+    figure, panels = grid_of_panels(len(ks) + 1, 2, 4.4, 3.8)
+    for panel, k in zip(panels, [*ks, ks[-1]], strict=True):
+        for method, rows in table[table["k"] == k].groupby("method", sort=False):
+            summary = summarise(rows, ["samples"])
+            ends = (summary[end] for end in ("samples", "mean", "low", "high"))
+            curve = _width_curve(str(method), *ends)
+            seeds = [(run["samples"], run["test_accuracy"]) for _, run in rows.groupby("seed")]
+            draw_curve(panel, curve, () if panel is panels[-1] else seeds, shade=0.1)
+        for method, runs in last[last["k"] == int(k)].groupby("method"):
+            _open_circle(panel, str(method), runs)
+        panel.axhline(0.5, **REFERENCE_LINE)
+        panel.set(xscale="log", xlabel="training stacks n", ylabel=METRIC_NAMES["test_accuracy"])
+        panel.set(title=f"k = {k}", ylim=(0.45, 1.005))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    shown = table[table["k"] == ks[-1]]
+    means, n = summarise(shown, ["method", "samples"])["mean"], shown["samples"]
+    panels[-1].set(ylim=(means.min() - 0.02, means.max() + 0.02), xlim=(0.8 * n.min(), 1.25 * n.max()))
+    panels[-1].set_title(f"k = {ks[-1]}, enlarged")
+    entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
+    for method in last["method"].unique():
+        if method not in set(table["method"]):
+            entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
+    if table["seed"].nunique() > 1:
+        entries.append(seeds_entry())
+    if _is_unstable(last).any():
+        entries.append(unstable_entry())
+    legend_below(figure, entries, named=False)  # lines end in the middle
     return figure
 
 
@@ -1129,7 +1091,7 @@ def _cluster_panel(square: Axes, density: str, points: Examples) -> None:
 
 # ---- hidden representations ----
 
-# One for each digit, seen on light and on dark pages; names stand beside them.
+# One for each digit, legible on light and dark backgrounds.
 DIGIT_COLOURS = (
     "#B8826B", "#7438FF", "#BD0097", "#945900", "#279AE7",
     "#FF38C3", "#D10069", "#FF570F", "#874BC3", "#0D735E",
@@ -1143,7 +1105,7 @@ _LOW, _HIGH = "₀₁₂₃₄₅₆₇₈₉", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def weights_label(name: str) -> str:
-    """Name what a representation comes from: ``pixels``, ``untrained``, or a run's, as ``bp-sgd``."""
+    """Name the weights of a representation: ``pixels``, ``untrained``, or method and optimizer."""
     names = {"pixels": "raw pixels", "untrained": "untrained"}
     return names[name] if name in names else label(*name.split("-"))
 
@@ -1153,6 +1115,7 @@ def _weights_colour(name: str) -> str:
     return greys[name] if name in greys else COLOURS[name.split("-")[0]]
 
 
+@mpl.rc_context(STYLE)
 def representation_diagram(
     images: Float[Tensor, "k pixels"], position: int, hidden: int = 512
 ) -> Figure:
@@ -1163,82 +1126,75 @@ def representation_diagram(
     images
         The digits of a stack.
     position
-        The digit that is represented, from 0 to k - 1; it and its block of weights are coloured.
+        The represented digit, from 0 to k - 1; it and its block of weights are coloured.
     hidden
-        Units of the hidden layer, named in the drawing.
+        Number of hidden units.
     """
     k, pixels = images.shape
     side, accent = round(pixels**0.5), "#009E73"
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 0.7 * k + 0.4), layout="constrained")
-        panel = figure.subplots()
-        panel.set(xlim=(-0.5, 7.0), ylim=(-0.5, k + 0.1), aspect="equal")
-        panel.set_axis_off()
-        for i, image in enumerate(images):
-            chosen, bottom = i == position, k - 1 - i
-            colour = accent if chosen else MUTED
-            panel.imshow(
-                image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
-                extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
-                gid=belongs_to(TILE),
-            )  # fmt: skip
-            block = f"W₁⁽{_HIGH[i + 1]}⁾\n{pixels} × {hidden}"
-            shade, ground = to_rgba(accent, 0.25), TINT
-            boxes = [
-                Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, ec=colour, lw=2.0),
-                Rectangle((2.0, bottom), 1.5, 1, ec=INK, lw=1.1, fc=shade if chosen else ground),
-            ]
-            panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
-            panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
-            if chosen:
-                for start, end in ((1.02, 1.94), (3.56, 4.3), (4.98, 5.9)):
-                    _arrow(panel, (start, bottom + 0.5), (end, bottom + 0.5), accent)
-                panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center")
-                panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom")
-                panel.text(6.28, bottom + 0.5, f"h⁽{_HIGH[i + 1]}⁾\n{hidden}", ha="left", va="center")
-                boxes.append(Rectangle((5.96, bottom), 0.22, 1, ec=accent, lw=2, fc=shade))
-            for box in boxes:
-                panel.add_patch(box)
-        panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
-        panel.text(2.75, -0.08, f"W₁, {k * pixels} × {hidden}", ha="center", va="top", color=INK)
+    figure, (panel,) = grid_of_panels(1, 1, 5.2, 0.7 * k + 0.4)
+    panel.set(xlim=(-0.5, 7.0), ylim=(-0.5, k + 0.1), aspect="equal")
+    panel.set_axis_off()
+    for i, image in enumerate(images):
+        chosen, bottom = i == position, k - 1 - i
+        colour = accent if chosen else MUTED
+        panel.imshow(
+            image.view(side, side).numpy(), cmap="gray_r", interpolation="nearest",
+            extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
+            gid=belongs_to(TILE),
+        )  # fmt: skip
+        block = f"W₁⁽{_HIGH[i + 1]}⁾\n{pixels} × {hidden}"
+        shade, ground = to_rgba(accent, 0.25), TINT
+        boxes = [
+            Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, ec=colour, lw=2.0),
+            Rectangle((2.0, bottom), 1.5, 1, ec=INK, lw=1.1, fc=shade if chosen else ground),
+        ]
+        panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
+        panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
+        if chosen:
+            for start, end in ((1.02, 1.94), (3.56, 4.3), (4.98, 5.9)):
+                _arrow(panel, (start, bottom + 0.5), (end, bottom + 0.5), accent)
+            panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center")
+            panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom")
+            panel.text(6.28, bottom + 0.5, f"h⁽{_HIGH[i + 1]}⁾\n{hidden}", ha="left", va="center")
+            boxes.append(Rectangle((5.96, bottom), 0.22, 1, ec=accent, lw=2, fc=shade))
+        for box in boxes:
+            panel.add_patch(box)
+    panel.text(0.5, -0.08, f"a stack of {k}", ha="center", va="top", color=INK)
+    panel.text(2.75, -0.08, f"W₁, {k * pixels} × {hidden}", ha="center", va="top", color=INK)
     return figure
 
 
+@mpl.rc_context(STYLE | {"axes.grid": False})
 def representation_maps(table: pd.DataFrame) -> Figure:
-    """Draw the maps of an embedding table: one column for each of the weights.
+    """Draw the maps of a table as from ``embedding_table``, a column for each of the weights.
 
-    The upper row is coloured by digit, with each digit's name at the median of its points; the lower
-    row by parity. Points are pixels even in a vector file, which would be large otherwise.
-
-    Parameters
-    ----------
-    table
-        As from ``embedding_table``.
+    The first row is coloured by digit, with each digit's name at the median of its points; the second by
+    parity. Points are rasterized, because a vector file would be large.
     """
     names = list(table["weights"].unique())
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(2.5 * len(names), 6.2), layout="constrained", dpi=200)
-        panels = figure.subplots(2, len(names), squeeze=False)
-        for (upper, lower), name in zip(panels.T, names, strict=True):
-            points = table[table["weights"] == name]
-            odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
-            _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
-            _scatter(lower, points, odd, PARITY_COLOURS)
-            around = [withStroke(linewidth=2.5, foreground=PAPER)]
-            look: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "path_effects": around}
-            for digit, own in points.groupby("digit"):
-                middle = own["x"].median(), own["y"].median()
-                upper.text(*middle, str(digit), ha="center", va="center", **look)
-            upper.set(title=weights_label(name), xlabel="by digit")
-            lower.set(title=weights_label(name), xlabel="by parity")
-        colours = dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS
-        entries = [_mark_entry(str(key), _marker(key), colour) for key, colour in colours.items()]
-        legend_below(figure, entries, columns=6)
+    figure = Figure(figsize=(2.5 * len(names), 6.2), layout="constrained", dpi=200)
+    panels = figure.subplots(2, len(names), squeeze=False)
+    for (upper, lower), name in zip(panels.T, names, strict=True):
+        points = table[table["weights"] == name]
+        odd = points["digit"].mod(2).map({0: "even", 1: "odd"})
+        _scatter(upper, points, points["digit"], dict(enumerate(DIGIT_COLOURS)))
+        _scatter(lower, points, odd, PARITY_COLOURS)
+        around = [withStroke(linewidth=2.5, foreground=PAPER)]
+        look: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "path_effects": around}
+        for digit, own in points.groupby("digit"):
+            middle = own["x"].median(), own["y"].median()
+            upper.text(*middle, str(digit), ha="center", va="center", **look)
+        upper.set(title=weights_label(name), xlabel="by digit")
+        lower.set(title=weights_label(name), xlabel="by parity")
+    colours = dict(enumerate(DIGIT_COLOURS)) | PARITY_COLOURS
+    entries = [_mark_entry(str(key), _marker(key), colour) for key, colour in colours.items()]
+    legend_below(figure, entries, columns=6)
     return figure
 
 
 def _marker(key: Any) -> str:
-    """Odd digits differ in shape too where parity is shown."""
+    """Return a marker: odd digits differ in shape, too."""
     return "^" if key == "odd" else "o"
 
 
@@ -1257,31 +1213,26 @@ def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mappin
         spine.set_color(RULE)
 
 
+@mpl.rc_context(STYLE)
 def probe_accuracies(table: pd.DataFrame) -> Figure:
-    """Draw probe accuracies, one panel for each target.
+    """Draw the probe accuracies of a table as from ``probe_table``, a panel for each target.
 
-    Each of the weights has a circle for nearest neighbours and a square for the linear probe: the mean
-    over seeds with its 95 % Student-t interval. Faint marks beside it are single seeds.
-
-    Parameters
-    ----------
-    table
-        As from ``probe_table``.
+    Circles are nearest neighbours, squares linear probes: the mean over seeds with its 95 % Student-t
+    interval. Faint markers beside it are single seeds.
     """
     names, targets = list(table["weights"].unique()), list(table["target"].unique())
-    with mpl.rc_context(STYLE):
-        figure, panels = row_of_panels(len(targets), height=4.3)
-        for panel, target in zip(panels, targets, strict=True):
-            panel.set(title=TARGET_NAMES[target], ylabel="test accuracy of the probe")
-            for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
-                rows = table[(table["target"] == target) & (table["probe"] == probe)]
-                _probe_marks(panel, names, rows, probe, shift)
-            panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
-            panel.set_xlim(-0.5, len(names) - 0.5)
-            panel.grid(visible=False, axis="x")
-        panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
-        entries = [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()]
-        legend_below(figure, entries)
+    figure, panels = row_of_panels(len(targets), height=4.3)
+    for panel, target in zip(panels, targets, strict=True):
+        panel.set(title=TARGET_NAMES[target], ylabel="test accuracy of the probe")
+        for shift, probe in ((-0.17, "nearest neighbours"), (0.17, "linear")):
+            rows = table[(table["target"] == target) & (table["probe"] == probe)]
+            _probe_marks(panel, names, rows, probe, shift)
+        panel.set_xticks(range(len(names)), [weights_label(name) for name in names])
+        panel.set_xlim(-0.5, len(names) - 0.5)
+        panel.grid(visible=False, axis="x")
+    panels[0].set_ylim(top=min(1.005, panels[0].get_ylim()[1]))  # an interval may reach beyond 1
+    entries = [_mark_entry(probe, marker, INK) for probe, marker in PROBE_MARKERS.items()]
+    legend_below(figure, entries)
     return figure
 
 

@@ -1,7 +1,7 @@
-"""The result in a few numbers: what random feedback costs, on both datasets.
+"""The main result: what random feedback costs on both datasets.
 
-Home page, two-minute page, conclusion and ledger say the same numbers, because all take them from here,
-and these from the quantities that the ledger's claims are judged by.
+Home page, two-minute page, conclusion and ledger quote these numbers, which are the quantities by which
+the ledger judges its claims.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from dfa_lib.validation import InputError
 
 from .claims.judge import Evidence, NotComputed
 from .claims.ledger import DATASETS
-from .claims.measures import ADAPTIVE, CHANCE, LAZY, best_lazy, gap, lazy, runs, with_optimizer
+from .claims.measures import ADAPTIVE, CHANCE, gap, named_best_lazy, runs, with_optimizer
 from .claims.queries import Sample, mean_of
 from .claims.thesis_claims import BP, DFA
 from .plots import (
@@ -33,36 +33,40 @@ from .plots import (
     STYLE,
     Curve,
     belongs_to,
+    curves_in,
     draw_curve,
     draw_unstable,
+    grid_of_panels,
     legend_below,
     row_of_panels,
+    side_by_side,
 )
 from .site.book import find_book
 from .site.launch import PAGE, launch_addresses, repository
-from .words import enumerated, points
+from .words import SPACE, enumerated, percent, points, span
 
 THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
-"""The three methods of the story, and what figures call them."""
-# Light ink on a dark tile, which is seen on a white page and on a dark one.
+"""The three methods, and their names in figures."""
+# Light ink on a dark tile: legible on light and dark pages.
 TILE = LinearSegmentedColormap.from_list("tile", ["#22303f", "#f4f1e8"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out for three digits on one dataset, by seed.
+    """Results for three digits on one dataset.
 
     Parameters
     ----------
     dataset
         A key of ``DATASETS``.
     sgd, adaptive
-        Test accuracy of BP and of DFA, by method: with SGD, and the mean over the four optimizers that
-        have a step size for each weight.
+        Test accuracy of BP and of DFA by seed: with SGD, and averaged over the adaptive optimizers.
     gap, adaptive_gap
         BP's minus DFA's.
     lazy
         Test accuracy of the best method with fixed features, ``lazy_method``.
+    ends
+        Test accuracy by method and optimizer.
     gaps
         BP's test accuracy minus DFA's, by optimizer.
     curves
@@ -87,14 +91,12 @@ class Outcome:
 
 
 def outcome(evidence: Evidence) -> Outcome | None:
-    """Return what came out on a dataset; None where its results are not there, or are stale."""
+    """Return the results on a dataset; None if they are missing or stale."""
     try:
         ends = {(m, o): with_optimizer(m, o)(evidence) for m in ("bp", "dfa") for o in OPTIMIZERS}
         sgd = {"bp": BP(evidence), "dfa": DFA(evidence)}
         gaps = {o: gap(o)(evidence) for o in OPTIMIZERS}
-        there = set(runs(evidence, "reproduction", k=3)["method"])
-        fixed = {m: lazy(3, m)(evidence) for m in LAZY if m in there}
-        best = max(fixed, key=lambda method: float(fixed[method].values.mean()))
+        best, fixed = named_best_lazy(evidence, 3)
         tables = {m: runs(evidence, "sgd", k=3, method=m) for m in sgd}
         tables["lazy"] = runs(evidence, "reproduction", k=3, method=best)
         return Outcome(
@@ -103,7 +105,7 @@ def outcome(evidence: Evidence) -> Outcome | None:
             adaptive={m: mean_of([ends[m, o] for o in ADAPTIVE]) for m in sgd},
             gap=sgd["bp"] - sgd["dfa"],
             adaptive_gap=mean_of([gaps[o] for o in ADAPTIVE]),
-            lazy=best_lazy(3)(evidence),
+            lazy=fixed,
             lazy_method=best,
             ends=ends,
             gaps=gaps,
@@ -114,76 +116,70 @@ def outcome(evidence: Evidence) -> Outcome | None:
 
 
 def outcomes(evidence: Mapping[str, Evidence]) -> dict[str, Outcome]:
-    """Return what came out on each dataset whose results are there."""
-    found = {dataset: outcome(of) for dataset, of in evidence.items()}
-    return {dataset: each for dataset, each in found.items() if each is not None}
+    """Return the results on each dataset that has some."""
+    results = {dataset: outcome(of) for dataset, of in evidence.items()}
+    return {dataset: each for dataset, each in results.items() if each is not None}
 
 
 # ---- sentences ----
 
 
-def percent(sample: Sample) -> str:
-    """Write the mean of a sample in percent."""
-    return f"{points(float(sample.values.mean()))} %"
-
-
-def span(interval: Interval) -> str:
-    """Write the ends of an interval in points; of one seed, that there is none."""
+def _ends(interval: Interval) -> str:
     if np.isnan(interval.low):
         return "one seed" if interval.n == 1 else "no interval"
-    return f"{points(interval.low)} to {points(interval.high)}"
+    return span(100 * interval.low, 100 * interval.high, ".1f")
 
 
-def cost(sample: Sample) -> str:
-    """Write what random feedback costs, in points: ``7.9 points (7.1 to 8.6)``."""
+def _cost(sample: Sample) -> str:
+    """Return the cost of random feedback in points: ``7.9 points (7.1 to 8.6)``."""
     interval = sample.interval()
     unstable = f"; {len(sample.unstable)} of {len(sample)} seeds unstable" if sample.unstable else ""
-    return f"{points(interval.mean)} points ({span(interval)}{unstable})"
+    return f"{points(interval.mean)}{SPACE}points ({_ends(interval)}{unstable})"
 
 
 def finding(each: Outcome) -> str:
-    """Say what random feedback costs on a dataset, with SGD and with step sizes for each weight."""
+    """Say what random feedback costs on a dataset, with SGD and with adaptive optimizers."""
     return (
-        f"On {each.name}, random feedback costs {cost(each.gap)} with SGD and "
-        f"{cost(each.adaptive_gap)} with a step size for each weight."
+        f"On {each.name}, random feedback costs {_cost(each.gap)} with SGD and "
+        f"{_cost(each.adaptive_gap)} with a step size for each weight."
     )
 
 
 def fixed_features(each: Outcome) -> str:
-    """Say how far the best method with fixed features gets, and how far DFA is above it."""
+    """Compare the best method with fixed features with DFA."""
     lead = (each.sgd["dfa"] - each.lazy).interval()
-    ahead = f"{points(abs(lead.mean))} points {'below' if lead.mean >= 0 else 'above'} DFA"
+    ahead = f"{points(abs(lead.mean))}{SPACE}points {'below' if lead.mean >= 0 else 'above'} DFA"
     return (
         f"On {each.name}, the best fixed features, {METHOD_NAMES[each.lazy_method]}, reach "
-        f"{percent(each.lazy)}, {ahead} with SGD."
+        f"{percent(each.lazy.mean)}, {ahead} with SGD."
     )
 
 
-def absent(found: Mapping[str, Outcome]) -> str:
-    """Say which dataset's results are not there; empty if none is missing."""
-    missing = [name for dataset, name in DATASETS.items() if dataset not in found]
+def absent(results: Mapping[str, Outcome]) -> str:
+    """Name the datasets without results; empty if there are none."""
+    missing = [name for dataset, name in DATASETS.items() if dataset not in results]
     return f"This edition has no results on {enumerated(missing)}." if missing else ""
 
 
-def sentences(found: Mapping[str, Outcome]) -> dict[str, str]:
+def sentences(results: Mapping[str, Outcome]) -> dict[str, str]:
     """Return the sentences that pages quote, by the key under which they are glued."""
-    said = {}
+    texts = {}
     for dataset, name in DATASETS.items():
         missing = f"This edition has no results on {name}."
-        said[f"finding_{dataset}"] = finding(found[dataset]) if dataset in found else missing
-        said[f"fixed_{dataset}"] = fixed_features(found[dataset]) if dataset in found else ""
-    return said
+        texts[f"finding_{dataset}"] = finding(results[dataset]) if dataset in results else missing
+        texts[f"fixed_{dataset}"] = fixed_features(results[dataset]) if dataset in results else ""
+    return texts
 
 
 def numbers(each: Outcome) -> dict[str, float]:
-    """Return the numbers that chapter 3 glues as well, under the same keys."""
+    """Return the numbers that chapter 3 glues under the same keys, too."""
     ends = zip(("", "_low", "_high"), each.gap.interval()[:3], strict=True)
-    means = {f"{method}_k3": float(sample.values.mean()) for method, sample in each.sgd.items()}
+    means = {f"{method}_k3": sample.mean for method, sample in each.sgd.items()}
     return means | {f"gap_k3{end}": float(value) for end, value in ends}
 
 
 def links() -> str:
-    """Return links to the repository and to where a chapter runs; empty if the book is not published."""
+    """Return links to the repository and to launch services; empty if the book is not published."""
     try:
         book = find_book()
     except InputError:  # a notebook by itself, without its book
@@ -197,22 +193,22 @@ def links() -> str:
     return " · ".join(f"[{name}]({address})" for name, address in places.items())
 
 
-def results_table(found: Mapping[str, Outcome]) -> str:
-    """Return the numbers as an HTML table, a column for each dataset."""
+def results_table(results: Mapping[str, Outcome]) -> str:
+    """Return the results as an HTML table with a column for each dataset."""
     groups: dict[str, dict[str, Callable[[Outcome], str]]] = {
         "with SGD": {
-            "BP": lambda o: percent(o.sgd["bp"]),
-            "DFA": lambda o: percent(o.sgd["dfa"]),
+            "BP": lambda o: percent(o.sgd["bp"].mean),
+            "DFA": lambda o: percent(o.sgd["dfa"].mean),
             "DFA loses": lambda o: _loses(o.gap),
         },
         "with a step size for each weight": {
-            "BP": lambda o: percent(o.adaptive["bp"]),
-            "DFA": lambda o: percent(o.adaptive["dfa"]),
+            "BP": lambda o: percent(o.adaptive["bp"].mean),
+            "DFA": lambda o: percent(o.adaptive["dfa"].mean),
             "DFA loses": lambda o: _loses(o.adaptive_gap),
         },
         "without learning features": {
-            "best fixed features": lambda o: percent(o.lazy),
-            "guessing": lambda o: f"{points(CHANCE)} %",
+            "best fixed features": lambda o: percent(o.lazy.mean),
+            "guessing": lambda o: percent(CHANCE),
         },
     }
     heads = "".join(f'<th scope="col">{name}</th>' for name in DATASETS.values())
@@ -221,7 +217,7 @@ def results_table(found: Mapping[str, Outcome]) -> str:
         head = f'<tr><th scope="rowgroup" colspan="{1 + len(DATASETS)}">{group}</th></tr>'
         lines = [
             f'<tr><th scope="row">{name}</th>'
-            + "".join(f"<td>{cell(found[d]) if d in found else '–'}</td>" for d in DATASETS)
+            + "".join(f"<td>{cell(results[d]) if d in results else '–'}</td>" for d in DATASETS)
             + "</tr>"
             for name, cell in rows.items()
         ]
@@ -233,115 +229,110 @@ def results_table(found: Mapping[str, Outcome]) -> str:
 
 def _loses(sample: Sample) -> str:
     interval = sample.interval()
-    return f"<b>{points(interval.mean)}</b> <small>({span(interval)})</small>"
+    return f"<b>{points(interval.mean)}</b> <small>({_ends(interval)})</small>"
 
 
 # ---- figures ----
 
 
-def story_curves(found: Mapping[str, Outcome]) -> Figure:
+@mpl.rc_context(STYLE)
+def story_curves(results: Mapping[str, Outcome]) -> Figure:
     """Draw test accuracy against epoch with SGD, a panel for each dataset: BP, DFA, fixed features.
 
-    A line is a mean over stable seeds, named at its end, its band the 95 % interval.
+    Lines are means over stable seeds, bands their 95 % intervals.
     """
-    with mpl.rc_context(STYLE):
-        figure, panels = _panels(found, 3.6)
-        for panel, each in zip(panels, found.values(), strict=False):
-            for method, name in THREE.items():
-                summary = each.curves[method]
-                ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
-                colour = COLOURS["ntk" if method == "lazy" else method]
-                look: dict[str, Any] = {"color": colour, "label": name, "linewidth": 2.2}
-                draw_curve(panel, Curve(name, summary["epoch"], *ends, **look))
-            panel.axhline(CHANCE, **REFERENCE_LINE)
-            panel.text(1, CHANCE - 0.005, "guessing", va="top", fontsize=9.5)
-            panel.set_ylim(0.45, 0.9)
-            panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
-            panel.set_title(f"on {each.name}")
-            panel.set_xlabel("epoch")
-            panel.set_ylabel("right answers")
-        if found:
-            legend_below(figure, [line for line in panels[0].lines if isinstance(line, Curve)])
+    figure, panels = _panels(results, 3.6)
+    for panel, each in zip(panels, results.values(), strict=False):
+        for method, name in THREE.items():
+            summary = each.curves[method]
+            ends = (summary[f"{end}_sound"] for end in ("mean", "low", "high"))
+            colour = COLOURS["ntk" if method == "lazy" else method]
+            look: dict[str, Any] = {"color": colour, "label": name, "linewidth": 2.2}
+            draw_curve(panel, Curve(name, summary["epoch"], *ends, **look))
+        panel.axhline(CHANCE, **REFERENCE_LINE)
+        panel.text(1, CHANCE - 0.005, "guessing", va="top", fontsize=9.5)
+        panel.set_ylim(0.45, 0.9)
+        panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
+        panel.set_title(f"on {each.name}")
+        panel.set_xlabel("epoch")
+        panel.set_ylabel("right answers")
+    if results:
+        legend_below(figure, curves_in(panels[0]))
     return figure
 
 
-def _panels(found: Mapping[str, Outcome], height: float) -> tuple[Figure, list[Axes]]:
-    figure, panels = row_of_panels(max(1, len(found)), height)
-    if not found:
+def _panels(results: Mapping[str, Outcome], height: float) -> tuple[Figure, list[Axes]]:
+    figure, panels = row_of_panels(max(1, len(results)), height)
+    if not results:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "There are no results here yet.", ha="center")
     return figure, panels
 
 
-def curves_in_words(found: Mapping[str, Outcome]) -> str:
-    """Say what ``story_curves`` shows, for those who cannot see it."""
+def curves_in_words(results: Mapping[str, Outcome]) -> str:
+    """Return the alt text of ``story_curves``."""
     panels = (
-        f"{each.name}: BP ends at {percent(each.sgd['bp'])}, DFA at {percent(each.sgd['dfa'])}, the "
-        f"best fixed features at {percent(each.lazy)}"
-        for each in found.values()
+        f"{each.name}: BP ends at {percent(each.sgd['bp'].mean)}, DFA at "
+        f"{percent(each.sgd['dfa'].mean)}, the best fixed features at {percent(each.lazy.mean)}"
+        for each in results.values()
     )
     return f"Right answers against epoch with SGD. On {'; on '.join(panels)}; guessing gets half."
 
 
-def gap_rows(found: Mapping[str, Outcome]) -> Figure:
+@mpl.rc_context(STYLE)
+def gap_rows(results: Mapping[str, Outcome]) -> Figure:
     """Draw BP and DFA at the last epoch, a row for each optimizer, a panel for each dataset.
 
-    A small dot is a seed, a cross an unstable one, a large dot the mean of all; the number is BP's lead
-    in points. The last row is the best method with fixed features.
+    A small dot is a stable seed, a cross an unstable one, a large dot the mean of all seeds; the number
+    is BP's lead in points. The last row is the best method with fixed features.
     """
     rows = [*OPTIMIZERS, "fixed features"]
-    with mpl.rc_context(STYLE):
-        figure, panels = _panels(found, 4.4)
-        for panel, each in zip(panels, found.values(), strict=False):
-            beside = panel.get_yaxis_transform()
-            panel.text(1.02, -0.75, "BP's lead", transform=beside, va="center", fontsize=9.5)
-            for y, row in enumerate(rows):
-                if row == "fixed features":
-                    _dots(panel, each.lazy, y, each.lazy_method)
-                    continue
-                bp, dfa = (each.ends[m, row] for m in ("bp", "dfa"))
-                means = [float(sample.values.mean()) for sample in (dfa, bp)]
-                panel.plot(means, [y, y], color=MUTED, linewidth=3, alpha=0.5, zorder=1)
-                for method, sample in (("bp", bp), ("dfa", dfa)):
-                    _dots(panel, sample, y, method)
-                    x = float(sample.values.mean())
-                    if y == 0:  # each name on the side away from the other dot
-                        panel.annotate(
-                            METHOD_NAMES[method], (x, y), xytext=(0, 9), textcoords="offset points",
-                            ha="left" if x == max(means) else "right", fontsize=10,
-                        )  # fmt: skip
-                said = points(each.gaps[row].interval().mean)
-                panel.text(1.02, y, said, transform=beside, va="center")
-            panel.axvline(CHANCE, **REFERENCE_LINE)
-            panel.set_yticks(range(len(rows)), [OPTIMIZER_NAMES.get(row, row) for row in rows])
-            panel.set_ylim(len(rows) - 0.5, -0.9)
-            panel.set_xlim(min(0.45, panel.get_xlim()[0]), max(0.85, panel.get_xlim()[1]))
-            panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-            panel.set_title(f"on {each.name}")
-            panel.set_xlabel("right answers on three digits, last epoch")
+    figure, panels = _panels(results, 4.4)
+    for panel, each in zip(panels, results.values(), strict=False):
+        beside = panel.get_yaxis_transform()
+        panel.text(1.02, -0.75, "BP's lead", transform=beside, va="center", fontsize=9.5)
+        for y, row in enumerate(rows):
+            if row == "fixed features":
+                _dots(panel, each.lazy, y, each.lazy_method)
+                continue
+            bp, dfa = (each.ends[m, row] for m in ("bp", "dfa"))
+            means = [dfa.mean, bp.mean]
+            panel.plot(means, [y, y], color=MUTED, linewidth=3, alpha=0.5, zorder=1)
+            for method, sample in (("bp", bp), ("dfa", dfa)):
+                _dots(panel, sample, y, method)
+                if y == 0:  # each name on the side away from the other dot
+                    panel.annotate(
+                        METHOD_NAMES[method], (sample.mean, y), (0, 9), textcoords="offset points",
+                        ha="left" if sample.mean == max(means) else "right", fontsize=10,
+                    )  # fmt: skip
+            panel.text(1.02, y, points(each.gaps[row].mean), transform=beside, va="center")
+        panel.axvline(CHANCE, **REFERENCE_LINE)
+        panel.set_yticks(range(len(rows)), [OPTIMIZER_NAMES.get(row, row) for row in rows])
+        panel.set_ylim(len(rows) - 0.5, -0.9)
+        panel.set_xlim(min(0.45, panel.get_xlim()[0]), max(0.85, panel.get_xlim()[1]))
+        panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
+        panel.set_title(f"on {each.name}")
+        panel.set_xlabel("right answers on three digits, last epoch")
     return figure
 
 
 def _dots(panel: Axes, sample: Sample, y: float, method: str) -> None:
-    look: dict[str, Any] = {
-        "color": COLOURS[method],
-        "linestyle": "",
-        "gid": belongs_to(METHOD_NAMES[method]),
-    }
+    gid = belongs_to(METHOD_NAMES[method])
+    look: dict[str, Any] = {"color": COLOURS[method], "linestyle": "", "gid": gid}
     stable = sample.sound.values if sample.unstable else sample.values
     panel.plot(stable, [y] * len(stable), marker="o", markersize=3.5, alpha=0.4, **look)
     for value in sample.values[sample.values.index.isin(list(sample.unstable))]:
         draw_unstable(panel, [value], [y], color=look["color"], gid=look["gid"], alpha=0.8)
-    panel.plot(float(sample.values.mean()), y, marker="o", markersize=8, zorder=3, **look)
+    panel.plot(sample.mean, y, marker="o", markersize=8, zorder=3, **look)
 
 
-def gaps_in_words(found: Mapping[str, Outcome]) -> str:
-    """Say what ``gap_rows`` shows, for those who cannot see it."""
+def gaps_in_words(results: Mapping[str, Outcome]) -> str:
+    """Return the alt text of ``gap_rows``."""
     panels = (
         f"on {each.name} "
-        + enumerated([f"{OPTIMIZER_NAMES[o]} {points(each.gaps[o].interval().mean)}" for o in each.gaps])
-        for each in found.values()
+        + enumerated([f"{OPTIMIZER_NAMES[o]} {points(each.gaps[o].mean)}" for o in each.gaps])
+        for each in results.values()
     )
     return (
         "Two dots for each optimizer, BP's and DFA's right answers on three digits. BP's lead in "
@@ -350,7 +341,7 @@ def gaps_in_words(found: Mapping[str, Outcome]) -> str:
 
 
 def stacks_in_words(stacks: Examples, digits: Digits) -> str:
-    """Say which digits ``stack_row`` shows."""
+    """Return the alt text of ``stack_row``."""
     sums = (
         f"{' + '.join(map(str, digits.labels[index].tolist()))} is {'odd' if label else 'even'}"
         for index, label in zip(stacks.index, stacks.labels, strict=True)
@@ -358,19 +349,15 @@ def stacks_in_words(stacks: Examples, digits: Digits) -> str:
     return f"Pictures of handwritten digits, side by side in stacks: {'; '.join(sums)}."
 
 
+@mpl.rc_context(STYLE)
 def stack_row(stacks: Examples, digits: Digits) -> Figure:
-    """Draw stacks of digits side by side, light on dark, each over its sum and whether that is odd."""
-    count, k = stacks.index.shape
-    side = round(digits.images.shape[1] ** 0.5)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.3 * count, 1.5), layout="constrained")
-        for panel, index, label in zip(
-            figure.subplots(1, count, squeeze=False)[0], stacks.index, stacks.labels, strict=True
-        ):
-            image = np.hstack(list(digits.images[index].view(k, side, side).numpy()))
-            panel.imshow(image, cmap=TILE, interpolation="nearest")
-            numbers = digits.labels[index].tolist()
-            total = f"{' + '.join(map(str, numbers))} = {sum(numbers)}"
-            panel.set_title(f"{total}: {'odd' if label else 'even'}", y=-0.34, fontsize=11)
-            panel.set_axis_off()
+    """Draw stacks of digits side by side, each above its sum and parity."""
+    count = len(stacks.index)
+    figure, panels = grid_of_panels(count, count, 2.3, 1.5)
+    for row, panel in enumerate(panels):
+        panel.imshow(side_by_side(stacks, digits, row), cmap=TILE, interpolation="nearest")
+        numbers = digits.labels[stacks.index[row]].tolist()
+        total = f"{' + '.join(map(str, numbers))} = {sum(numbers)}"
+        panel.set_title(f"{total}: {'odd' if stacks.labels[row] else 'even'}", y=-0.34, fontsize=11)
+        panel.set_axis_off()
     return figure

@@ -1,8 +1,8 @@
-"""The book's parity experiments as data: what each compares, tuned and trained by one function."""
+"""The book's experiments: the runs that each compares, how they are tuned, trained or solved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from dfa_lib.training import Run
 
 from .chapter import Settings
 
-# The long runs of figure 3.2 have 50 epochs where the others have 20.
+# Epochs of the long runs of figure 3.2, relative to the others: 50 instead of 20.
 LONG = 2.5
 
 REPRODUCED = (
@@ -31,65 +31,40 @@ REPRODUCED = (
 """The methods of figure 2.1, with their optimizers."""
 
 
-def _reproduction(settings: Settings) -> list[Run]:
-    return [settings.run(method=m, optimizer=o, k=k) for k in (1, 3) for m, o in REPRODUCED]
-
-
-def _sgd(settings: Settings) -> list[Run]:
-    return [settings.run(method=method, k=k) for k in (1, 3) for method in ("bp", "dfa")]
-
-
-def _alignment(settings: Settings) -> list[Run]:
-    compared = (("dfa", "sgd"), ("dfa", "rmsprop"), ("bp", "sgd"))
-    short = [settings.run(method=m, optimizer=o, k=3) for m, o in compared]
-    return [replace(run, epochs=round(LONG * settings.epochs)) for run in short]
-
-
-def _random_matrices(settings: Settings) -> list[Run]:
-    return [settings.run(method="dfa", feedback=kind, k=3) for kind in FEEDBACK]
-
-
-def _adaptive_methods(settings: Settings) -> list[Run]:
-    return [settings.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")]
-
-
-# Thesis scale takes about 25 hours of a core and is trained part by part. These runs on MNIST, by
-# method, feedback, optimizer and epochs, have had the fine pass of tuning so far; the others only the
-# coarse one.
-FINE_ON_MNIST: frozenset[tuple[str, str | None, str, int]] = frozenset(
-    {
-        ("dfa", "uniform", "rmsprop", 20),
-        ("dfa", "gaussian", "sgd", 20),
-        ("dfa", "standard_gaussian", "sgd", 20),
-    }
-)
+# MNIST takes about 25 core hours and is trained in parts. These runs, by method, feedback, optimizer and
+# epochs, have had the fine pass of tuning; the others only the coarse one.
+FINE_ON_MNIST = {
+    ("dfa", "uniform", "rmsprop", 20),
+    ("dfa", "gaussian", "sgd", 20),
+    ("dfa", "standard_gaussian", "sgd", 20),
+}
 
 
 def _not_on_mnist_yet(run: Run) -> bool:
-    """Return whether a run is left out of the edition of MNIST until it has been trained there."""
+    """Return whether a run has not been trained on MNIST yet; the MNIST edition leaves it out."""
     return run.method == "glu" or run.feedback == "sign" or (run.method == "bp" and run.epochs == 50)
 
 
-def _memorising(settings: Settings) -> list[Run]:
-    return [settings.run(method=method, k=3) for method in ("bp", "dfa")]
-
-
 STUDIES: dict[str, Callable[[Settings], list[Run]]] = {
-    "sgd": _sgd,
-    "random_matrices": _random_matrices,
-    "adaptive_methods": _adaptive_methods,
-    "alignment": _alignment,
-    "reproduction": _reproduction,
-    "memorising": _memorising,
+    "sgd": lambda of: [of.run(method=m, k=k) for k in (1, 3) for m in ("bp", "dfa")],
+    "random_matrices": lambda of: [of.run(method="dfa", feedback=kind, k=3) for kind in FEEDBACK],
+    "adaptive_methods": lambda of: [
+        of.run(method=m, optimizer=o, k=3) for o in OPTIMIZERS for m in ("bp", "dfa")
+    ],
+    "alignment": lambda of: [
+        of.run(method=m, optimizer=o, k=3, epochs=round(LONG * of.epochs))
+        for m, o in (("dfa", "sgd"), ("dfa", "rmsprop"), ("bp", "sgd"))
+    ],
+    "reproduction": lambda of: [
+        of.run(method=m, optimizer=o, k=k) for k in (1, 3) for m, o in REPRODUCED
+    ],
+    "memorising": lambda of: [of.run(method=m, k=3) for m in ("bp", "dfa")],
 }
-"""By the name of its results file, what an experiment compares, before its rates are tuned."""
+"""The untuned runs of each experiment, by the name of its results file."""
 
 
 class Study(NamedTuple):
-    """An experiment that was run: its name, its tuned runs, all repeats, and the rates' scores.
-
-    The table of repeats has a column ``outcome``.
-    """
+    """An experiment with its tuned runs, the results of all repeats, and the scores of its rates."""
 
     name: str
     runs: list[Run]
@@ -100,46 +75,43 @@ class Study(NamedTuple):
 def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]:
     """Return the runs of an experiment of ``STUDIES`` at tuned rates, and the rates' scores.
 
-    Tuning runs that the settings' results folder or the book's kept results hold are not trained again.
+    Tuning runs in the results folder or in the stored results of the book are not trained again.
     """
     runs, coarse = STUDIES[experiment](settings), set[Run]()
     if settings.profile == "mnist":
         runs = [run for run in runs if not _not_on_mnist_yet(run)]
         coarse = {r for r in runs if (r.method, r.feedback, r.optimizer, r.epochs) not in FINE_ON_MNIST}
-    found: dict[Run, Run] = {}
+    at_tuned_rates: dict[Run, Run] = {}
     tables = []
     for seeds, part in (
         (settings.tuning_seeds, [run for run in runs if run not in coarse]),
         (0, [run for run in runs if run in coarse]),
     ):
-        chosen, scores = tune(
-            part,
-            seeds=seeds,
-            results=settings.csv("tuning"),
-            reuse=settings.kept("tuning"),
-            jobs=settings.jobs,
-        )
-        found |= dict(zip(part, chosen, strict=True))
+        csv, kept = settings.csv("tuning"), settings.kept("tuning")
+        chosen, scores = tune(part, seeds=seeds, results=csv, reuse=kept, jobs=settings.jobs)
+        at_tuned_rates |= dict(zip(part, chosen, strict=True))
         tables.append(scores)
-    return [found[run] for run in runs], pd.concat([t for t in tables if len(t)], ignore_index=True)
+    return [at_tuned_rates[run] for run in runs], pd.concat(
+        [t for t in tables if len(t)], ignore_index=True
+    )
 
 
 def study(experiment: str, settings: Settings) -> Study:
     """Tune the learning rates of an experiment of ``STUDIES``, and train its repeats."""
     runs, scores = tuned(experiment, settings)
-    table = run_all(
-        repeats(runs, settings.seeds),
-        results=settings.csv(experiment),
-        reuse=settings.finished(),
-        jobs=settings.jobs,
-    )
-    return Study(experiment, runs, with_outcomes(table), scores)
+    return Study(experiment, runs, _trained(experiment, repeats(runs, settings.seeds), settings), scores)
+
+
+def _trained(experiment: str, runs: Sequence[Run], settings: Settings) -> pd.DataFrame:
+    """Train runs and return their results with a column ``outcome``."""
+    csv, finished = settings.csv(experiment), settings.finished()
+    return with_outcomes(run_all(runs, results=csv, reuse=finished, jobs=settings.jobs))
 
 
 # ---- the clusters ----
 
 POINTS, INPUTS = 256, 15
-"""Training points, and inputs, where the series over n and over d cross."""
+"""n and d at which the series over n and over d cross."""
 
 CLUSTERS = {
     "clusters_samples": (("bp", "sgd"), ("relu_features", "sgd")),
@@ -156,7 +128,7 @@ CLUSTERS = {
 
 
 class ClusterSizes(NamedTuple):
-    """The numbers of training points and of inputs that are tried, and how long and on what."""
+    """Training points n, inputs d, passes over the points per epoch, and test points."""
 
     ns: tuple[int, ...]
     ds: tuple[int, ...]
@@ -165,32 +137,27 @@ class ClusterSizes(NamedTuple):
 
     @property
     def places(self) -> list[tuple[int, int]]:
-        """Every n with the d, and every d with the n, at which the series cross."""
+        """Pairs of n and d: every n at ``INPUTS``, every d at ``POINTS``."""
         return list(dict.fromkeys([(n, INPUTS) for n in self.ns] + [(POINTS, d) for d in self.ds]))
 
 
 def cluster_sizes(settings: Settings) -> ClusterSizes:
-    """Return the sizes of an edition; at the published scale a run makes 500 steps."""
+    """Return the sizes of an edition; an MNIST run makes 500 steps, as in the thesis."""
     if settings.profile == "mnist":
         return ClusterSizes((32, 64, 128, POINTS, 512), (5, 10, INPUTS, 20, 25), 25, 4_000)
     return ClusterSizes((32, 64, 128, POINTS), (5, INPUTS, 25), 10, 2_000)
 
 
 def cluster_study(experiment: str, settings: Settings) -> Study:
-    """Tune the methods of ``CLUSTERS`` where the series cross, and train them over n or over d."""
+    """Tune the methods of ``CLUSTERS`` at the crossing, and train them over n or over d."""
     sizes = cluster_sizes(settings)
+    crossing: dict[str, Any] = {
+        **{"dataset": "clusters", "samples": POINTS, "dimensions": INPUTS, "batch_size": POINTS},
+        **{"test_samples": sizes.test_samples, "passes": sizes.passes},
+    }
+    rates = {"sgd": 0.5, "rmsprop": 0.02}
     starts = [
-        settings.run(
-            method=method,
-            optimizer=optimizer,
-            dataset="clusters",
-            samples=POINTS,
-            dimensions=INPUTS,
-            test_samples=sizes.test_samples,
-            batch_size=POINTS,
-            passes=sizes.passes,
-            learning_rate={"sgd": 0.5, "rmsprop": 0.02}[optimizer],
-        )
+        settings.run(method=method, optimizer=optimizer, learning_rate=rates[optimizer], **crossing)
         for method, optimizer in CLUSTERS[experiment]
     ]
     runs, scores = tune(
@@ -200,17 +167,12 @@ def cluster_study(experiment: str, settings: Settings) -> Study:
         varied = [replace(run, samples=n, batch_size=n) for n in sizes.ns for run in runs]
     else:
         varied = [replace(run, dimensions=d) for d in sizes.ds for run in runs]
-    table = run_all(
-        repeats(varied, settings.labellings),
-        results=settings.csv(experiment),
-        reuse=settings.finished(),
-        jobs=settings.jobs,
-    )
-    return Study(experiment, runs, with_outcomes(table), scores)
+    table = _trained(experiment, repeats(varied, settings.labellings), settings)
+    return Study(experiment, runs, table, scores)
 
 
 def solved_clusters(settings: Settings, run: Run) -> Study:
-    """Solve the output layer, and the NTK, at every n and d; ``run`` is one of a cluster study."""
+    """Solve the output layer and the NTK at every n and d, for a run of a cluster study."""
     cases = [
         (replace(run, samples=n, dimensions=d), method)
         for n, d in cluster_sizes(settings).places
@@ -224,7 +186,7 @@ def solved_clusters(settings: Settings, run: Run) -> Study:
 
 def solved_parity(settings: Settings) -> Study:
     """Solve the lazy methods on samples of several sizes, for one, two and three digits."""
-    largest = settings.stacks[-1]  # random features only: a kernel of so many stacks takes long
+    largest = settings.stacks[-1]  # random features only: a kernel of this size takes long
     judged_on = min(4_000, settings.run(method="bp").test_samples or 0)
     cases = [
         (settings.run(method="bp", k=k, samples=n, test_samples=judged_on), method)

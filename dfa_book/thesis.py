@@ -1,6 +1,5 @@
-"""What the thesis's finished text reports: test accuracies on MNIST, means of three repeats."""
+"""Published values of the finished thesis: test accuracies on MNIST, means of three repeats."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,7 +8,7 @@ from dfa_lib.experiments.outcomes import UNSTABLE
 from dfa_lib.experiments.statistics import UNKNOWN, difference_from_published
 
 REPEATS = 3
-"""How many repeats a published mean is taken over. How far they lay apart is not published."""
+"""Repeats behind a published mean; their spread is not published."""
 
 _EPOCHS = (1, 5, 10, 15, 20)
 _FIGURE_3_1 = {
@@ -27,20 +26,18 @@ FIGURE_3_1 = pd.DataFrame(
 """Backpropagation and direct feedback alignment with SGD on MNIST."""
 
 FIGURE_3_2 = pd.DataFrame(
-    [
-        {
-            "method": "dfa",
-            "optimizer": "sgd",
-            "epoch": 50,
-            "test_accuracy": 0.732,
-            "weight_alignment": 0.544,
-        }
-    ]
+    {
+        "method": ["dfa"],
+        "optimizer": "sgd",
+        "epoch": 50,
+        "test_accuracy": 0.732,
+        "weight_alignment": 0.544,
+    }
 )
 """Direct feedback alignment with SGD for 50 epochs, three digits of MNIST."""
 
 RATES = {"bp": 0.12, "dfa": 0.018}
-"""Learning rates of figure 3.1: chosen for three digits, and used for one digit too."""
+"""Learning rates of figure 3.1: chosen for three digits, used for one digit as well."""
 
 RATE_FIGURE_3_2 = 0.016
 """Learning rate of figure 3.2."""
@@ -49,49 +46,41 @@ RATE_FIGURE_3_2 = 0.016
 def beside(
     table: pd.DataFrame, published: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """Put published values beside the means of a results table.
+    """Compare published values with the means of a results table.
 
     Parameters
     ----------
     table
-        A results table. Which seeds are unstable, its column ``outcome`` says, if it has one.
+        A results table; its column ``outcome``, if any, says which seeds are unstable.
     published
         Values of this module.
     by
-        The columns, ``epoch`` among them, that say what is to be compared with what.
+        The columns to match, ``epoch`` among them.
     value
         The metric: a column of both.
 
     Returns
     -------
     pandas.DataFrame
-        One row per published value whose epoch was trained: ``by``; ``published``; ``mean``, that of all
-        seeds; ``seeds`` and ``unstable``, how many there are; ``stable_mean``, that of the stable seeds;
-        ``difference``, the latter minus the published value, with ``low`` and ``high``, its 95 %
-        interval (nan for one seed), which counts the chance in the published mean too; and ``apart``,
-        whether the interval leaves out 0. Without a stable seed the last four are nan.
+        One row per published value whose epoch was trained: ``by``, ``published``, ``mean`` of all
+        seeds, counts of ``seeds`` and ``unstable``, ``stable_mean``, ``difference`` of the stable mean
+        from the published value with its 95 % interval ``low`` to ``high``, which includes the
+        uncertainty of the published mean, and ``apart``, whether the interval excludes 0. Without a
+        stable seed the last four are nan.
     """
     rows = []
     ours = dict(list(table.groupby(list(by))))
-    for theirs in published.to_dict("records"):
-        key = tuple(theirs[name] for name in by)
+    for row in published.to_dict("records"):
+        key = tuple(row[name] for name in by)
         if key in ours:
             runs = ours[key]
             unstable = runs["outcome"] == UNSTABLE if "outcome" in runs else pd.Series(False, runs.index)
             stable = runs[value][~unstable]
-            difference = (
-                difference_from_published(stable, theirs[value], REPEATS) if len(stable) else UNKNOWN
-            )
-            rows.append(
-                dict(zip(by, key, strict=True))
-                | {"published": theirs[value], "mean": runs[value].mean(skipna=False)}
-                | {"seeds": len(runs), "unstable": int(unstable.sum()), "stable_mean": stable.mean()}
-                | {"difference": difference.mean, "low": difference.low, "high": difference.high}
-                | {
-                    "apart": not math.isnan(difference.low)
-                    and not difference.low <= 0 <= difference.high
-                }
-            )
-    counts = ["seeds", "unstable", "stable_mean"]
-    columns = [*by, "published", "mean", *counts, "difference", "low", "high", "apart"]
+            d = difference_from_published(stable, row[value], REPEATS) if len(stable) else UNKNOWN
+            counts = len(runs), int(unstable.sum()), stable.mean()
+            apart = d.low > 0 or d.high < 0
+            mean = runs[value].mean(skipna=False)
+            rows.append((*key, row[value], mean, *counts, d.mean, d.low, d.high, apart))
+    counted = ["seeds", "unstable", "stable_mean"]
+    columns = [*by, "published", "mean", *counted, "difference", "low", "high", "apart"]
     return pd.DataFrame(rows, columns=columns)

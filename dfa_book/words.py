@@ -1,4 +1,4 @@
-"""How sentences and tables say numbers: percent and points, true minus signs, intervals in one piece."""
+"""Numbers in sentences and tables: percent and points, minus signs, intervals without line breaks."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from dfa_lib.experiments.statistics import Interval
 
 from .claims.queries import Sample
 
-# A line does not break at it.
+# No-break space.
 SPACE = "\u00a0"
 
 
@@ -18,13 +18,13 @@ class Scale(NamedTuple):
     Parameters
     ----------
     factor, form
-        Multiplied by the one, then formatted by the other.
+        A number is multiplied by ``factor`` and formatted by ``form``.
     unit, unit_of_differences
-        What follows a number, and a difference of two.
+        Units of a number and of a difference.
     kind
-        Of the interval of a mean, see ``statistics.interval_of``.
+        Kind of the interval of a mean, see ``statistics.interval_of``.
     widest
-        No difference of two numbers is larger.
+        The largest possible difference.
     """
 
     factor: float
@@ -41,7 +41,7 @@ COSINE = Scale(1, ".2f", "", "", "fisher", 2)
 
 
 def number(value: float, form: str = ".2f") -> str:
-    """Return a number with a true minus sign, and none before a rounded zero."""
+    """Return a number with a minus sign (U+2212), and none before a rounded zero."""
     if math.isnan(value):
         return "not defined"
     text = f"{value:{form}}"
@@ -61,29 +61,22 @@ def percent(share: float, form: str = ".1f") -> str:
 
 
 def span(low: float, high: float, form: str = ".2f") -> str:
-    """Return the ends of an interval, which no line break parts."""
+    """Return the ends of an interval, joined by no-break spaces."""
     return SPACE.join([number(low, form), "to", number(high, form)])
 
 
 def mean(sample: Sample, scale: Scale = SHARE, *, interval: bool = False) -> str:
-    """Return the mean over all seeds; where some are unstable, their number and the mean of the others.
+    """Return the mean, e.g. ``64.0 % (2 of 5 seeds unstable; the other 3: 70.1 %)``.
 
-    For example ``64.0 % (2 of 5 seeds unstable; the other 3: 70.1 %)``.
-
-    Parameters
-    ----------
-    interval
-        Whether the 95 % interval follows, where every seed is stable and there are two or more.
+    With ``interval``, the 95 % interval follows if all seeds are stable and there are two or more.
     """
     lost, n = int(sample.values.isna().sum()), len(sample)
     if lost or not n:
         return f"no value ({lost} of {n} seeds not finite)" if lost else "no value"
-    text = _written(sample.values.mean(), scale)
+    text = _written(sample.mean, scale)
     if sample.unstable:
         sound = sample.sound
-        others = (
-            f"; {the_other(len(sound))}: {_written(sound.values.mean(), scale)}" if len(sound) else ""
-        )
+        others = f"; {the_other(len(sound))}: {_written(sound.mean, scale)}" if len(sound) else ""
         return f"{text} ({len(sample.unstable)} of {n} seeds unstable{others})"
     if not interval or n < 2:
         return text
@@ -92,7 +85,7 @@ def mean(sample: Sample, scale: Scale = SHARE, *, interval: bool = False) -> str
 
 
 def the_other(count: int) -> str:
-    """Return ``the other`` seed, or how many there are: ``the other 3``."""
+    """Return ``the other`` for one seed, ``the other 3`` for three."""
     return "the other" if count == 1 else f"the other {count}"
 
 
@@ -101,14 +94,14 @@ def _written(value: float, scale: Scale) -> str:
 
 
 def size(difference: Interval, scale: Scale = SHARE) -> str:
-    """Return by how much two numbers differ, whichever is larger: ``2.1 points (1.0 to 3.2)``."""
+    """Return the absolute difference with its interval: ``2.1 points (1.0 to 3.2)``."""
     sign = -1 if difference.mean < 0 else 1
     low, high = sorted((sign * difference.low, sign * difference.high))
     return signed(Interval(sign * difference.mean, low, high, difference.n), scale, plus=False)
 
 
 def signed(difference: Interval, scale: Scale = SHARE, *, plus: bool = True, unit: bool = True) -> str:
-    """Return a difference with its sign, and its interval cut off at what is possible."""
+    """Return a difference with its sign and its interval, clipped at the largest possible difference."""
     if math.isnan(difference.mean):
         return "a run is not finite"
     mean, low, high = (scale.factor * min(max(x, -scale.widest), scale.widest) for x in difference[:3])
@@ -118,7 +111,7 @@ def signed(difference: Interval, scale: Scale = SHARE, *, plus: bool = True, uni
 
 
 def gap(difference: Sample, scale: Scale = SHARE) -> str:
-    """Return a paired difference for a cell of a table; the interval is that of the stable seeds."""
+    """Return a paired difference for a table cell; its interval is over the stable seeds."""
     if not len(difference):
         return "no seeds in common"
     interval = difference.interval()
@@ -131,12 +124,12 @@ def gap(difference: Sample, scale: Scale = SHARE) -> str:
 
 
 def enumerated(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: ``SGD, momentum and Adam``."""
+    """Join names: ``SGD, momentum and Adam``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def listed(means: Mapping[str, str]) -> str:
-    """Return names with what each has: ``BP 80.0 %; DFA 65.0 %``."""
+    """Join names and values: ``BP 80.0 %; DFA 65.0 %``."""
     return "; ".join(f"{name} {words}" for name, words in means.items())
 
 
@@ -148,14 +141,10 @@ def plural(count: int, noun: str) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
     """Return a Markdown table; all columns but the first are aligned to the right, or to the left."""
     others = ("--:|" if right else "---|") * (len(heads) - 1)
-    lines = [_row(heads), f"|---|{others}", *map(_row, rows)]
-    return "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    return "\n".join([lines[0], f"|---|{others}", *lines[1:]])
 
 
 def capitalised(text: str) -> str:
-    """Return a sentence with a capital letter at its start."""
+    """Capitalise the first letter only."""
     return text[:1].upper() + text[1:]

@@ -1,7 +1,7 @@
 """Learning rules, lazy methods and optimizers from scratch.
 
-The names below are loaded when they are first used: ``import dfa_lib.learning_rules`` brings in torch,
-and neither pandas nor joblib.
+The names below are imported when they are first used: ``import dfa_lib.learning_rules`` imports torch,
+but neither pandas nor joblib.
 """
 
 import importlib
@@ -21,25 +21,17 @@ if TYPE_CHECKING:
     from .validation import InputError
 
 _MODULES = {
-    "backpropagation": "learning_rules",
-    "feedback_alignment": "learning_rules",
-    "direct_feedback_alignment": "learning_rules",
-    "ntk_gradients": "lazy",
-    "glu_gradients": "lazy",
-    "output_layer_gradients": "lazy",
-    "METHODS": "methods",
-    "OPTIMIZERS": "optimizers",
-    "draw_stacks": "data.parity",
-    "Run": "run",
-    "History": "training",
-    "train": "training",
-    "run_all": "experiments",
-    "read_results": "experiments",
-    "tune": "experiments.tuning",
-    "register_method": "experiments.extension",
-    "register_optimizer": "experiments.extension",
-    "register_feedback": "experiments.extension",
-    "InputError": "validation",
+    "learning_rules": "backpropagation direct_feedback_alignment feedback_alignment",
+    "lazy": "glu_gradients ntk_gradients output_layer_gradients",
+    "methods": "METHODS",
+    "optimizers": "OPTIMIZERS",
+    "data.parity": "draw_stacks",
+    "run": "Run",
+    "training": "History train",
+    "validation": "InputError",
+    "experiments": "read_results run_all",
+    "experiments.tuning": "tune",
+    "experiments.extension": "register_feedback register_method register_optimizer",
 }
 
 __all__ = [
@@ -66,9 +58,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    for module, names in _MODULES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""How far a network has come to agree with its random matrices (thesis, section 3.2 and figure 3.2)."""
+"""Alignment of a network with its random matrices (thesis, section 3.2 and figure 3.2)."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ Rule = Callable[..., Products]
 def cosine(
     a: Float[Tensor, "*runs rows columns"], b: Float[Tensor, "*runs rows columns"]
 ) -> Float[Tensor, "*runs"]:
-    """Cosine of the angle between two matrices taken as vectors, in [-1, 1]; 0/0 is nan."""
+    """Cosine of the angle between two matrices, flattened to vectors, in [-1, 1]; 0/0 is nan."""
     a, b = a.flatten(-2).double(), b.flatten(-2).double()
     lengths: Tensor = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
     return (a * b).sum(-1) / lengths
 
 
 def stands_for(parameters: Parameters, layer: int, *, direct: bool) -> Tensor:
-    """Return the weights whose place ``B_l`` takes, shaped as it is.
+    """Return the weights that ``B_l`` replaces, of the same shape.
 
     ``W_{l+1}ᵀ`` for FA; for DFA (``direct``) the whole path to the output, ``(W_{l+1} … W_L)ᵀ``.
     """
@@ -33,7 +33,7 @@ def stands_for(parameters: Parameters, layer: int, *, direct: bool) -> Tensor:
 
 
 def weight_alignment(parameters: Parameters, *, direct: bool = True) -> list[Tensor]:
-    """Return, for each hidden layer, the cosine of B with the weights whose place it takes.
+    """Return, for each hidden layer, the cosine of B with the weights that it replaces.
 
     With one hidden layer this is cos(B, W2ᵀ). With more, ``direct`` says whether the matrices come
     from the output (DFA) or from the layer above (FA).
@@ -50,8 +50,9 @@ def sign_agreement(
     """Return, for each hidden layer, the share of weights that have the sign of B's entry, in [0, 1].
 
     With one hidden layer, unit j receives its error with the right sign where ``B_j W2_j > 0``.
-    ``weighted`` counts a unit by ``|W2_j|``, its say in the output: ``S = Σ |W2_j| [B_j W2_j > 0] /
-    Σ |W2_j|``. DFA's update of W1 descends on average if such units prevail. 0/0 is nan.
+    ``weighted`` weights a unit by ``|W2_j|``, its influence on the output:
+    ``S = Σ |W2_j| [B_j W2_j > 0] / Σ |W2_j|``. If S > ½, DFA's update of W1 descends on average. 0/0 is
+    nan.
     """
     shares = []
     for layer in range(1, depth(parameters)):

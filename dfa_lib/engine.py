@@ -1,16 +1,15 @@
-"""The step of training, at the speed of its two large matrix products.
+"""The training step in place, almost as fast as its two large matrix products.
 
-What a step does is said elsewhere, in equations: a learning rule gives gradients, an optimizer turns
-them into an update (``dfa_lib.optimizers.step`` puts the two together, plainly). The engine does the
-same in place, with the same functions:
+A learning rule yields gradients, and an optimizer turns them into an update; ``dfa_lib.optimizers.step``
+is the plain form. The engine calls the same functions, and saves time and memory:
 
-- All trained tensors lie in one vector θ, and the gradients in another; ``W1``, ``b1``, … are views.
-  An optimizer is then one pass over one vector, and no step asks for fresh memory of their size.
+- All trained tensors are views of one vector θ, and their gradients of another. So an optimizer is one
+  pass over one vector, and no step allocates memory of their size.
 - For a long run that pass is compiled: one loop instead of one per operation of the equation.
-- SGD needs no pass, and no gradients: ``θ - η h ᵀδ`` is what a matrix product can add by itself.
+- SGD needs neither the pass nor the gradients: the matrix product itself adds ``-η hᵀ δ`` to θ.
 
-Runs of one shape train together as a batch of runs, with a leading dimension of one row per run: on a
-GPU that fills the machine. On a CPU it does not pay.
+Runs of one shape can train as a batch of runs, with a leading dimension for the runs. That pays on a GPU
+and not on a CPU.
 """
 
 import logging
@@ -26,8 +25,8 @@ from .learning_rules import Products, gradients
 from .networks import Parameters
 from .optimizers import Optimizer, Rate, State, sgd
 
-# Compiling pays from this many updated numbers on (steps × trained parameters). With a filled cache it
-# costs a process 1 to 2 s, and saves from about 0.5 ns (momentum) to 4 ns (Adadelta) a number.
+# Compiling pays from this many updated numbers on (steps × trained parameters). With a warm cache it
+# costs a process 1 to 2 s, and saves about 0.5 ns (momentum) to 4 ns (Adadelta) per number.
 WORTH_COMPILING = 4e9
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Engine:
     activation
         Of the hidden units.
     steps
-        How many are planned; decides whether compiling is worth its while.
+        How many are planned; decides whether compiling pays.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The random matrices B that carry the error back in FA and DFA (thesis, section 3.1).
+"""The random matrices B that send the error back in FA and DFA (thesis, section 3.1).
 
-They are drawn once and never change. With one hidden layer B takes the place of ``W2ᵀ``, so its shape
-is ``(1, hidden)``; its scale is measured by ``a = 1/√hidden``, the bound that ``W2`` starts from.
+They are drawn once and never change. With one hidden layer B replaces ``W2ᵀ``, so its shape is
+``(1, hidden)``; its scale is ``a = 1/√hidden``, the bound of the initial ``W2``.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ FEEDBACK: dict[str, Callable[[Sequence[int], float, torch.Generator], Tensor]] =
     "standard_gaussian": lambda shape, a, generator: _normal(shape, generator),
     "sign": lambda shape, a, generator: a * uniform(shape, -a, a, generator).sign(),
 }
-"""How each kind draws a float64 matrix of ``shape`` from ``a`` and a generator: uniform on [-a, a],
-uniform on [0, 1], normal with mean a and standard deviation a, standard normal; ±a, with the signs of
-the uniform matrix of that seed, so that the two differ in sizes alone."""
+"""Functions of ``(shape, a, generator)`` that draw a float64 matrix: uniform on [-a, a], uniform on
+[0, 1], normal with mean a and standard deviation a, standard normal, and ±a with the signs of the
+uniform matrix of the same seed, so that the two differ in magnitudes only."""
 
 
 def feedback_matrices(

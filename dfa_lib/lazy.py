@@ -1,4 +1,4 @@
-"""Lazy methods: the gates or features that a random start gives stay fixed (thesis, section 1.3).
+"""Lazy methods: random gates or features that stay fixed (thesis, section 1.3).
 
 All have one hidden layer and are trained by the same gradient descent as the networks that they are
 compared with.
@@ -13,8 +13,8 @@ Gaussian features   ``relu(X W1)``                        W2 b2      N(0, 6/(inp
 linear features     ``X W1 + b1``                         W2 b2      uniform on ±1/√inputs
 ==================  ====================================  =========  ===============================
 
-All but GLU are linear in what they train. GLU is the thesis's own 'NTK' (section 1.3.1): the first layer
-and a frozen extra layer, side by side, are the input of a gated linear unit, whose gate is a sigmoid
+All but GLU are linear in their trained parameters. GLU is the thesis's 'NTK' (section 1.3.1): the first
+layer and a frozen extra layer are the input of a gated linear unit, whose gate is a sigmoid
 (Dauphin et al., 2017, arXiv 1612.08083). The step gate of NTK is that of Fiat, Malach and
 Shalev-Shwartz (2019, arXiv 1906.05032). The Gaussian scale is that of the thesis's released code.
 """
@@ -35,9 +35,9 @@ open_gates = ACTIVATIONS["relu"].derivative
 def ntk_forward(
     parameters: Parameters, X: Float[Tensor, "*runs n inputs"], activation: str = "relu"
 ) -> ForwardPass:
-    """Forward pass with ReLU gates that a second, frozen first layer ``V1``, ``c1`` opens and shuts.
+    """Forward pass with ReLU gates computed by a second, frozen first layer ``V1``, ``c1``.
 
-    ``activation`` is not used: the gate *is* the derivative of the ReLU, at weights that do not move.
+    ``activation`` is not used: the gate is the derivative of the ReLU, at frozen weights.
     """
     return _gated(parameters, X, open_gates)
 
@@ -50,7 +50,7 @@ def glu_forward(
 
 
 def _gated(parameters: Parameters, X: Tensor, gate: Callable[[Tensor], Tensor]) -> ForwardPass:
-    """Return a forward pass whose first pre-activations are those of the gates."""
+    """Forward pass whose first pre-activations are those of the gates."""
     gates = X @ parameters["V1"]
     if "c1" in parameters:
         gates = gates + parameters["c1"]
@@ -103,7 +103,7 @@ def output_layer_gradients(
 ) -> Products:
     """Gradients for ``W2`` and ``b2`` alone: logistic regression on random features.
 
-    Rahimi and Recht (2007); thesis, section 1.3.2. The first layer stays as it was drawn.
+    Rahimi and Recht (2007); thesis, section 1.3.2. The first layer is not trained.
     """
     passed = forward(parameters, X, activation)
     yield from layer_gradients(parameters, 2, passed.hidden[1], output_error(passed.logits, y))
@@ -112,7 +112,7 @@ def output_layer_gradients(
 def draw_with_gates(
     widths: Sequence[int], stream: Callable[[str], torch.Generator], *, biases: bool = True
 ) -> Parameters:
-    """Draw a network and its gates ``V1``, ``c1``, as ``W1``, ``b1`` but from a stream of their own."""
+    """Draw a network and its gates ``V1``, ``c1``: as ``W1``, ``b1``, but from another stream."""
     gates = initialise_network(widths[:2], stream("gates"), biases=biases)
     names = {"W1": "V1", "b1": "c1"}
     network = initialise_network(widths, stream("weights"), biases=biases)

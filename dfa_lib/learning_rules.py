@@ -2,7 +2,7 @@
 
 The three rules differ in one thing: how the error reaches a hidden layer. Write
 ``e = (sigmoid(a_L) - y) / n`` for the error at the output and ``δ_l`` for the signal at layer l, so
-that ``δ_L = e`` and ``δ_l = (what arrives) ⊙ f'(a_l)``. What arrives is
+that ``δ_L = e`` and ``δ_l = (transported error) ⊙ f'(a_l)``. The transported error is
 
 =========================  ====================  =========================================
 backpropagation            ``δ_{l+1} W_{l+1}ᵀ``  Rumelhart, Hinton, Williams (1986)
@@ -26,14 +26,14 @@ from torch import Tensor
 from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward
 
 Products = Iterator[tuple[str, Tensor, Tensor]]
-"""What a rule yields: names of parameters, each with two factors of its gradient ``a @ b``."""
+"""A rule's output: names of parameters, each with two factors of its gradient ``a @ b``."""
 
 Transport = Callable[[int, Tensor, Tensor], Tensor]
 """``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, shape ``(…, n, units of l)``."""
 
 
 def gradients(products: Iterable[tuple[str, Tensor, Tensor]]) -> Parameters:
-    """Return the gradients that a rule yields: a tensor for each name, shaped as the parameter is."""
+    """Multiply out the gradients that a rule yields: a tensor per name, of the parameter's shape."""
     return {name: a @ b for name, a, b in products}
 
 
@@ -110,12 +110,12 @@ def direct_feedback_alignment(
 def backward(
     parameters: Parameters, passed: ForwardPass, y: Tensor, activation: str, transport: Transport
 ) -> Products:
-    """Turn a forward pass into update directions, given how the error travels.
+    """Compute update directions from a forward pass and the rule's transport of the error.
 
     Parameters
     ----------
     parameters
-        Every ``W`` and ``b``; what else ``transport`` needs, it brings.
+        Every ``W`` and ``b``.
     passed
         The forward pass of a batch of n examples.
     y

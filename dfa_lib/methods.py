@@ -1,6 +1,6 @@
-"""The ways to train: one table says what a method is.
+"""The table of methods, from backpropagation to random features.
 
-To add a method, add its row here, its functions, a test, and its colour in ``names``.
+To add a method, add its row here, its functions, a test, and its colour in ``experiments/names.py``.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,29 +29,29 @@ def draw_network(
 
 
 class Method(NamedTuple):
-    """A way to train: how its parameters start, what it computes, and which way it moves.
+    """A method of training: initialisation, forward pass and learning rule.
 
     Parameters
     ----------
     rule
-        A function of ``(parameters, X, y, activation)``: a learning rule, which yields products.
+        The learning rule: a function of ``(parameters, X, y, activation)`` that yields products.
     forward
-        A function of ``(parameters, X, activation)``: the forward pass.
+        The forward pass: a function of ``(parameters, X, activation)``.
     draw
-        A function of ``(widths, stream, biases=…)``: draws every tensor but the random matrices, from
-        the generators that ``stream(name)`` returns.
+        A function of ``(widths, stream, biases=…)`` that draws every tensor but the random matrices,
+        from the generators that ``stream(name)`` returns.
     direct_feedback
-        Of a rule with random matrices: whether B comes straight from the output (DFA) or from the layer
-        above (FA). None for a rule without.
+        For rules with random matrices, whether B comes from the output (DFA, True) or from the layer
+        above (FA, False); None for rules without.
     lazy
-        Whether gates or features stay as they were drawn.
+        Whether gates or features are fixed.
     activation
-        Of the hidden units, where the method leaves no choice.
+        Of the hidden units, if the method prescribes it.
     products
-        Products with the weights in a step, for the cost model: forward pass and gradient of ``W1``,
-        and that of the gates where there are any; fixed features have no gradient of ``W1``.
+        Matrix products per step, for the cost model: 2 by default (forward and gradient of ``W1``), 3
+        with gates, 1 for fixed features.
     label
-        What figures call the method.
+        The method's name in figures.
     """
 
     rule: Callable[..., Products]
@@ -97,4 +97,4 @@ METHODS: dict[str, Method] = {
         output_layer_gradients, lazy=True, activation="linear", products=1, label="linear features"
     ),
 }
-"""The values of ``Run.method``, and what they stand for."""
+"""The values of ``Run.method``."""

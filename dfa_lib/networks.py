@@ -28,18 +28,18 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    # At a = 0 the ReLU has no derivative; 0 is taken, as is usual. (The sign of the ReLU is 1 where
-    # a > 0, in a third of the time of a comparison and a product with its outcome.)
+    # At a = 0 the ReLU has no derivative; 0 is used, as usual. The sign of the ReLU takes a third of the
+    # time of ``(a > 0) * 1.0``.
     "relu": Activation(torch.relu, lambda a: torch.relu(a).sign()),
     "tanh": Activation(torch.tanh, lambda a: 1 - torch.tanh(a) ** 2),
     "sigmoid": Activation(torch.sigmoid, lambda a: torch.sigmoid(a) * (1 - torch.sigmoid(a))),
     "linear": Activation(lambda a: a, torch.ones_like),
 }
-"""The values of ``Run.activation``, and what they stand for."""
+"""The values of ``Run.activation``."""
 
 
 class ForwardPass(NamedTuple):
-    """What a forward pass leaves behind for the backward pass.
+    """The values of a forward pass that the backward pass needs.
 
     ``hidden[l]`` is ``h_l`` of shape ``(…, n, units of layer l)``, with ``hidden[0] = X``;
     ``pre_activations[l - 1]`` is ``a_l``.

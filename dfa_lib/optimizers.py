@@ -1,12 +1,12 @@
 """The optimizers of the thesis (section 1.4), each a pure function written as its equation.
 
-An optimizer takes one tensor of parameters ``theta``, its gradient ``g`` and its own ``state`` (a tuple
-of tensors), and returns the new ``theta`` and the new ``state``; nothing is changed
-in place. Hyperparameters are keywords, and ``learning_rate`` may be a tensor that broadcasts, one rate
-for each run of a stack. ``state`` is a run's own: a fresh run starts from ``initial_state``.
+An optimizer takes a tensor of parameters ``theta``, its gradient ``g`` and its ``state`` (a tuple of
+tensors), and returns the new ``theta`` and the new ``state``; it changes nothing in place.
+Hyperparameters are keywords. ``learning_rate`` may be a tensor that broadcasts, with one rate for each
+run of a batch. Each run starts from ``initial_state``.
 
-Every docstring says how the rule relates to the optimizer of that name in ``torch.optim``. There, and
-here, weight decay adds ``weight_decay * theta`` to the gradient before the rule sees it.
+Every docstring says how the rule relates to the optimizer of that name in ``torch.optim``. There, as
+here, weight decay adds ``weight_decay * theta`` to the gradient before the rule is applied.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def adadelta(
     """Adadelta (Zeiler, 2012, arXiv 1212.5701), with a rate η in front.
 
     ``E[g²] ← ρ E[g²] + (1-ρ) g²``, ``Δ = √(E[Δ²] + ε) / √(E[g²] + ε) g``,
-    ``E[Δ²] ← ρ E[Δ²] + (1-ρ) Δ²``, ``θ ← θ - η Δ``. What is accumulated is Δ before it is scaled by η.
+    ``E[Δ²] ← ρ E[Δ²] + (1-ρ) Δ²``, ``θ ← θ - η Δ``. The average is over Δ before it is scaled by η.
     The same as ``torch.optim.Adadelta``.
     """
     squared_gradient, squared_update = state
@@ -133,14 +133,14 @@ def _zeros(count: int) -> Callable[[Tensor], State]:
 
 
 def _adam_state(theta: Tensor) -> State:
-    # β₁ᵗ and β₂ᵗ at t = 0. As tensors, so that one compiled update serves every t; in float64, so
-    # that 1 - β₂ᵗ is exact enough while t is small.
+    # β₁ᵗ and β₂ᵗ at t = 0: tensors, so that one compiled update serves every t; float64, so that
+    # 1 - β₂ᵗ is accurate while t is small.
     one = torch.ones((), dtype=torch.float64, device=theta.device)
     return *_zeros(2)(theta), one, one.clone()
 
 
 class Optimizer(NamedTuple):
-    """An update rule, its state at the start, and where it wants the gradient (default: at θ)."""
+    """An update rule, its initial state, and the point where the gradient is taken (default: θ)."""
 
     update: Callable[..., tuple[Tensor, State]]
     initial_state: Callable[[Tensor], State]
@@ -156,7 +156,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "rmsprop": Optimizer(rmsprop, _zeros(1)),
     "adam": Optimizer(adam, _adam_state),
 }
-"""The values of ``Run.optimizer``, and what they stand for."""
+"""The values of ``Run.optimizer``."""
 
 
 def step(
@@ -168,20 +168,20 @@ def step(
     learning_rate: Rate,
     weight_decay: float = 0.0,
 ) -> tuple[Parameters, dict[str, State]]:
-    """Make one update of every parameter that has a gradient; the others are passed on untouched.
+    """Update every parameter that has a gradient; the others stay as they are.
 
     Parameters
     ----------
     parameters, state
-        Of the run. A name that is missing from ``state`` starts from ``optimizer.initial_state``.
+        Of the run. A name missing from ``state`` starts from ``optimizer.initial_state``.
     gradients
-        Maps parameters to gradients; called once, at the point that the optimizer asks for.
+        Maps parameters to gradients; called once, at the optimizer's ``gradient_point``.
     weight_decay
         λ ≥ 0: adds ``λ θ`` to every gradient, the gradient of ``λ/2 ‖θ‖²``.
 
     Returns
     -------
-    Parameters and state after the update. The arguments are left as they were.
+    Parameters and state after the update. The arguments are not changed.
     """
     point = parameters
     if optimizer.gradient_point is not None:

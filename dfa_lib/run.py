@@ -1,4 +1,4 @@
-"""What a training run is: every field that decides its numbers, checked when it is made."""
+"""``Run``: every setting that the numbers of a training run depend on, checked when it is created."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ DATASETS = (*DIGIT_SETS, "clusters")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 HELD_OUT = ("test", "validation")
 
-# Values of the fields that depend on the dataset, where a Run does not give them. An epoch of the
-# bundled digits has as many stacks as show DFA's lag behind BP while the book still trains in minutes.
+# Defaults of the fields that depend on the dataset. With 18,000 stacks of digits per epoch, DFA's lag
+# behind BP is visible, and the book still trains in minutes.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"k": 3, "samples": 18_000, "test_samples": 3_000},
     "mnist": {"k": 3, "samples": 60_000, "test_samples": 10_000},
@@ -38,11 +38,11 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Everything that decides the numbers of one training run.
+    """All settings of one training run.
 
-    Two runs that are equal give the same numbers, bit for bit, on one machine. A field that does not
-    apply is None, whatever was passed: ``feedback`` where no random matrix is used, ``k`` for clusters,
-    ``dimensions``, ``labelling`` and ``density`` for digits.
+    Equal runs give the same numbers, bit for bit, on one machine. A field that does not apply is set to
+    None: ``feedback`` where no random matrix is used, ``k`` for clusters, ``dimensions``, ``labelling``
+    and ``density`` for digits.
 
     Parameters
     ----------
@@ -51,31 +51,31 @@ class Run:
     k
         Digits in a stack, at least 1 (default 3).
     samples
-        Training examples an epoch (default 18,000 stacks of digits, 60,000 of MNIST, 256 points).
-        Stacks are drawn anew each epoch; the points of the clusters stay.
+        Training examples per epoch (default 18,000 stacks of digits, 60,000 of MNIST, 256 points).
+        Stacks are drawn anew each epoch; the points of the clusters stay the same.
     test_samples
-        Held-out examples an epoch is judged on (default 3,000, 10,000, 4,000).
+        Held-out examples per epoch (default 3,000, 10,000, 4,000).
     dimensions, labelling, density
         Of the clusters: inputs of a point (at least 3, default 15); the seed of the clusters' labels
         (default: the run's own); ``"centred"`` or ``"uniform"``, see ``draw_clusters``.
     method
         ``"bp"``, ``"fa"``, ``"dfa"``, ``"ntk"``, ``"glu"``, ``"gaussian_features"``,
-        ``"relu_features"``, ``"linear_features"``, or one that ``register_method`` has added.
+        ``"relu_features"``, ``"linear_features"``, or the name of a registered method.
     feedback
         The random matrices of FA and DFA: ``"uniform"`` (default), ``"standard_uniform"``,
-        ``"gaussian"``, ``"standard_gaussian"``, ``"sign"``, or one that ``register_feedback`` has added.
+        ``"gaussian"``, ``"standard_gaussian"``, ``"sign"``, or a registered kind.
     hidden
         Width of the hidden layer (default 512), or the widths of several.
     activation
-        Hidden units: ``"relu"`` (default), ``"tanh"``, ``"sigmoid"`` or ``"linear"``. Lazy methods
-        bring their own.
+        Of the hidden units: ``"relu"`` (default), ``"tanh"``, ``"sigmoid"`` or ``"linear"``. Lazy
+        methods have their own.
     biases
-        Whether layers have them (default True; Gaussian features have none in the first).
+        Whether layers have biases (default True; Gaussian features have none in the first layer).
     optimizer
         ``"sgd"`` (default), ``"momentum"``, ``"nesterov"``, ``"adagrad"``, ``"adadelta"``,
-        ``"rmsprop"``, ``"adam"``, or one that ``register_optimizer`` has added.
+        ``"rmsprop"``, ``"adam"``, or the name of a registered optimizer.
     learning_rate
-        Positive. There is no default: a rate that suits one method ruins another.
+        Positive. There is no default: no rate suits every method.
     weight_decay
         λ ≥ 0 (default 0).
     batch_size, epochs
@@ -85,18 +85,18 @@ class Run:
     evaluate_on
         ``"test"`` (default), or ``"validation"`` to choose a learning rate.
     seed
-        At least 0, and of 64 bits. Decides weights, random matrices and data.
+        At least 0, of 64 bits. Weights, random matrices and data are drawn from it.
     precision
         ``"float32"`` (default) or ``"float64"``.
     device
         ``"cpu"`` (default) or ``"cuda"``.
 
-    Whole numbers are at most 100,000,000, unless said otherwise.
+    Other whole numbers are at most 100,000,000.
 
     Raises
     ------
     InputError
-        If a value is not accepted; the message names it and lists those that are.
+        If a value is not accepted; the message names it and lists the accepted ones.
     """
 
     dataset: str = "digits"
@@ -182,7 +182,7 @@ class Run:
         return self.hidden if isinstance(self.hidden, tuple) else (self.hidden,)
 
     def describe(self) -> str:
-        """Name the run in a few words, for messages."""
+        """Return a short description for messages."""
         task = f"{self.dataset} k={self.k}" if self.k else f"{self.dataset} d={self.dimensions}"
         return (
             f"{self.method} with {self.optimizer} at rate {self.learning_rate:g} on {task}, "

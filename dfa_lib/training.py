@@ -1,4 +1,4 @@
-"""Training: ``train`` makes the ``History`` of a ``Run``."""
+"""Training: ``train`` turns a ``Run`` into its ``History``."""
 
 import math
 import re
@@ -28,9 +28,9 @@ from .run import PRECISIONS
 from .run import Run as Run
 from .validation import InputError, shown, whole_number
 
-# Rows in one evaluation batch: enough to keep the products efficient, few enough to stay in cache.
+# Rows of an evaluation batch: enough for efficient products, few enough for the cache.
 EVALUATION_BATCH = 1_000
-# A process that asks for many thousands of threads is ended by the system.
+# The operating system kills a process that asks for many thousands of threads.
 MOST_THREADS = 512
 # Training examples on which an epoch's gradient alignment is measured.
 ALIGNMENT_EXAMPLES = 512
@@ -38,23 +38,23 @@ ALIGNMENT_EXAMPLES = 512
 
 @dataclass(frozen=True)
 class History:
-    """How a run went: one value per epoch, measured at the epoch's end.
+    """The metrics of a run: one value per epoch, measured at the epoch's end.
 
     Losses are mean binary cross-entropies in nats, accuracies lie in [0, 1], alignments are cosines.
-    ``train_*`` are measured on stacks that the epoch has just trained on, as many as there are held-out
-    ones; ``test_*`` on the digits that ``run.evaluate_on`` names. The others, at the epoch's end:
+    ``train_*`` are measured on examples of the epoch, as many as there are held-out ones; ``test_*`` on
+    the held-out examples that ``run.evaluate_on`` names. The others:
 
-    - ``weight_alignment``, ``sign_agreement``, ``sign_share``: of B with the weights whose place it
-      takes: cosine, share of equal signs weighted by the weights' size, and unweighted;
+    - ``weight_alignment``, ``sign_agreement``, ``sign_share`` compare B with the weights that it
+      replaces: cosine, share of equal signs weighted by the weights' size, and unweighted share;
     - ``gradient_alignment``, ``update_alignment``: cosine of the rule's update with
       backpropagation's, mean over the hidden layers' ``W``, and over all parameters at once;
-    - ``step_alignment``: cosine of the step that the optimizer makes of it with backpropagation's
-      gradient; for methods without random matrices, with their own.
+    - ``step_alignment``: cosine of the optimizer's step with backpropagation's gradient; for methods
+      without random matrices, with their own gradient.
 
     The first five are nan for methods without random matrices; those by layer are means over layers.
     Updates are compared on 512 training examples.
 
-    From the epoch in which a loss stops being finite, training stops and every value is nan.
+    If a loss is not finite, training stops, and every value is nan from that epoch on.
     """
 
     run: Run
@@ -71,7 +71,7 @@ class History:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss stopped being finite."""
+        """Whether a loss was not finite."""
         return any(math.isnan(loss) for loss in self.test_loss)
 
     def append(self, values: dict[str, float]) -> None:
@@ -81,11 +81,11 @@ class History:
 
 
 METRICS = tuple(f.name for f in fields(History) if f.name != "run")
-"""The names of what a ``History`` measures."""
+"""The names of a ``History``'s metrics."""
 
 
 class Problem(NamedTuple):
-    """What a run learns from: two sources of examples, and how many inputs an example has."""
+    """A run's data: two sources of examples, and the number of inputs of an example."""
 
     inputs: int
     training: Callable[[], Examples]  # the examples of the next epoch
@@ -130,15 +130,15 @@ def load_problem(run: Run) -> Problem:
 
 @cache
 def _moved(digits: Digits, device: str, dtype: torch.dtype) -> Digits:
-    """Return the digits on a device and in a precision: once for all runs, which then share them."""
+    """Return the digits on a device and in a precision; cached, so that all runs share them."""
     return digits.to(device, dtype)
 
 
 def initial_parameters(run: Run, inputs: int) -> Parameters:
     """Draw every tensor of a run, trained or fixed, from its seed.
 
-    Methods that share a seed start from the same ``W`` and ``b``; ``B``, ``V1`` and ``c1``, and the
-    Gaussian features' ``W1``, have streams of their own.
+    Methods that share a seed start from the same ``W`` and ``b``: ``B``, ``V1`` and ``c1``, and the
+    Gaussian features' ``W1``, have separate random streams.
     """
     method = METHODS[run.method]
     widths = (inputs, *run.hidden_widths, 1)
@@ -163,36 +163,36 @@ def train(
     Parameters
     ----------
     threads
-        Processor threads for the matrix products, at most 512. One gives the same bits as ``run_all``;
-        more are faster for a single large run, and may differ in the last digit.
+        CPU threads for the matrix products, at most 512. One gives the same bits as ``run_all``; more
+        are faster for a single large run, and may change the last digit.
     observe
         Called after each epoch with its number, from 1, and a copy of the parameters.
 
     Returns
     -------
     History
-        One value per epoch; see there for what happens to a run that diverges.
+        One value per epoch; nan after a loss that is not finite.
 
     Raises
     ------
     InputError
-        If the data are not to be had, the run does not fit in memory, or ``device`` is ``"cuda"`` and
-        there is none.
+        If the data cannot be loaded, the run does not fit in memory, or ``device`` is ``"cuda"`` and
+        there is no such device.
     """
     with using_threads(whole_number("threads", threads, maximum=MOST_THREADS)):
         return _train([run], observe)[0]
 
 
 def stackable(run: Run) -> Run:
-    """Return what runs must share to train as one stack: all but seed, rate, matrices and labelling."""
+    """Return the fields that runs of one batch share: all but seed, rate, matrices and labelling."""
     return replace(run, seed=0, learning_rate=1.0, feedback=None, labelling=None)
 
 
 def train_stack(runs: Sequence[Run]) -> list[History]:
-    """Train runs of one shape side by side, as one computation on tensors ``(runs, …)``.
+    """Train runs of one shape as a batch of runs: one computation on tensors ``(runs, …)``.
 
-    Each comes out as from ``train``, up to rounding. On a GPU this is how to train many; on a CPU,
-    runs one by one are faster.
+    The results are those of ``train``, up to rounding. This is fast on a GPU; on a CPU, one run after
+    the other is faster.
 
     Parameters
     ----------
@@ -203,14 +203,14 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
     Returns
     -------
     histories
-        In the order of ``runs``. One that diverges does not stop the others.
+        In the order of ``runs``. A run that diverges does not stop the others.
 
     Raises
     ------
     InputError
         As ``train``, or if the runs do not share a shape.
     torch.OutOfMemoryError
-        If the stack is too large for the device.
+        If the batch is too large for the device.
     """
     runs = list(runs)
     if not runs:
@@ -218,7 +218,7 @@ def train_stack(runs: Sequence[Run]) -> list[History]:
     for run in runs:
         if stackable(run) != stackable(runs[0]):
             raise InputError(
-                f"runs in one stack may differ in seed, learning_rate, feedback and labelling only: "
+                f"runs in one batch may differ in seed, learning_rate, feedback and labelling only: "
                 f"{run.describe()} does not go with {runs[0].describe()}."
             )
     with using_threads(1):
@@ -271,7 +271,7 @@ def _train_epochs(
 
 
 def start_engine(runs: Sequence[Run], inputs: int) -> Engine:
-    """Return the engine of a run, or of a stack of them, before its first step."""
+    """Return the engine of a run, or of a batch of runs, before its first step."""
     run = runs[0]
     networks = [initial_parameters(run, inputs) for run in runs]
     parameters, rate = networks[0], cast(Rate, run.learning_rate)
@@ -296,17 +296,14 @@ def _side_by_side(sets: Sequence[Examples]) -> Examples:
 
 
 def train_epoch(engine: Engine, examples: Examples, batch_size: int) -> None:
-    """Make a step for each batch of the examples, in their order."""
+    """Make one step per batch of the examples, in their order."""
     buffer = examples.buffer(batch_size)
     for start in range(0, len(examples), batch_size):
         engine.step(*examples.batch(start, batch_size, out=buffer))
 
 
 def measure(run: Run, engine: Engine, training: Examples, held_out: Examples) -> dict[str, list[float]]:
-    """Return the metrics of an epoch by their names in ``History``, each with one value per run.
-
-    Alignments only where they exist.
-    """
+    """Return the metrics of an epoch by name, each with one value per run; alignments if defined."""
     method, parameters = METHODS[run.method], engine.parameters
     values: dict[str, Tensor] = {}
     for name, examples in (("train", training.head(len(held_out))), ("test", held_out)):
@@ -351,16 +348,16 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(values)).mean(0)
 
 
-# What ``torch.set_float32_matmul_precision`` sets, for products on a CPU and on a GPU.
+# The settings behind ``torch.set_float32_matmul_precision``, for products on a CPU and on a GPU.
 _PRECISION_OF = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
 
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """Run the body with this many threads in torch's products, and with torch's own global settings.
+    """Run the body with this many threads for torch's products, and with torch's default settings.
 
-    Whatever a notebook has set the default type and device, the precision of float32 products,
-    deterministic mode, denormal numbers and autocast to: the numbers of a run are the same.
+    So the numbers of a run do not depend on what a notebook has set: default type and device, precision
+    of float32 products, deterministic mode, denormal numbers, autocast.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -375,7 +372,7 @@ def using_threads(count: int) -> Iterator[None]:
         for backend in _PRECISION_OF:
             backend.fp32_precision = "ieee"
         with ExitStack() as contexts:
-            # Entered where they are needed only, because a default device slows every call of torch.
+            # Entered only if needed: a default device slows down every call of torch.
             if torch.get_default_device().type != "cpu":
                 contexts.enter_context(torch.device("cpu"))
             for kind in ("cpu", "cuda"):

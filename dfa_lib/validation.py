@@ -1,4 +1,4 @@
-"""Checks of what a person passed in: one sentence that names the value and lists what is accepted."""
+"""Checks of arguments, with errors of one sentence: the value, and what is accepted."""
 
 import difflib
 import math
@@ -7,13 +7,12 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-# Largest whole number that is accepted, of samples, widths, digits in a stack, epochs and so on; memory
-# sets a limit before that. Seeds may be larger, and are 64 bits long.
+# Limits of whole numbers (samples, widths, epochs …; memory runs out before that), and of 64-bit seeds.
 LARGEST, LARGEST_SEED = 100_000_000, 2**63 - 1
 
 
 class InputError(ValueError):
-    """Input that cannot be used. Its message is one sentence, written for the person who gave it."""
+    """Invalid input. The message is one sentence for the person who passed it."""
 
 
 def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
@@ -33,17 +32,17 @@ def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
 
 
 def nearest(value: Any, accepted: Iterable[str]) -> str:
-    """Return `` (did you mean …?)``, or nothing where no accepted name is close to ``value``."""
+    """Return `` (did you mean …?)``, or an empty text if no accepted name is similar."""
     word = value[:100] if isinstance(value, str) else ""
     close = difflib.get_close_matches(word, list(accepted), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: cut where it is long."""
+    """Return the ``repr`` of a value for a message, shortened."""
     try:
         return reprlib.repr(value)
-    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
+    except ValueError:  # Python's limit on converting an integer to text
         return "a number of more than 4,300 digits"
 
 
@@ -53,7 +52,7 @@ def whole_number(name: str, value: Any, minimum: int = 1, maximum: int = LARGEST
     Raises
     ------
     InputError
-        If it is not an integer (booleans are not), is below ``minimum`` or above ``maximum``.
+        If it is a boolean or not an integer, or not between ``minimum`` and ``maximum``.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -72,8 +71,8 @@ def positive_number(name: str, value: Any, *, or_zero: bool = False) -> float:
     Raises
     ------
     InputError
-        If it is not a number (texts, bytes and truth values are not), not finite, or not positive (zero
-        passes where ``or_zero``).
+        If it is a text, a boolean or anything else but a number, not finite, or not positive
+        (``or_zero`` accepts zero).
     """
     truth = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
     try:

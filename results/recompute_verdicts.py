@@ -79,7 +79,7 @@ def share_of_epochs(method, optimizer):
     return (c >= goal).idxmax().where((c >= goal).any(), len(c) + 1) / len(c)
 
 
-def alignment_first():
+def alignment_before_accuracy():
     rows = runs("alignment", method="dfa", optimizer="sgd")
     before = half_way(curves(rows, "weight_alignment"), 0) - half_way(curves(rows), 0.5)
     return before[curves(rows).max() >= 0.55]
@@ -95,8 +95,9 @@ def lowest(experiment, metric, fields):
     return c.loc[c.mean(axis=1).idxmin()]
 
 
-def rank_correlation(measure, metrics, experiment, fields):
-    a, b = (curves(runs(experiment, **fields), metric) for metric in metrics)
+def rank_correlation(first, second):
+    rows = runs("alignment", method="dfa", optimizer="sgd")
+    a, b = (curves(rows, metric) for metric in (first, second))
     return pd.Series({seed: stats.spearmanr(a[seed], b[seed])[0] for seed in a})
 
 
@@ -120,15 +121,15 @@ FUNCTIONS = {
     "-": lambda self, other: number(self) - number(other),
     "/": lambda self, other: number(self) / number(other),
     "final": lambda experiment, metric, fields: last(runs(experiment, **fields), metric),
-    "at": at, "lowest": lowest, "by_curves": rank_correlation, "best_lazy": best_lazy,
-    "error": lambda experiment, fields, judged:
-        1 - last(runs(experiment, **fields), f"{judged}_accuracy"),
+    "at": at, "lowest": lowest, "rank_correlation": rank_correlation, "best_lazy": best_lazy,
+    "error": lambda experiment, method, optimizer, judged:
+        1 - last(runs(experiment, method=method, optimizer=optimizer), f"{judged}_accuracy"),
     "error_at": error_at, "solved_error": solved_error,
     "errors": lambda accuracy, examples: (1 - number(accuracy)).clip(lower=0.5 / examples),
     "probe": lambda weights, kind, target:
         runs("probes", weights=weights, probe=kind, target=target).set_index("seed")["accuracy"],
-    "share_of_epochs": share_of_epochs, "ALIGNMENT_BEFORE_ACCURACY": alignment_first,
-    "MEAN_GAP": lambda: mean([gap(o) for o in OPTIMIZERS]),
+    "share_of_epochs": share_of_epochs, "alignment_before_accuracy": alignment_before_accuracy,
+    "mean_gap": lambda: mean([gap(o) for o in OPTIMIZERS]),
     "by_tuning": lambda measure, method, optimizer: tuned(measure, adaptive(method, optimizer).iloc[0]),
     "mean_lost_beside": lambda method:
         mean([tuned("lost_beside", adaptive(method, o).iloc[0]) for o in OPTIMIZERS]),

@@ -217,7 +217,7 @@ def registrations_end():
     """What a test registers is gone after it."""
     from dfa_lib.experiments import extension, names
 
-    named = (names.COLOURS, names.FEEDBACK_NAMES, names.LINE_STYLES, names.METHOD_NAMES)
+    named = (names.COLOURS, names.FEEDBACK_NAMES, names.METHOD_NAMES)
     tables = (*extension.TABLES.values(), extension.REGISTERED, *named, names.OPTIMIZER_NAMES)
     before = [dict(table) for table in tables]
     yield

@@ -11,14 +11,9 @@ from dfa_lib.experiments.statistics import Interval, mean_interval
 from .. import deviations
 from ..captions import INTERVALS
 from ..chapter import Answer
+from ..claims import queries
 from ..claims.queries import Sample
-from ..deviation_plots import (
-    adam_curves,
-    coverages,
-    differences,
-    optimizer_repeat,
-    repeats_by_matrix,
-)
+from ..deviation_plots import adam_curves, coverages, differences, optimizer_repeat, repeats_by_matrix
 from ..deviations import Scale
 from ..words import SPACE, enumerated, listed, mean, number, percent, signed, size, table
 
@@ -61,7 +56,7 @@ def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 
 def coverage_of(runs: pd.DataFrame) -> dict[tuple[str, bool], tuple[Interval, float]]:
-    """Return share and width of each interval, over threes that share their matrix or do not."""
+    """Return coverage and width of each interval, over three runs that share their matrix or not."""
     intervals = {"Student-t": deviations.student_interval, "bootstrap": deviations.bootstrap_interval}
     return {
         (name, alike): deviations.coverage(runs, interval, shared=alike)
@@ -71,7 +66,7 @@ def coverage_of(runs: pd.DataFrame) -> dict[tuple[str, bool], tuple[Interval, fl
 
 
 def shared_answer(runs: pd.DataFrame) -> Answer:
-    """Say how much of the variance is the matrix's, and what intervals over threes hold."""
+    """Say how much variance is due to the matrix, and the coverage of intervals over three runs."""
     each, share = coverage_of(runs), deviations.share_of_matrix(runs)
     rows = [
         [name, "one" if alike else "three", percent(held.mean, ".0f"), number(100 * width, ".1f")]
@@ -86,7 +81,7 @@ def shared_answer(runs: pd.DataFrame) -> Answer:
 
 
 def coverage(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return the figure of how often intervals over three runs hold the mean."""
+    """Return the figure of the coverage of intervals over three runs."""
     rows = {
         f"{name}, {'one B for three runs' if alike else 'a B for each run'}": held
         for (name, alike), (held, _) in coverage_of(runs).items()
@@ -108,7 +103,7 @@ def coverage(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def coverage_answer(runs: pd.DataFrame) -> Answer:
-    """Say what the bootstrap holds."""
+    """Say the coverage of the bootstrap."""
     boot = coverage_of(runs)["bootstrap", False][0].mean
     return Answer(
         f"The bootstrap interval holds the mean in {percent(boot, '.0f')} of cases; "
@@ -116,11 +111,11 @@ def coverage_answer(runs: pd.DataFrame) -> Answer:
     )
 
 
-# ---- states that are carried over ----
+# ---- optimizer states that are carried over ----
 
 
 def _changes(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return accuracies with the state carried over minus fresh, by optimizer and repeat."""
+    """Return accuracies with the state carried over minus with a fresh one, by optimizer and repeat."""
     pairs = runs.pivot(index=["optimizer", "repeat", "chain"], columns="state", values="test_accuracy")
     change = pairs["carried"] - pairs["fresh"]
     return {
@@ -131,7 +126,7 @@ def _changes(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
-    """Return the figure of states that are carried over."""
+    """Return the figure of optimizer states that are carried over."""
     changes = _changes(runs)
     means = {name: number(100 * x.mean(), "+.1f") for name, x in changes.items()}
     return {
@@ -148,7 +143,7 @@ def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 
 def carried_answer(runs: pd.DataFrame) -> Answer:
-    """Say which optimizers a state that is carried over harms or helps."""
+    """Say for which optimizers carrying the state over lowers or raises the accuracy."""
     intervals = {name: mean_interval(values) for name, values in _changes(runs).items()}
     groups = {
         "lowers": [name for name, interval in intervals.items() if interval.high < 0],
@@ -178,13 +173,12 @@ def carried_answer(runs: pd.DataFrame) -> Answer:
 
 
 def _ends(runs: pd.DataFrame, method: str, counted: str) -> Sample:
-    last = runs[runs["epoch"] == runs["epoch"].max()]
-    chosen = last[(last["method"] == method) & (last["counted"] == counted)]
-    return Sample(chosen.set_index("seed")["test_accuracy"].sort_index())
+    chosen = queries.select(runs, method=method, counted=counted, epoch=runs["epoch"].max())
+    return queries.sample(chosen, "test_accuracy")
 
 
 def updates_an_epoch(scale: Scale) -> int:
-    """Return how many updates Adam makes in an epoch."""
+    """Return the number of Adam's updates per epoch."""
     return -(-scale.adam_samples // scale.run().batch_size)
 
 
@@ -260,7 +254,7 @@ def _worth(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def peeking(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
-    """Return the figure of what choosing on test digits adds."""
+    """Return the figure of the gain by choosing rates on test digits."""
     worth = _worth(runs)
     means = {WORTH[kind]: number(100 * values.mean(), "+.2f") for kind, values in worth.items()}
     reports = runs[(runs["run"] == "report") & (runs["judged_on"] == "test")]
@@ -291,13 +285,13 @@ def peeking_answer(runs: pd.DataFrame) -> Answer:
     bias = mean_interval(worth["reported but not true"])
     if bias.low > 0 or bias.high < 0:
         verb = "overstates" if bias.mean > 0 else "understates"
-        said = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
+        text = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
     else:
-        said = (
+        text = (
             "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not "
             f"decided: {signed(bias, plus=False)}."
         )
     return Answer(
-        f"**Answer.** {said} In {agreed} of {splits} splits, test and validation digits choose the same "
+        f"**Answer.** {text} In {agreed} of {splits} splits, test and validation digits choose the same "
         f"rate, or one with the same score.\n\n{table(heads, rows)}"
     )

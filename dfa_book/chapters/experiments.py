@@ -1,4 +1,4 @@
-"""What chapter 3 shows: BP beside DFA, by learning rate, random matrix and optimizer, and why."""
+"""What chapter 3 shows: BP and DFA by learning rate, random matrix and optimizer, and explanations."""
 
 import math
 from typing import Any
@@ -16,7 +16,9 @@ from ..answers import compared, lags, stability
 from ..captions import DOTS, INTERVALS, LINES, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
+from ..claims.measures import RULES
 from ..claims.queries import Sample
+from ..claims.thesis_claims import COSINES
 from ..plots import (
     accuracy_curves,
     error_curves,
@@ -42,11 +44,6 @@ from ..words import (
     table,
 )
 
-RULES = {"bp": "BP", "dfa": "DFA"}
-COSINES = {
-    "weight_alignment": "cosine of B and W₂ᵀ",
-    "gradient_alignment": "cosine of DFA's and BP's update of W₁",
-}
 SCALES = dict.fromkeys(COSINES, COSINE)
 
 
@@ -88,7 +85,7 @@ def sgd(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def sgd_answer(study: Study, settings: Settings) -> Answer:
-    """Say how well DFA learns, and how far behind BP it is."""
+    """Say how well DFA learns, and compare it with BP."""
     each = {(k, m): ends(study, k=k, method=m) for k in (1, 3) for m in RULES}
     dfa, run = each[3, "dfa"], study.runs[0]
     between = {k: compared("BP", "DFA", each[k, "bp"], each[k, "dfa"]) for k in (1, 3)}
@@ -97,7 +94,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
         f"**Answer.** On three digits, DFA gets {mean(dfa, interval=True)} right at the last epoch; "
         f"chance is {percent(0.5, '.0f')}. {stability(dfa) + ' ' if dfa.unstable else ''}"
         f"{between[3]} On one digit, {between[1]}",
-        {f"{m}_k{k}": float(end.values.mean()) for (k, m), end in each.items()}
+        {f"{m}_k{k}": end.mean for (k, m), end in each.items()}
         | {"gap_k3": gap_k3.mean, "gap_k3_low": gap_k3.low, "gap_k3_high": gap_k3.high}
         | {
             "profile_sentence": (
@@ -125,11 +122,11 @@ def beside_the_thesis(study: Study, settings: Settings) -> str:
     cells = []
     for row in each:
         difference = Interval(row.difference, row.low, row.high, row.seeds)
-        said = [percent(row.published), own_mean(row), signed(difference, unit=False), ""]
+        texts = [percent(row.published), own_mean(row), signed(difference, unit=False), ""]
         if (row.k, row.method) in apart:
             apart[row.k, row.method].append(row)
-            said[-1] = percent(nearer[row.k, row.method][0][row.epoch])
-        cells.append([str(row.k), RULES[row.method], str(row.epoch), *said])
+            texts[-1] = percent(nearer[row.k, row.method][0][row.epoch])
+        cells.append([str(row.k), RULES[row.method], str(row.epoch), *texts])
     heads = ["k", "rule", "epoch", "thesis", "this book", "difference, points", "at the thesis's rate"]
     text = (
         "**Beside the published values.** The finished text of the thesis gives means over three "
@@ -173,13 +170,13 @@ def own_mean(row: Any) -> str:
 def _nearer_the_published_rate(
     study: Study, tuning: pd.DataFrame, k: int, method: str
 ) -> tuple[dict[int, float], str]:
-    """Return accuracies by epoch at a rate nearer to the thesis's, and how they come about."""
+    """Return accuracies by epoch at a rate nearer to the thesis's, and how they were obtained."""
     own = next(run.learning_rate for run in study.runs if (run.k, run.method) == (k, method))
     target, scores = thesis.RATES[method], study.scores
     tried = scores[(scores["k"] == k) & (scores["method"] == method)]["learning_rate"]
     nearest = min(tried, key=lambda rate: abs(math.log(rate / target)))
     if nearest == own or tuning.empty:
-        # A step of SGD is as long as its rate: read the curve where rate × epochs is the thesis's.
+        # SGD's steps are proportional to its rate: interpolate at the thesis's rate × epochs.
         curve = queries.curves(study.table, k=k, method=method).mean(axis=1)
         at = np.interp(curve.index * target / own, curve.index, curve)
         return dict(zip(curve.index, at, strict=True)), (
@@ -208,7 +205,7 @@ def curve(study: Study, k: int, method: str) -> pd.Series:
 
 
 def rates(study: Study) -> str:
-    """Return the scores of all learning rates that were tried on three digits."""
+    """Return the scores of all learning rates on three digits as a table."""
     hard = study.scores[study.scores["k"] == 3]
     rows = []
     for rate in sorted(hard["learning_rate"].unique()):
@@ -228,7 +225,7 @@ def _score(rows: pd.DataFrame) -> str:
 
 
 def rates_answer(study: Study) -> Answer:
-    """Say what each rule loses at the rates beside the chosen one."""
+    """Say what each rule loses one grid step off its chosen rate."""
     sentences = []
     for method, name in RULES.items():
         of = (study.scores["k"] == 3) & (study.scores["method"] == method)
@@ -292,7 +289,7 @@ def alignment(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def alignment_answer(study: Study, short: Study, settings: Settings, verdict: str) -> Answer:
-    """Say how far DFA aligns and whether its lag is a delay; ``verdict`` is that on claim 4b."""
+    """Say how far DFA aligns and whether its lag is a delay; ``verdict`` is on claim 4b."""
     long, of_dfa = study.runs[0].epochs, {"method": "dfa", "optimizer": "sgd"}
     start, end = (_at(study, epoch, "weight_alignment", **of_dfa) for epoch in (1, long))
     dfa, short_bp = ends(study, **of_dfa), ends(short, k=3, method="bp")
@@ -309,8 +306,8 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
         f"**Answer.** The cosine goes from {mean(start, COSINE)} to {mean(end, COSINE)}. {against} "
         f"{dip} {stable}\n\n**Delay or limit?** {lead}",
         {
-            "alignment-start": float(start.values.mean()),
-            "alignment-end": float(end.values.mean()),
+            "alignment-start": start.mean,
+            "alignment-end": end.mean,
             "delay_or_limit": lead,
             "alignment_dip": dip,
             "alignment_stability": stable,
@@ -319,7 +316,7 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
 
 
 def _dip(study: Study, dfa: Sample) -> str:
-    """Say where the cosines of DFA with SGD are lowest: of stable seeds, as unstable ones unalign."""
+    """Say at which epochs the cosines of DFA with SGD are lowest, over stable seeds."""
     rows = queries.select(study.table, method="dfa", optimizer="sgd")
     if len(dfa.sound):
         rows = rows[~rows["seed"].isin(list(dfa.unstable))]
@@ -344,7 +341,7 @@ def _tuned_for(study: Study, short: Study, settings: Settings, dfa: Sample) -> s
 
 
 def long_run_beside_the_thesis(study: Study) -> str:
-    """Return the published values of figure 3.2 beside this edition's; empty on other digits."""
+    """Return the published values of figure 3.2 beside this edition's; empty unless on MNIST."""
     if not _is_mnist(study):
         return ""
     outcomes = queries.select(study.table, optimizer="sgd")
@@ -381,7 +378,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
     each = _by_matrix(study)
     rates = "; ".join(f"{FEEDBACK_NAMES[r.feedback or '']} {r.learning_rate:g}" for r in study.runs)
     accuracies = listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()})
-    worst = min(each, key=lambda kind: each[kind].values.mean())
+    worst = min(each, key=lambda kind: each[kind].mean)
     return {
         "figure": final_accuracies(study.table, "feedback"),
         "results": (study.name, "tuning"),
@@ -400,7 +397,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def matrices_answer(study: Study) -> Answer:
-    """Compare the random matrices, their sizes and their rates."""
+    """Compare the random matrices, their sizes and their tuned rates."""
     each, chosen = _by_matrix(study), {run.feedback: run.learning_rate for run in study.runs}
     h = study.runs[0].hidden_widths[0]
     rms = {  # the root mean square of an entry
@@ -445,17 +442,15 @@ def matrices_answer(study: Study) -> Answer:
         if "sign" in each
         else "This edition has not trained the matrix of signs."
     )
-    best = max(each, key=lambda kind: each[kind].values.mean())
-    worst = min(each, key=lambda kind: each[kind].values.mean())
-    sentence = compared(
-        f"B {FEEDBACK_NAMES[best]}", f"B {FEEDBACK_NAMES[worst]}", each[best], each[worst]
-    )
+    best, worst = (pick(each, key=lambda kind: each[kind].mean) for pick in (max, min))
+    names = {kind: f"B {FEEDBACK_NAMES[kind]}" for kind in (best, worst)}
+    sentence = compared(names[best], names[worst], each[best], each[worst])
     return Answer(
         f"**Answer.** {sentence} Differences are paired, seed by seed:\n\n{table(heads, rows)}\n\n"
         f"{trade}\n\n**Signs or sizes?** {suffice}",
         {
             "signs_suffice": suffice,
-            # Other pages resolve no cross-reference of this one.
+            # Other pages cannot resolve this page's cross-references.
             "matrices_trade": trade.replace("{prf:ref}`prop-experiments-scale`", "that proposition"),
             "matrices_verdict": listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()}),
         },
@@ -505,13 +500,13 @@ def optimizers_table(study: Study) -> str:
 
 
 def optimizers_answer(study: Study) -> Answer:
-    """Say where DFA lags, which optimizer is best for each rule, and what RMSProp adds to SGD."""
+    """Say where DFA lags, which optimizer is best for each rule, and how RMSProp compares with SGD."""
     each = _by_optimizer(study)
     sentences = [
         lags("DFA", "BP", {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS})
     ]
     for m, name in RULES.items():
-        best = max(OPTIMIZERS, key=lambda o: each[o, m].values.mean())
+        best = max(OPTIMIZERS, key=lambda o: each[o, m].mean)
         sentences.append(
             f"{name}'s highest mean is with {OPTIMIZER_NAMES[best]}: {mean(each[best, m])}."
         )
@@ -584,12 +579,12 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
 
 
 def explains(study: Study, settings: Settings) -> dict[str, Any]:
-    """Return the figure of what DFA's accuracy goes with."""
+    """Return the figure of DFA's accuracy against measures of alignment."""
     last = explained.dfa_endings(study.table)
     titles = {}
     for measure in explained.measured(last):
-        found = explained.explain(explained.stable(last), measure)
-        titles[measure] = f"ρ = {number(found.rho, '+.2f')}, R² = {number(found.r2)}"
+        fit = explained.explain(explained.stable(last), measure)
+        titles[measure] = f"ρ = {number(fit.rho, '+.2f')}, R² = {number(fit.r2)}"
     words = "; ".join(f"{explained.MEASURES[measure]}: {title}" for measure, title in titles.items())
     return {
         "figure": explaining_points(last, titles),
@@ -607,7 +602,7 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def explains_answer(study: Study) -> Answer:
-    """Say what DFA's accuracy goes with, and whether signs or sizes have changed."""
+    """Say what explains DFA's accuracy, and whether signs or sizes have changed."""
     last = explained.dfa_endings(study.table)
     what, signs = explained.which_explains(last), explained.signs_or_sizes(last)
     return Answer(
@@ -658,7 +653,7 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
 
 
 def clusters_answer(study: Study, sizes: ClusterSizes, solution: Study) -> Answer:
-    """Answer the questions of the section, the converged output layer of ``solution`` among them."""
+    """Answer the questions of the section; ``solution`` has the converged output layer."""
     features = queries.solved_error(solution.table, "relu_features", [(POINTS, d) for d in sizes.ds])
     last = study.table[study.table["epoch"] == study.table["epochs"]]
     lines = CLUSTERS[study.name]
@@ -693,7 +688,7 @@ def clusters_answer(study: Study, sizes: ClusterSizes, solution: Study) -> Answe
 
 
 def clusters_table(study: Study, sizes: ClusterSizes) -> str:
-    """Return learning rates and mean test errors."""
+    """Return learning rates and mean test errors as a table."""
     lines = CLUSTERS[study.name]
     rows = [["learning rate", *(f"{run.learning_rate:g}" for run in study.runs)]]
     rows += [

@@ -1,4 +1,4 @@
-"""What the page on rules, optimizers and random matrices of one's own shows."""
+"""What the page on registering own rules, optimizers and random matrices shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES
-from dfa_lib.experiments.statistics import fisher_interval, with_outcomes
+from dfa_lib.experiments.statistics import interval_of, with_outcomes
 
 from ..answers import compared
 from ..captions import DOTS, LINES, unstable_runs
@@ -32,7 +32,7 @@ def _about(runs: pd.DataFrame) -> str:
 
 
 def own_rule(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return the figure of a rule beside BP and DFA."""
+    """Return the figure of an own rule beside BP and DFA."""
     accuracies = listed({METHOD_NAMES[m]: mean(ends(runs, method=m)) for m in runs["method"].unique()})
     return {
         "figure": accuracy_curves(runs),
@@ -56,7 +56,7 @@ def own_rule_answer(runs: pd.DataFrame, method: str, name: str) -> Answer:
 
 
 def own_optimizer(runs: pd.DataFrame, optimizer: str) -> dict[str, Any]:
-    """Return the figure of an optimizer beside SGD, with three rules."""
+    """Return the figure of an own optimizer beside SGD, with three rules."""
     accuracies = "; ".join(
         f"with {OPTIMIZER_NAMES[o]}: "
         + listed(
@@ -92,7 +92,7 @@ def own_optimizer_answer(runs: pd.DataFrame, optimizer: str) -> Answer:
 
 
 def own_matrix(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return the figure of DFA with a random matrix beside ``uniform``."""
+    """Return the figure of DFA with an own random matrix beside ``uniform``."""
     accuracies = listed(
         {FEEDBACK_NAMES[kind]: mean(ends(runs, feedback=kind)) for kind in runs["feedback"].unique()}
     )
@@ -114,11 +114,11 @@ def own_matrix_answer(runs: pd.DataFrame, feedback: str) -> Answer:
 
 
 def cosines(rows_of: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Return the mean cosines of rules' updates with BP's, at the start and after training."""
+    """Return the mean cosines of rules' updates with BP's, before and after training."""
     rows, count = [], 0
     for method, seeds in rows_of.items():
         count = len(seeds)
-        means = [fisher_interval(column) for column in zip(*seeds, strict=True)]
+        means = [interval_of(column, "fisher") for column in zip(*seeds, strict=True)]
         cells = [f"{number(m.mean, COSINE.form)} ({span(m.low, m.high)})" for m in means]
         rows.append([METHOD_NAMES[method], *cells])
     heads = ["update of W₁", "cosine with BP's, at the start", "after training"]

@@ -14,12 +14,12 @@ from ..answers import compared
 from ..captions import INTERVALS, LINES, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
+from ..claims.measures import CHANCE
 from ..claims.queries import Sample
 from ..plots import accuracy_curves, converged_curves, error_curves, label
 from ..studies import INPUTS, POINTS, ClusterSizes, Study
 from ..words import enumerated, gap, listed, mean, number, percent, size, table
 
-CHANCE = 0.5
 SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
 
 
@@ -27,7 +27,7 @@ SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
 
 
 def partial_credit(counts: pd.DataFrame) -> str:
-    """Say what whoever cannot see some of three digits can know of the parity, from digits' counts."""
+    """Return the best accuracy of a predictor that does not see all of three digits, from counts."""
     in_set = counts.groupby("set", sort=False)["count"].sum()
     odd = counts[counts["digit"] % 2 == 1].groupby("set", sort=False)["count"].sum() / in_set
     mean_sign = 1 - 2 * odd
@@ -49,7 +49,7 @@ def partial_credit(counts: pd.DataFrame) -> str:
 
 
 def budgets(components: pd.DataFrame, settings: Settings, pixels: int) -> str:
-    """Say how much of a target features explain at most on average, by their number and by k."""
+    """Return upper bounds on the average share of a target that features explain, by N and k."""
     p = int(components.set_index("share")["components"][0.95])
     h, stacks = settings.run(method="ntk").hidden_widths[0], settings.stacks[-2]
     counts: dict[str, Callable[[int], int]] = {
@@ -71,7 +71,7 @@ def budgets(components: pd.DataFrame, settings: Settings, pixels: int) -> str:
     )
 
 
-# ---- ways to learn the parity ----
+# ---- networks and lazy methods ----
 
 
 def _accuracies(study: Study) -> dict[tuple[int, str, str], Sample]:
@@ -86,7 +86,7 @@ def _accuracies(study: Study) -> dict[tuple[int, str, str], Sample]:
 def _best_lazy(ends: dict[tuple[int, str, str], Sample], k: int) -> tuple[str, Sample]:
     """Return the name and the accuracies of the lazy method with the highest mean."""
     lazy = {m: end for (of_k, m, _), end in ends.items() if of_k == k and METHODS[m].lazy}
-    best = max(lazy, key=lambda m: lazy[m].values.mean())
+    best = max(lazy, key=lambda m: lazy[m].mean)
     return label(best, "sgd"), lazy[best]
 
 
@@ -153,19 +153,19 @@ def rates_table(study: Study) -> str:
 
 
 def solved(study: Study, k: int, method: str, samples: int | None = None) -> Sample:
-    """Return test accuracies of a solved model, with the most stacks that it was solved on."""
-    rows = study.table[(study.table["k"] == str(k)) & (study.table["method"] == method)]
-    chosen = rows[rows["samples"] == (rows["samples"].max() if samples is None else samples)]
-    return Sample(chosen.set_index("seed")["test_accuracy"].sort_index())
+    """Return test accuracies of a solved model, by default at its largest number of stacks."""
+    rows = queries.select(study.table, k=str(k), method=method)
+    chosen = queries.select(rows, samples=rows["samples"].max() if samples is None else samples)
+    return queries.sample(chosen, "test_accuracy")
 
 
 def solved_answers(study: Study) -> dict[int, str]:
-    """Say for each k which solved model is best, what more stacks bring, and which are at chance."""
+    """Say for each k which solved model is best, the gain by more stacks, and which are at chance."""
     answers = {}
     for k in sorted(map(int, study.table["k"].unique())):
         rows = study.table[study.table["k"] == str(k)]
         ends = {m: solved(study, k, m) for m in rows["method"].unique()}
-        best = max(ends, key=lambda m: ends[m].values.mean())
+        best = max(ends, key=lambda m: ends[m].mean)
         least = int(rows[rows["method"] == best]["samples"].min())
         growth = (ends[best] - solved(study, k, best, least)).interval()
         more = "more" if growth.mean >= 0 else "fewer"
@@ -187,7 +187,7 @@ def solved_answers(study: Study) -> dict[int, str]:
 
 
 def converged(study: Study, reproduced: Study) -> dict[str, Any]:
-    """Return the figure of lazy methods that are solved to convergence."""
+    """Return the figure of lazy methods solved to convergence."""
     trained = reproduced.table[reproduced.table["optimizer"] == "sgd"]
     return {
         "figure": converged_curves(study.table, trained),
@@ -212,7 +212,7 @@ def converged(study: Study, reproduced: Study) -> dict[str, Any]:
 
 
 def converged_answer(study: Study, reproduced: Study) -> Answer:
-    """Say what the solved models reach, beside BP."""
+    """Compare the solved models with BP."""
     answers, run = solved_answers(study), reproduced.runs[0]
     bp = mean(_accuracies(reproduced)[3, "bp", "sgd"], interval=True)
     items = "\n".join(f"- {answer}" for answer in answers.values())
@@ -224,7 +224,7 @@ def converged_answer(study: Study, reproduced: Study) -> Answer:
 
 
 def converged_rows(study: Study) -> str:
-    """Return mean test accuracies: a column for each model."""
+    """Return mean test accuracies as a table with a column for each model."""
     means = study.table.groupby(["k", "samples", "method"])["test_accuracy"].mean()
     places = sorted({(k, n) for k, n, _ in means.index}, key=lambda place: (int(place[0]), place[1]))
     methods = list(study.table["method"].unique())
@@ -245,7 +245,7 @@ class ClusterErrors:
 
     def __init__(self, studies: list[Study], solution: Study) -> None:
         tables = pd.concat([study.table for study in studies])
-        self.trained = tables.drop_duplicates()  # the series cross
+        self.trained = tables.drop_duplicates()  # the series share the runs of their crossing
         self.solution = solution.table
         self.runs = studies[0].runs
 
@@ -313,7 +313,7 @@ def clusters(
 
 
 def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
-    """Compare BP with the models of fixed features, and every model with itself over n and d."""
+    """Compare BP with fixed features, and the errors of every model at the ends of n and d."""
     means = {name: errors.over(name, sizes.places) for name in SERIES}
     series = {
         "n": [(n, INPUTS) for n in (sizes.ns[0], sizes.ns[-1])],
@@ -342,6 +342,6 @@ def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
 
 
 def clusters_rows(errors: ClusterErrors, sizes: ClusterSizes) -> str:
-    """Return mean test errors: a column for each model."""
+    """Return mean test errors as a table with a column for each model."""
     rows = [[str(n), str(d), *(mean(errors.at(m, n, d)) for m in SERIES)] for n, d in sizes.places]
     return table(["n", "d", *SERIES], rows)

@@ -26,15 +26,15 @@ ASKED = {"digit": "the digit", "parity": "the parity of the digit"}
 
 
 def names(study: Study) -> dict[str, str]:
-    """Return what the four representations are called, by their names in the tables."""
+    """Return the names of the four representations in sentences, by their names in tables."""
     spoken = ["raw pixels", "the untrained network", "BP", "DFA"]
     return dict(zip(weights_names(study.runs), spoken, strict=True))
 
 
 def accuracy(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sample:
-    """Return how often a probe of a representation is right, by seed."""
+    """Return the accuracy of a probe of a representation, by seed."""
     rows = queries.select(probes, weights=weights, probe=probe, target=target)
-    return Sample(rows.set_index("seed")["accuracy"].astype(float).sort_index())
+    return queries.sample(rows, "accuracy")
 
 
 def diagram(
@@ -60,7 +60,7 @@ def diagram(
 
 
 def _alike(points: pd.DataFrame) -> tuple[float, float]:
-    """Return how often the nearest point of a map has the same digit, and the same parity."""
+    """Return the shares of points whose nearest point has the same digit, and the same parity."""
     plane, digit = points[["x", "y"]].to_numpy(), points["digit"].to_numpy()
     return nearest_alike(plane, digit), nearest_alike(plane, digit % 2)
 
@@ -88,7 +88,7 @@ def maps(study: Study, points: pd.DataFrame) -> dict[str, Any]:
 
 
 def maps_table(study: Study, points: pd.DataFrame) -> str:
-    """Return how often the nearest point of a map is alike."""
+    """Return these shares for each map as a table."""
     of = {words: points[points["weights"] == name] for name, words in names(study).items()}
     rows = [[name, *map(percent, _alike(each))] for name, each in of.items()]
     dead = [
@@ -141,7 +141,7 @@ def _change(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Samp
 
 
 def changes_table(study: Study, probes: pd.DataFrame) -> str:
-    """Return what training changes about the accuracy of each probe."""
+    """Return the change of each probe's accuracy by training as a table."""
     trained = list(names(study).items())[2:]
     rows = [
         [target, probe, mean(accuracy(probes, "untrained", probe, target))]
@@ -159,7 +159,7 @@ def changes_table(study: Study, probes: pd.DataFrame) -> str:
 
 
 def verdict(study: Study, probes: pd.DataFrame, target: str) -> str:
-    """Say whether training makes it easier or harder to read a target."""
+    """Say whether training makes a target easier or harder to probe."""
     what, trained = ASKED[target], list(names(study))[2:]
     changes = [_change(probes, n, probe, target).interval() for n in trained for probe in PROBES]
     if any(math.isnan(change.mean) for change in changes):
@@ -180,7 +180,7 @@ def verdict(study: Study, probes: pd.DataFrame, target: str) -> str:
 
 
 def _clear_changes(study: Study, probes: pd.DataFrame, target: str) -> str:
-    """Say which probes' accuracies training changes."""
+    """Say which probes' accuracies change by training."""
     sentences = []
     for n, words in list(names(study).items())[2:]:
         for probe in PROBES:
@@ -192,11 +192,9 @@ def _clear_changes(study: Study, probes: pd.DataFrame, target: str) -> str:
 
 
 def separated(study: Study, probes: pd.DataFrame) -> str:
-    """Say how well the better probe names the digit, after training and before."""
+    """Compare the better probe's accuracy for digits before and after training."""
     best = {
-        words: max(
-            (accuracy(probes, n, probe, "digit") for probe in PROBES), key=lambda a: a.values.mean()
-        )
+        words: max((accuracy(probes, n, probe, "digit") for probe in PROBES), key=lambda a: a.mean)
         for n, words in names(study).items()
     }
     before, after = best["the untrained network"], {n: best[n] for n in ("BP", "DFA")}
@@ -207,22 +205,21 @@ def separated(study: Study, probes: pd.DataFrame) -> str:
         f"The better of the two probes names {reached}; chance is about 10 %, and the untrained network "
         f"has {mean(before)}."
     )
-    means = [sample.values.mean() for sample in after.values()]
+    means = [sample.mean for sample in after.values()]
     if min(means) <= 0.5:
         return f"{text} For at least one of the two rules, most digits stay unreadable."
-    if before.values.mean() >= max(means):
+    if before.mean >= max(means):
         return f"{text} So a probe reads nothing that was not there before training."
     return text
 
 
 def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
-    """Say whether digits are separated, and what training changes about that."""
+    """Say whether digits are separated, and how training changes that."""
     of_separated = separated(study, probes)
-    said = {target: verdict(study, probes, target) for target in TARGETS}
-    texts = {t: f"{_clear_changes(study, probes, t)}{said[t]}" for t in TARGETS}
+    verdicts = {target: verdict(study, probes, target) for target in TARGETS}
+    texts = {t: f"{_clear_changes(study, probes, t)}{verdicts[t]}" for t in TARGETS}
     rows = [
-        [words]
-        + [percent(1 - accuracy(probes, n, "nearest neighbours", t).values.mean()) for t in TARGETS]
+        [words, *(percent(1 - accuracy(probes, n, "nearest neighbours", t).mean) for t in TARGETS)]
         for n, words in list(names(study).items())[1:]
     ]
     heads = ["nearest neighbours, of", "wrong digit", "wrong parity"]
@@ -231,13 +228,13 @@ def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
         f"{texts['digit']}\n\n**And odd from even?** {texts['parity']} Where the first share of "
         "mistakes is much larger than the second, most mistaken digits have the right parity:\n\n"
         + table(heads, rows),
-        {f"representations_{target}": text for target, text in said.items()}
+        {f"representations_{target}": text for target, text in verdicts.items()}
         | {"representations_separated": of_separated},
     )
 
 
 def memorising(study: Study) -> Answer:
-    """Say how much better the networks are on stacks of their training digits than on new ones."""
+    """Compare accuracies on stacks of training digits and of test digits."""
     rows, memory, beyond = [], [], []
     for method, name in (("bp", "BP"), ("dfa", "DFA")):
         seen, new = (
@@ -245,15 +242,12 @@ def memorising(study: Study) -> Answer:
         )
         rows.append([name, mean(seen, interval=True), mean(new, interval=True), gap(seen - new)])
         memory.append((seen - new).interval().low > 0)
-        beyond.append((new - 0.5).interval().low > 0)
-    if any(
-        math.isnan((new - 0.5).interval().low)
-        for new in (queries.final(study.table, method=m) for m in ("bp", "dfa"))
-    ):
+        beyond.append((new - 0.5).interval().low)
+    if any(map(math.isnan, beyond)):
         conclusion = (
             "One seed, or a run that is not finite, does not decide whether the networks memorise."
         )
-    elif not all(beyond):
+    elif min(beyond) <= 0:
         conclusion = (
             "At least one network may be at chance on new stacks of test digits, so this edition does "
             "not show that it has learned anything but memory."

@@ -1,4 +1,4 @@
-"""What appendix C shows: the protocol, outcomes, tuning, and what an edition was computed with."""
+"""What appendix C shows: the protocol, outcomes, tuning, and the provenance of results."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,23 +7,18 @@ from typing import Any
 import pandas as pd
 
 from dfa_lib.experiments import final_epoch
-from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.names import METHOD_NAMES
 from dfa_lib.experiments.outcomes import OUTCOMES
 from dfa_lib.experiments.progress import cost
 from dfa_lib.experiments.provenance import digests_of, fingerprint, read_record
-from dfa_lib.experiments.results import digest, read_histories, read_results
+from dfa_lib.experiments.results import read_histories, read_results, run_digest
 from dfa_lib.experiments.statistics import with_outcomes
-from dfa_lib.experiments.tuning import (
-    FIRST_SEED,
-    SCORED_EPOCHS,
-    SEEDS,
-    SEEDS_WITH_FEEDBACK,
-)
+from dfa_lib.experiments.tuning import FIRST_SEED, SCORED_EPOCHS, SEEDS, SEEDS_WITH_FEEDBACK
 
 from ..chapter import EXPERIMENTS, Settings
 from ..claims import queries
 from ..deviation_plots import outcome_curves
-from ..plots import label, rate_curves, score_curves
+from ..plots import NAMES_BY, label, rate_curves, score_curves
 from ..site.markdown import as_code, as_text
 from ..site.verify import results_files
 from ..words import listed, plural, table
@@ -41,7 +36,7 @@ def columns(rows: Mapping[str, Any], left: str, right: str) -> str:
 
 
 def protocol(settings: Settings) -> str:
-    """Return the settings of this edition's parity runs."""
+    """Return the settings of this edition's parity runs as a table."""
     run = settings.run(method="dfa")
     seeds = [settings.tuning_seeds or default for default in (SEEDS_WITH_FEEDBACK, SEEDS)]
     rows = {
@@ -68,7 +63,7 @@ def protocol(settings: Settings) -> str:
 
 
 def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
-    """Return a figure of one tuning run for each outcome that occurs, of DFA where there is one."""
+    """Return a figure of one tuning run for each outcome that occurs, preferably of DFA."""
     judged = with_outcomes(tuning)
     examples, what = {}, {}
     for outcome in OUTCOMES[:3]:
@@ -100,7 +95,7 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
 
 
 def outcomes_table(settings: Settings) -> str:
-    """Count what became of this edition's runs; empty where nothing is kept."""
+    """Count this edition's runs by outcome; empty if results are not kept."""
     rows = []
     for name in EXPERIMENTS:
         path = settings.csv(name)
@@ -117,9 +112,8 @@ def outcomes_table(settings: Settings) -> str:
 
 
 def _chosen(scores: pd.DataFrame, by: str) -> str:
-    names = FEEDBACK_NAMES if by == "feedback" else OPTIMIZER_NAMES
     rows = scores[scores["chosen"]]
-    return listed({names[row[by]]: f"{row['learning_rate']:g}" for _, row in rows.iterrows()})
+    return listed({NAMES_BY[by][row[by]]: f"{row['learning_rate']:g}" for _, row in rows.iterrows()})
 
 
 def _unsound(scores: pd.DataFrame) -> str:
@@ -127,7 +121,7 @@ def _unsound(scores: pd.DataFrame) -> str:
 
 
 def rates(trials: pd.DataFrame, scores: pd.DataFrame, by: str, what: str) -> dict[str, Any]:
-    """Return a figure of the runs of a tuning, one panel for each optimizer or random matrix."""
+    """Return a figure of tuning runs, a panel for each optimizer or random matrix."""
     return {
         "figure": rate_curves(trials, scores, by),
         "results": ("tuning",),
@@ -168,7 +162,7 @@ Entries = list[tuple[str, dict[str, Any]]]
 
 
 def records(folder: Path) -> Entries:
-    """Return the records of a folder of results: pairs of a file's name and an entry."""
+    """Return the entries of all records in a folder of results, with the names of their files."""
     return [(path.stem, entry) for path in sorted(folder.glob("*.csv")) for entry in read_record(path)]
 
 
@@ -180,7 +174,7 @@ def _clock(seconds: float) -> str:
 
 
 def records_table(entries: Entries) -> str:
-    """Return runs and times of each file, for each state of the code."""
+    """Return runs and times by file and state of the code as a table."""
     sessions: dict[tuple[str, str, str], tuple[int, float, str]] = {}
     for name, entry in entries:
         code = entry["library"].removeprefix("dfa_lib ").partition(" with ")[0]
@@ -219,11 +213,11 @@ def computed_with(entries: Entries) -> str:
 
 
 def _at_the_best_pace(folder: Path, entries: Entries) -> str:
-    """Say how long all runs would take at the pace of the entry with the most weights a second."""
+    """Say how long all runs would take at the speed of the fastest entry."""
     costs, by_digest = {}, {}
     for path in results_files(folder):
         for run, history in read_histories(path).items():
-            costs[run] = by_digest[digest(history)] = cost(run)
+            costs[run] = by_digest[run_digest(history)] = cost(run)
     paces = [
         sum(by_digest.get(run, 0) for run in digests_of(entry)) / entry["seconds"]
         for _, entry in entries
@@ -237,7 +231,7 @@ def _at_the_best_pace(folder: Path, entries: Entries) -> str:
 
 
 def time_taken(folder: Path, what: str) -> str:
-    """Say how long the results of a folder took; empty where there are none."""
+    """Say how long the results of a folder took; empty without results."""
     entries = records(folder)
     if not entries:
         return ""

@@ -1,7 +1,6 @@
-"""The ledger for programs: ``claims.json``, its schema, and how a verdict is cited."""
+"""The ledger as data: ``claims.json`` and its schema, and how to cite a verdict."""
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Mapping
@@ -17,27 +16,26 @@ from dfa_lib.validation import InputError
 from ..chapter import FOR_THE_SITE
 from ..site.book import find_book
 from ..site.launch import site_address
-from . import measures
 from .judge import INTERVALS, VERDICTS, Claim, Evidence, Judgement, Ledger, Number, Part, overall
 from .measures import Quantity
 
 NAME, SCHEMA_NAME = "claims.json", "claims.schema.json"
 PAGE = "ledger.html"
-# In the metadata of an output of the ledger's page.
+# Key in the metadata of an output of the ledger's page.
 METADATA = "dfa_claims"
 
 
 def anchor(claim: Claim) -> str:
-    """Return the name of a claim's entry on the ledger's page; it stays, whatever the verdict."""
+    """Return the permanent label of a claim's entry on the ledger's page."""
     return f"claim-{claim.id}"
 
 
 def address(claim: Claim) -> str:
-    """Return the address of a claim's entry, whole where it is known where the site is published."""
+    """Return the address of a claim's entry, absolute if the site's address is known."""
     return f"{_site()}{PAGE}#{anchor(claim)}"
 
 
-@cache  # of every claim the same, and git has to be asked
+@cache  # git is slow
 def _site() -> str:
     try:
         return site_address(find_book().root)
@@ -49,7 +47,7 @@ _commit = cache(commit)
 
 
 def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
-    """Return a sentence by which to cite a claim's verdicts: with the code, and the entry's address."""
+    """Return a citation of a claim's verdicts with the commit and the entry's address."""
     verdicts = ", ".join(f"{j.in_words()} on {dataset}" for dataset, j in judgements.items())
     return (
         f"An executable companion to ‘The Dynamics of Learning Beyond Stochastic Gradient Descent’, "
@@ -58,12 +56,12 @@ def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
 
 
 def publish(ledger: Ledger, evidence: Mapping[str, Evidence]) -> None:
-    """Let the site have the ledger as ``claims.json``; in Jupyter nothing is shown."""
+    """Put the ledger into the metadata of an output, from which the site writes ``claims.json``."""
     display({FOR_THE_SITE: NAME}, raw=True, metadata={METADATA: export(ledger, evidence)})
 
 
 def export(ledger: Ledger, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
-    """Return the ledger as ``claims.json`` has it, see ``SCHEMA``; what is not finite is null."""
+    """Return the ledger in the form of ``SCHEMA``; non-finite numbers are null."""
     exported = {
         "$schema": SCHEMA_NAME,
         "commit": _commit(),
@@ -124,30 +122,18 @@ def _number(number: Number, verdict: str) -> dict[str, Any]:
 
 
 def _digests(judgement: Judgement, evidence: Evidence) -> dict[str, str]:
-    """Return the SHA-256 of each results file that a verdict rests on."""
+    """Return the SHA-256 of each results file behind a verdict."""
     files = [evidence.folder / f"{e}.csv" for e in sorted(judgement.experiments) if evidence.folder]
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.exists()}
 
 
 def formula(measure: Any) -> Any:
-    """Return how a number is computed: as JSON, a function of ``measures`` and its arguments.
-
-    A difference of two numbers is the function ``-``, a ratio ``/``.
-    """
-    for name, constant in vars(measures).items():
-        if measure is constant and isinstance(constant, Quantity):
-            return {"function": name}
-    if isinstance(measure, Quantity):  # made by a function of measures, whose arguments it holds
-        of = inspect.unwrap(measure.of)
-        maker = of.__qualname__.partition(".<locals>")[0]
-        given = inspect.getclosurevars(of).nonlocals
-        name = {"Quantity.__sub__": "-", "Quantity.__truediv__": "/"}.get(maker, maker)
-        return {"function": name} | {argument: formula(value) for argument, value in given.items()}
-    if callable(measure):
-        return measure.__name__
+    """Return a measure as JSON: a function of ``measures`` and its arguments, ``-`` or ``/``."""
+    if isinstance(measure, Quantity):
+        return {"function": measure.function} | {n: formula(v) for n, v in measure.arguments.items()}
     if isinstance(measure, Mapping):
         return {name: formula(value) for name, value in measure.items()}
-    return measure
+    return measure.__name__ if callable(measure) else measure
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The judge: claims, the numbers that they are judged by, and verdicts that follow from stated rules."""
+"""The judge: claims, their numbers, and the verdicts that follow from stated rules."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +40,7 @@ VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 LEVEL = 0.05
 
 UNITS = {"points": f"{SPACE}points", "percent": f"{SPACE}%"}
-"""Forms of a number that is a share or a difference of shares."""
+"""Units of shares and of differences of shares, by the form of a part."""
 
 INTERVALS = {
     "t": f"95{SPACE}% interval",
@@ -52,15 +51,15 @@ INTERVALS = {
     "equivalence": f"90{SPACE}% interval",
     "ratio equivalence": f"90{SPACE}% interval of the geometric mean",
 }
-"""What an interval of each kind is called."""
+"""Names of intervals by kind."""
 
 
 class NotComputed(Exception):
-    """Results that a number comes from are not there."""
+    """Results that a number is computed from are missing."""
 
 
 class Stale(NotComputed):
-    """Results are there, and are not what this code would compute; the message says why."""
+    """Results exist but are not what this code would compute; the message says why."""
 
 
 # ---- results ----
@@ -68,34 +67,31 @@ class Stale(NotComputed):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The results of one dataset: results files, and tables of probes, in a folder.
+    """The results of one dataset.
 
     Parameters
     ----------
     dataset
-        ``"digits"`` or ``"mnist"``. Clusters, which have no digits, count as of either.
+        ``"digits"`` or ``"mnist"``; each includes the clusters.
     folder
-        Where the files lie; None where nothing has been computed.
+        Folder of results files; None if nothing was computed.
     staleness
-        Says of a file, as the end of a sentence, why it is not fresh; None if it is.
+        Returns why a file is stale, as the end of a sentence, or None.
     tables
-        Results tables by experiment, for those that have no file: what a chapter has just trained and
-        does not keep.
+        Results tables without a file, by experiment: trained by a chapter that keeps no files.
     """
 
     dataset: str
     folder: Path | None
     staleness: Callable[[Path], str | None] = lambda path: None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set, init=False)
+    """Experiments that were read."""
+    _checked: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def table(self, experiment: str) -> pd.DataFrame:
-        """Return the results of an experiment, with a column ``outcome``.
-
-        Raises
-        ------
-        NotComputed
-            If there are none.
-        """
+        """Return the results of an experiment with a column ``outcome``, or raise ``NotComputed``."""
         self.used.add(experiment)
         if experiment not in self._tables:
             if experiment in self.tables and not self._has_file(experiment):
@@ -111,11 +107,11 @@ class Evidence:
         return table
 
     def probes(self) -> pd.DataFrame:
-        """Return the accuracies of the probes, as from ``probe_table``; raise ``NotComputed``."""
+        """Return a table as from ``probe_table``, or raise ``NotComputed``."""
         return self._kept("probes", PROBE_COLUMNS)
 
     def solved(self) -> pd.DataFrame:
-        """Return the solutions on the clusters, as from ``converged_table``; raise ``NotComputed``."""
+        """Return a table as from ``converged_table`` for the clusters, or raise ``NotComputed``."""
         return self._kept("clusters_converged", COLUMNS)
 
     def _kept(self, name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
@@ -125,13 +121,12 @@ class Evidence:
         return KeptTable(self._path(name), columns).frame()
 
     def trained_since(self, experiment: str) -> str | None:
-        """Return when the first of an experiment's runs that are here was trained, as an ISO date."""
+        """Return the ISO date of the first training of an experiment, if known."""
         if not self._has_file(experiment):
             return None
         record = Record.read(self._path(experiment))
-        return min(
-            (e["started"] for e in [*record.sessions, *record.taken] if "started" in e), default=None
-        )
+        entries = [*record.sessions, *record.taken]
+        return min((e["started"] for e in entries if "started" in e), default=None)
 
     def _has_file(self, experiment: str) -> bool:
         return self.folder is not None and (self.folder / f"{experiment}.csv").exists()
@@ -147,22 +142,9 @@ class Evidence:
             raise Stale(f"its results are stale: {path.name} {reason}")
         return path
 
-    @cached_property
-    def used(self) -> set[str]:
-        """The experiments that were asked for."""
-        return set()
-
-    @cached_property
-    def _checked(self) -> dict[str, str | None]:
-        return {}
-
-    @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {}
-
 
 def exactly(value: float) -> Interval:
-    """Return a number that was not sampled, as an interval without width over no repeats."""
+    """Return an exact number as an interval of zero width over no repeats."""
     return Interval(value, value, value, 0)
 
 
@@ -170,12 +152,11 @@ def exactly(value: float) -> Interval:
 
 
 class Number(NamedTuple):
-    """What was measured for a part.
+    """The measured number of a part.
 
-    ``interval`` is over all seeds; ``p`` is the p-value of the part, see ``statistics.p_value``; nan
-    where there is no test. Of the seeds, ``unstable`` had an unstable run; ``sound`` is the interval
-    over the others, if there are any. ``undefined`` seeds have no number. ``needed`` is how many seeds
-    would decide an undecided part; None if not known, or more than ``statistics.MOST_SEEDS``.
+    ``interval`` is over all seeds, ``sound`` over the stable ones; ``unstable`` and ``undefined`` count
+    seeds. ``p`` is the p-value by ``statistics.p_value``, nan without a test. ``needed`` is the number
+    of seeds that would decide an undecided part, None if unknown or above ``statistics.MOST_SEEDS``.
     """
 
     interval: Interval
@@ -187,39 +168,36 @@ class Number(NamedTuple):
 
     @property
     def missing(self) -> bool:
-        """Whether nothing was measured: the number of an optional part without results."""
+        """Whether an optional part has no results."""
         return math.isnan(self.interval.mean) and not self.interval.n and not self.undefined
 
 
 @dataclass(frozen=True)
 class Part:
-    """A number that a claim is judged by, and the range in which the claim puts it.
+    """A number of a claim, and the range in which the claim puts it.
 
-    The rule is the same for every number. It *holds* if the whole interval lies inside the range, does
-    *not hold* if the whole interval lies outside, and is *undecided* if the interval has a foot in
-    each, or if there is none, for want of a second seed.
+    A part *holds* if its whole interval lies inside the range, does *not hold* if it lies outside, and
+    is *undecided* if it overlaps an end, or if there is no interval because there is one seed.
 
     Parameters
     ----------
     what
-        The number, in words.
+        Description of the number.
     measure
-        Computes it: a number for each seed; its interval, if it is no mean over seeds; or all that there
-        is to say of it. May raise ``NotComputed``.
+        Returns a number for each seed, the interval of a number that is not a mean over seeds, or a
+        ``Number``; may raise ``NotComputed``.
     above, below
-        The ends of the range; both the same for a number that has to be just that.
+        Ends of the range; equal for an exact number.
     kind
-        Of which kind the number is, and so its interval and its test: one of ``INTERVALS``.
-        Equivalences are two one-sided tests.
+        One of ``INTERVALS``: the kind of interval and test. Equivalences are two one-sided tests.
     form
-        How the number is written: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a
-        format.
+        ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format.
     repeats
-        What its interval is taken over.
+        What the interval is taken over.
     interval
-        What the interval of a number that is no mean over seeds is called.
+        Name of the interval of a number that is not a mean over seeds.
     optional
-        Whether the claim is judged without this part where its results are not there.
+        Whether the claim is judged without this part if its results are missing.
     """
 
     what: str
@@ -234,7 +212,7 @@ class Part:
 
     @property
     def range(self) -> str:
-        """The range in words."""
+        """The range as text."""
         low, high = (number(self._factor * end, "g") for end in (self.above, self.below))
         if self.above == self.below:
             return f"exactly {low}"
@@ -263,7 +241,7 @@ class Part:
         return self.repeats.endswith(("seeds", "networks"))
 
     def number(self, evidence: Evidence) -> Number:
-        """Measure the number; raise ``NotComputed`` where its results are not there."""
+        """Measure the number, or raise ``NotComputed``."""
         try:
             measured = self.measure(evidence)
         except NotComputed as problem:
@@ -297,7 +275,7 @@ class Part:
         return sample.interval(self.kind, confidence)
 
     def verdict(self, interval: Interval) -> str:
-        """Apply the rule; a mean that is nan, because a run is not finite, is ``NOT_TESTED``."""
+        """Apply the rule; a mean of nan (a non-finite run) is ``NOT_TESTED``."""
         mean, low, high, _ = interval
         if math.isnan(mean):
             return NOT_TESTED
@@ -308,7 +286,7 @@ class Part:
         return UNDECIDED
 
     def in_words(self, number: Number) -> str:
-        """Write the number with its interval, its unstable seeds, and what would decide it."""
+        """Describe the number with its interval, its unstable seeds, and the seeds needed."""
         interval = number.interval
         if number.missing:
             return "not in these results"
@@ -319,11 +297,8 @@ class Part:
             words.append(f"not defined in {number.undefined} more")
         if number.unstable:
             words.append(f"{number.unstable} of {interval.n} seeds unstable")
-            words.append(
-                "no other seeds"
-                if number.sound is None
-                else f"without them {self._interval_in_words(number.sound, 'other seeds')}"
-            )
+            sound = number.sound and self._interval_in_words(number.sound, "other seeds")
+            words.append(f"without them {sound}" if sound else "no other seeds")
         verdict = self.verdict(interval)
         if verdict == UNDECIDED and interval.n > 1:
             if number.unstable:
@@ -335,14 +310,14 @@ class Part:
         return "; ".join(words)
 
     def in_short(self, interval: Interval) -> str:
-        """Write a number and the ends of its interval: ``7.9 points (7.1 to 8.6)``."""
+        """Return the number with its interval: ``7.9 points (7.1 to 8.6)``."""
         if math.isnan(interval.mean):
             return "not defined"
         text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
         return f"{text} ({ends})" if ends else text
 
     def _ends(self, interval: Interval) -> str:
-        """Write the ends of an interval, which are at most where a share or a difference can be."""
+        """Return the ends of an interval, clipped to the possible range of a share or a difference."""
         if math.isnan(interval.low) or not interval.n:
             return ""
         most = 1 if self.form in UNITS else math.inf
@@ -359,7 +334,7 @@ class Part:
 
 
 class Commit(NamedTuple):
-    """When something entered the repository: an abbreviated hash, and the date that git has for it."""
+    """A commit: abbreviated hash and date."""
 
     hash: str
     date: str
@@ -367,38 +342,35 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, in our own words, and how it is tested.
+    """A claim and its test.
 
-    It holds if all its parts hold, and holds in part if some do. If none does, it does not hold where
-    one fails, and is undecided otherwise. A part without a number, because a run is not finite, neither
-    holds nor fails.
+    It holds if all its parts hold, and holds in part if some do. If none does, it does not hold if one
+    fails, and is undecided otherwise. A part with a non-finite run neither holds nor fails.
 
     Parameters
     ----------
     id
         For example ``"3b"``.
     text
-        One sentence.
+        One sentence in our own words.
     made
-        Where the thesis makes it.
+        Place in the thesis.
     figure
-        The book's figure that bears on it, for example ``"fig-sgd"``; empty for a claim that is not
-        tested.
+        The book's figure on it, for example ``"fig-sgd"``; empty if the claim is not tested.
     parts
-        What it is judged by; none for a claim that is not tested.
+        Numbers that it is judged by; empty if it is not tested.
     some
-        Whether the claim is that *some* part holds: then one is enough, and it does not hold if all
-        parts fail.
+        Whether one part that holds is enough: then the claim fails if all parts fail.
     rule_since
-        Since when its rule is what it is.
+        Commit of the current rule.
     reason
-        Why a claim is not tested.
+        Why the claim is not tested.
     by_literature
-        The verdict on a claim about the literature, which no experiment can give; ``reason`` cites it.
+        Verdict on a claim about the literature; ``reason`` cites the source.
     not_on
-        For a dataset on which a claim is not tested, the reason.
+        Datasets on which the claim is not tested, with the reason.
     note
-        What a reader should know about the test.
+        Note on the test.
     """
 
     id: str
@@ -415,11 +387,11 @@ class Claim:
 
 
 class Judgement(NamedTuple):
-    """What became of a claim on one dataset.
+    """The verdict on a claim on one dataset.
 
-    Its verdict; the numbers and their verdicts, in the order of parts; ``corrected``, the verdict with
-    the parts' p-values corrected for their number, by Holm; a reason where it was not tested; and the
-    experiments that the numbers come from.
+    ``numbers`` and ``verdicts`` are those of the parts; ``corrected`` is the verdict after Holm's
+    correction of the parts' p-values; ``reason`` says why it was not tested; ``experiments`` are the
+    sources of the numbers.
     """
 
     verdict: str
@@ -431,7 +403,7 @@ class Judgement(NamedTuple):
 
     @property
     def computed(self) -> bool:
-        """Whether its results were there."""
+        """Whether results were available."""
         return self.reason != NOT_COMPUTED
 
     @property
@@ -440,7 +412,7 @@ class Judgement(NamedTuple):
         return any(number.unstable for number in self.numbers)
 
     def in_words(self) -> str:
-        """Say the verdict in a few words: ``holds in part, 3 of 8``."""
+        """Return the verdict in a few words: ``holds in part, 3 of 8``."""
         if not self.computed:
             return "not computed"
         if self.verdict == IN_PART:
@@ -449,7 +421,7 @@ class Judgement(NamedTuple):
         return self.verdict
 
     def what_would_decide(self) -> str:
-        """Say of an undecided claim how many seeds would decide it; empty if it is decided."""
+        """Say what would decide an undecided claim; empty if it is decided."""
         if self.verdict != UNDECIDED:
             return ""
         open_ = [n for n, v in zip(self.numbers, self.verdicts, strict=True) if v == UNDECIDED]
@@ -459,7 +431,7 @@ class Judgement(NamedTuple):
             worst = max(unstable, key=lambda n: n.unstable / n.interval.n)
             return f"{worst.unstable} of {worst.interval.n} seeds unstable"
         if any(n.needed is None for n in open_):
-            return "too near to call"  # more than MOST_SEEDS seeds, or nothing there could be more of
+            return "too near to call"  # more than MOST_SEEDS seeds, or repeats that cannot be added
         return f"about {max(n.needed or 0 for n in open_)} seeds"
 
 
@@ -490,10 +462,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
 
 
 def corrected(numbers: Sequence[Number], verdicts: Sequence[str]) -> list[str]:
-    """Return the verdicts on a claim's parts with p-values corrected for their number, by Holm.
-
-    A part without a test keeps its verdict.
-    """
+    """Return the verdicts on parts after Holm's correction; a part without a test keeps its verdict."""
     tested = [i for i, number in enumerate(numbers) if not math.isnan(number.p)]
     adjusted = dict(zip(tested, holm([numbers[i].p for i in tested]), strict=True))
     return [
@@ -503,7 +472,7 @@ def corrected(numbers: Sequence[Number], verdicts: Sequence[str]) -> list[str]:
 
 
 def combined(verdicts: Sequence[str], some: bool = False) -> str:
-    """Return the verdict on a whole from those on its parts; ``some`` if one that holds is enough."""
+    """Combine the verdicts on parts; with ``some``, one that holds is enough."""
     if all(verdict == NOT_TESTED for verdict in verdicts):
         return NOT_TESTED
     if some:
@@ -518,10 +487,9 @@ def combined(verdicts: Sequence[str], some: bool = False) -> str:
 
 
 def overall(judgements: Sequence[Judgement]) -> str:
-    """Return the verdict over datasets: it rests on those on which the claim was tested.
+    """Combine the verdicts on the datasets on which the claim was tested.
 
-    A claim that fails on one dataset and holds on another, be it in part, does not hold in part: the
-    datasets disagree.
+    If it fails on one and holds, or holds in part, on the other, the datasets disagree.
     """
     verdicts = list(dict.fromkeys(j.verdict for j in judgements if j.verdict != NOT_TESTED))
     if len(verdicts) < 2:
@@ -535,13 +503,7 @@ Ledger = Sequence[tuple[Claim, Mapping[str, Judgement]]]
 
 
 def check_complete(ledger: Ledger) -> None:
-    """Stop a page that would show a claim without its verdict, rule, statistic or figure.
-
-    Raises
-    ------
-    InputError
-        One sentence for each thing that is missing.
-    """
+    """Raise ``InputError`` if a claim lacks its verdict, rule, statistic or figure."""
     problems = []
     ids = [claim.id for claim, _ in ledger]
     for claim, judgements in ledger:

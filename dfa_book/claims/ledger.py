@@ -1,4 +1,4 @@
-"""The ledger's page: every claim with its rule, its numbers and its verdict on each dataset."""
+"""The page of the ledger: every claim with its rule, its numbers and its verdict on each dataset."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,11 +45,10 @@ def own_dataset(settings: Settings) -> str:
 def find_evidence(
     settings: Settings, tables: Mapping[str, pd.DataFrame] | None = None
 ) -> dict[str, Evidence]:
-    """Return where the results of each dataset lie: those of this edition, and the other edition's.
+    """Return the results of both datasets: this edition's and the other edition's.
 
-    The MNIST edition's are in the repository, the digits' beside the staged book; either may be absent.
-    Results that this code would not compute are not used. ``tables`` are this edition's where there is
-    no file.
+    Those on MNIST are in the repository, those on the digits in ``_build``; either may be missing. Stale
+    results are not used. ``tables`` are results of this edition without a file.
     """
     own = own_dataset(settings)
     folders: dict[str, Path | None] = dict.fromkeys(DATASETS)
@@ -69,60 +68,44 @@ def find_evidence(
 
 
 def _staleness(path: Path) -> str | None:
-    reason = staleness(path)  # it quotes the record
+    reason = staleness(path)  # quotes the record
     return None if reason is None else as_text(reason)
 
 
 def judge_all(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> Ledger:
     """Return each claim with its judgement on each dataset."""
     return [
-        (claim, {dataset: judge(claim, found) for dataset, found in evidence.items()})
+        (claim, {dataset: judge(claim, results) for dataset, results in evidence.items()})
         for claim in claims
     ]
 
 
-# ---- what is seen of a verdict ----
+# ---- verdicts as HTML ----
 
-# Shape and colour of a chip: the stylesheet's classes.
+# CSS classes of a chip, which set its shape and colour.
 LOOKS = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "open", NOT_TESTED: "none"}
 HEADLINES = ("2b", "3a", "3b", "8b", "5b")
-"""Claims that the thesis turns on: fixed features, DFA against them and against BP, what helps, why."""
+"""Central claims: fixed features, DFA against them and against BP, what helps, why."""
 SUMMED_UP = (
-    "1a",
-    "2b",
-    "3a",
-    "3b",
-    "4",
-    "4b",
-    "5b",
-    "5c",
-    "6c",
-    "6d",
-    "7a",
-    "8a",
-    "8b",
-    "8d",
-    "10c",
-    "11a",
+    *("1a", "2b", "3a", "3b", "4", "4b", "5b", "5c", "6c", "6d", "7a", "8a", "8b", "8d", "10c", "11a"),
     "12b",
 )
 """Claims in the conclusion's table."""
-# A picture of intervals, in pixels.
+# Width and height of a lane in the picture of intervals, in pixels.
 PICTURE_WIDTH, LANE = 96, 6
 
 
 def chip(judgement: Judgement, before: str = "") -> str:
-    """Return a verdict as HTML whose shape and colour say it too."""
+    """Return a verdict as HTML, coded by shape and colour as well."""
     look = LOOKS[judgement.verdict]
     return f'<span class="dfa-chip dfa-{look}">{escape(before + judgement.in_words())}</span>'
 
 
 def picture(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
-    """Return the intervals of a claim's numbers as SVG: lanes over the range where the claim puts them.
+    """Return the intervals of a claim's numbers as SVG, over bands of the claimed ranges.
 
-    Each number has a lane for each dataset, a full mark for the digits and an open one for MNIST. The
-    band is the claimed range, on the right for *above* and on the left for *below*; each number has a
-    scale of its own.
+    Each number has its own scale and a lane for each dataset, with a full marker for the digits and an
+    open one for MNIST.
     """
     tested = {d: j for d, j in judgements.items() if j.numbers}
     if not tested:
@@ -155,7 +138,7 @@ def picture(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
 
 
 def _scale(part: Part, intervals: Iterable[Interval]) -> Callable[[float], float]:
-    """Return where a value stands in a picture, in whose middle the range is, or the end that it has."""
+    """Return the scale of a picture: x in pixels, with the middle of the range in the centre."""
     bounds = [end for end in (part.above, part.below) if math.isfinite(end)]
     middle = sum(bounds) / len(bounds)
     ends = [end for interval in intervals for end in interval[:3] if math.isfinite(end)]
@@ -164,7 +147,7 @@ def _scale(part: Part, intervals: Iterable[Interval]) -> Callable[[float], float
 
 
 def tally(ledger: Ledger) -> str:
-    """Return how many claims have which verdict on each dataset, as HTML: a stacked bar for each."""
+    """Return the number of claims by verdict as HTML, a stacked bar for each dataset."""
     bars = []
     for dataset, name in DATASETS.items():
         verdicts = [judgements[dataset].verdict for _, judgements in ledger]
@@ -178,16 +161,16 @@ def tally(ledger: Ledger) -> str:
             start += width
             if count:
                 chips.append(f'<span class="dfa-chip dfa-{look}">{verdict}: {count}</span>')
-        said = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
+        label = ", ".join(f"{v}: {verdicts.count(v)}" for v in LOOKS if v in verdicts)
         bars.append(
-            f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{said}" width="100%" '
+            f'<dt>{name}</dt><dd><svg class="dfa-bar" role="img" aria-label="{label}" width="100%" '
             f'height="14">{"".join(segments)}</svg><span>{" ".join(chips)}</span></dd>'
         )
     return f'<dl class="dfa-tally">{"".join(bars)}</dl>'
 
 
 def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
-    """Return claims with their verdicts as an HTML table, with links to their entries on ``page``."""
+    """Return claims and verdicts as an HTML table, with links to their entries on ``page``."""
     by_id = {claim.id: (claim, judgements) for claim, judgements in ledger}
     heads = "".join(f'<th scope="col">on {name}</th>' for name in DATASETS.values())
     rows = []
@@ -208,24 +191,24 @@ def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
 
 
 def _numbers(claim: Claim, judgement: Judgement) -> str:
-    """Return the numbers of a claim that has one or two, with their intervals."""
+    """Return the numbers of a claim with their intervals, if there are at most two."""
     there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
     if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
         return ""
     return "<br>".join(part.in_short(number.interval) for part, number in there)
 
 
-# ---- which came first, the rule or the result ----
+# ---- whether the rule came before the result ----
 
 
 def first_result(experiments: frozenset[str], dataset: str) -> tuple[str, str] | None:
-    """Return commit and date of the first result of the experiments that a number comes from."""
+    """Return commit and date of the first result of any of these experiments."""
     known = [FIRST_RESULTS[dataset][e] for e in experiments if e in FIRST_RESULTS[dataset]]
     return min(known, key=lambda commit: commit.date, default=None)
 
 
 def rule_came_first(claim: Claim, judgement: Judgement, dataset: str) -> bool | None:
-    """Say whether a claim's rule was stated before any result that bears on it; None without results."""
+    """Return whether a claim's rule was stated before its first result; None without results."""
     first = first_result(judgement.experiments, dataset)
     if claim.rule_since is None or first is None:
         return None
@@ -233,7 +216,7 @@ def rule_came_first(claim: Claim, judgement: Judgement, dataset: str) -> bool | 
 
 
 def which_came_first(claim: Claim, judgement: Judgement, evidence: Evidence) -> str:
-    """Say it in a sentence; empty where no results bear on a claim."""
+    """Say whether the rule or the result came first; empty without results."""
     first = first_result(judgement.experiments, evidence.dataset)
     if claim.rule_since is None or first is None:
         return ""
@@ -248,7 +231,7 @@ def which_came_first(claim: Claim, judgement: Judgement, evidence: Evidence) -> 
 
 
 def summary_of_rules(ledger: Ledger) -> str:
-    """Count the rules that were stated before the first result that bears on them."""
+    """Count the rules that were stated before their first result."""
     sentences = []
     for dataset, name in DATASETS.items():
         first = [rule_came_first(claim, judgements[dataset], dataset) for claim, judgements in ledger]
@@ -265,13 +248,11 @@ def summary_of_rules(ledger: Ledger) -> str:
 
 
 def entry(
-    claim: Claim,
-    judgements: Mapping[str, Judgement],
-    evidence: Mapping[str, Evidence] | None = None,
+    claim: Claim, judgements: Mapping[str, Judgement], evidence: Mapping[str, Evidence] | None = None
 ) -> str:
-    """Return a claim's row, which unfolds into its rule and what was found on each dataset.
+    """Return a claim as a dropdown with its rule, and its numbers and verdict on each dataset.
 
-    The label of the entry is inside the fold: a browser that is led to it opens the fold.
+    The label is inside the dropdown, because browsers open a dropdown to show a link's target.
     """
     chips = "".join(
         chip(judgements[dataset], f"{name.removeprefix('the ')}: ") for dataset, name in DATASETS.items()
@@ -289,11 +270,8 @@ def entry(
     ]
     if claim.parts:
         wanted = "at least one of these lies" if claim.some else "each of these lies"
-        since = (
-            f" (since {claim.rule_since.date}, commit `{claim.rule_since.hash}`)"
-            if claim.rule_since
-            else ""
-        )
+        rule = claim.rule_since
+        since = f" (since {rule.date}, commit `{rule.hash}`)" if rule else ""
         lines.append(f"**Rule:** the claim holds if {wanted} in its range, interval included{since}.")
     lines += ["", *(f"{i}. {p.what}: {p.range}" for i, p in enumerate(claim.parts, 1)), ""]
     for dataset, name in DATASETS.items():
@@ -306,7 +284,7 @@ def entry(
             reason = f" ({decide})"
         lines += [f"**On {name}: {judgement.in_words()}**{reason}{_corrected(judgement)}", ""]
         numbers = list(zip(claim.parts, judgement.numbers, judgement.verdicts, strict=False))
-        # Of what is measured and not judged, only the number is given.
+        # A number that is measured but not judged has no verdict.
         items = [
             f"{i}. {part.in_words(number)}" + ("" if judgement.verdict == NOT_TESTED else f": {verdict}")
             for i, (part, number, verdict) in enumerate(numbers, 1)

@@ -1,10 +1,12 @@
-"""The numbers that the thesis's claims are judged by, computed from results tables or from networks."""
+"""The numbers by which claims are judged, computed from results tables or from small networks."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 import pandas as pd
@@ -37,24 +39,14 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
 from . import queries
-from .judge import (
-    Evidence,
-    NotComputed,
-    Number,
-    exactly,
-)
-from .queries import (
-    Sample,
-    describe,
-    mean_of,
-    tried,
-)
+from .judge import Evidence, NotComputed, Number, exactly
+from .queries import Sample, describe, mean_of, tried
 
 CHANCE = 0.5
 LEARNED = 0.55
-"""A curve that never gets this far has no half-way mark."""
+"""Accuracy that a curve must reach to have a half-way epoch."""
 ADAPTIVE = ("adagrad", "adadelta", "rmsprop", "adam")
-# "glu" is the thesis's own NTK; results of the first edition do not have it.
+# "glu" is the thesis's own NTK; results of the first edition lack it.
 LAZY = ("ntk", "glu", "gaussian_features", "relu_features", "linear_features")
 RULES = {"bp": "BP", "dfa": "DFA"}
 MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
@@ -63,23 +55,47 @@ MATRICES = ("uniform", "standard_uniform", "gaussian", "standard_gaussian")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number for each seed, computed from the evidence; two of them are subtracted seed by seed."""
+    """A number for each seed, computed from the evidence; differences are paired by seed.
 
+    ``claims.json`` has the name of the function and its arguments.
+    """
+
+    function: str
+    arguments: Mapping[str, Any]
     of: Callable[[Evidence], Sample]
 
     def __call__(self, evidence: Evidence) -> Sample:
-        """Compute it; raise ``NotComputed`` where results are missing."""
+        """Compute it, or raise ``NotComputed``."""
         return self.of(evidence)
 
     def __sub__(self, other: "Quantity") -> "Quantity":
-        return Quantity(lambda evidence: self(evidence) - other(evidence))
+        both = {"self": self, "other": other}
+        return Quantity("-", both, lambda evidence: self(evidence) - other(evidence))
 
     def __truediv__(self, other: "Quantity") -> "Quantity":
-        return Quantity(lambda evidence: self(evidence) / other(evidence))
+        both = {"self": self, "other": other}
+        return Quantity("/", both, lambda evidence: self(evidence) / other(evidence))
+
+
+P = ParamSpec("P")
+
+
+def quantity(function: Callable[Concatenate[Evidence, P], Sample]) -> Callable[P, Quantity]:
+    """Turn a function of the evidence and other arguments into one that returns a ``Quantity``."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Quantity:
+        bound = signature.bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        given = {name: value for name, value in bound.arguments.items() if name != "evidence"}
+        return Quantity(function.__name__, given, lambda evidence: function(evidence, *args, **kwargs))
+
+    return make
 
 
 def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
-    """Return the rows of the runs with these fields; raise ``NotComputed`` if there are none."""
+    """Return the rows with these fields, or raise ``NotComputed``."""
     rows = queries.select(evidence.table(experiment), **fields)
     if rows.empty:
         raise NotComputed(experiment)
@@ -89,93 +105,67 @@ def runs(evidence: Evidence, experiment: str, **fields: object) -> pd.DataFrame:
 # ---- curves and their ends ----
 
 
-def final(experiment: str, metric: str = "test_accuracy", **fields: object) -> Quantity:
+@quantity
+def final(
+    evidence: Evidence, /, experiment: str, metric: str = "test_accuracy", **fields: object
+) -> Sample:
     """Return a metric of the last epoch."""
-    return Quantity(lambda evidence: queries.final(runs(evidence, experiment, **fields), metric))
+    return queries.final(runs(evidence, experiment, **fields), metric)
 
 
-def at(experiment: str, metric: str, place: float, **fields: object) -> Quantity:
-    """Return a metric at the epoch that a share of the epochs ends with, 0 being the first."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        return queries.at_epoch(rows, max(1, int(place * int(rows["epochs"].iloc[0]))), metric)
-
-    return Quantity(of)
+@quantity
+def at(evidence: Evidence, /, experiment: str, metric: str, place: float, **fields: object) -> Sample:
+    """Return a metric after a share of the epochs, in [0, 1]; 0 is the first epoch."""
+    rows = runs(evidence, experiment, **fields)
+    return queries.at_epoch(rows, max(1, int(place * int(rows["epochs"].iloc[0]))), metric)
 
 
-def lowest(experiment: str, metric: str, **fields: object) -> Quantity:
-    """Return a metric at the epoch at which its mean over the seeds is lowest."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        means = queries.curves(rows, metric).mean(axis=1, skipna=False)
-        epoch = 1 + int(means.to_numpy(dtype=float).argmin())
-        return queries.at_epoch(rows, epoch, metric)
-
-    return Quantity(of)
+@quantity
+def lowest(evidence: Evidence, /, experiment: str, metric: str, **fields: object) -> Sample:
+    """Return a metric at the epoch at which its mean over seeds is lowest."""
+    rows = runs(evidence, experiment, **fields)
+    means = queries.curves(rows, metric).mean(axis=1, skipna=False)
+    return queries.at_epoch(rows, 1 + int(means.to_numpy(dtype=float).argmin()), metric)
 
 
-def by_curves(
-    measure: Callable[..., pd.Series], metrics: tuple[str, ...], experiment: str, **fields: object
-) -> Quantity:
-    """Return what a function makes of the curves (epochs by seeds) of some metrics."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, **fields)
-        return describe(measure(*(queries.curves(rows, metric) for metric in metrics)), rows)
-
-    return Quantity(of)
-
-
-def _rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
-    return pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a})
-
-
-def rank_correlation(first: str, second: str) -> Quantity:
-    """Return how two metrics of the long DFA run go together over epochs: Spearman's ρ."""
-    return by_curves(_rank_correlation, (first, second), "alignment", method="dfa", optimizer="sgd")
+@quantity
+def rank_correlation(evidence: Evidence, first: str, second: str) -> Sample:
+    """Return Spearman's ρ of two metrics over the epochs of the long DFA run."""
+    rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
+    a, b = (queries.curves(rows, metric) for metric in (first, second))
+    return describe(pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a}), rows)
 
 
 def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd.Series:
-    """Return the epoch at which each curve is first half way from a start to its highest value.
+    """Return the first epoch at which each curve is half way from a start to its maximum.
 
-    The highest value and not the last one, so that a run that falls back keeps its mark. Nan for a curve
-    that never reaches ``least``.
+    The maximum is used instead of the last value because an unstable run may fall back. A curve below
+    ``least`` has nan.
     """
     marks = (curves >= (start + curves.max()) / 2).idxmax().astype(float)
     return marks.where(curves.max() >= least)
 
 
-def _alignment_before_accuracy(accuracy: pd.DataFrame, alignment: pd.DataFrame) -> pd.Series:
-    return half_way(alignment, 0.0) - half_way(accuracy, CHANCE, LEARNED)
+@quantity
+def alignment_before_accuracy(evidence: Evidence) -> Sample:
+    """Return the half-way epoch of the alignment minus that of the accuracy, in the long DFA run."""
+    rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
+    accuracy, alignment = (queries.curves(rows, m) for m in ("test_accuracy", "weight_alignment"))
+    return describe(half_way(alignment, 0.0) - half_way(accuracy, CHANCE, LEARNED), rows)
 
 
-ALIGNMENT_BEFORE_ACCURACY = by_curves(
-    _alignment_before_accuracy,
-    ("test_accuracy", "weight_alignment"),
-    "alignment",
-    method="dfa",
-    optimizer="sgd",
-)
-"""By how many epochs the accuracy is half way before the alignment is."""
+@quantity
+def share_of_epochs(evidence: Evidence, method: str, optimizer: str) -> Sample:
+    """Return the share of the epochs after which an optimizer reaches SGD's mean final accuracy.
 
-
-def share_of_epochs(method: str, optimizer: str) -> Quantity:
-    """Return in what share of SGD's epochs an optimizer gets as far as SGD does in all, on average.
-
-    A run that does not get there in as many counts as one epoch more.
+    A run that does not reach it counts as one epoch more than there are.
     """
-
-    def of(evidence: Evidence) -> Sample:
-        goal = float(with_optimizer(method, "sgd")(evidence).values.mean())
-        rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
-        curves = queries.curves(rows)
-        epochs = len(curves)
-        reached = (curves >= goal).idxmax().where((curves >= goal).any(), epochs + 1)
-        return describe(reached.astype(float) / epochs, rows)
-
-    return Quantity(of)
+    goal = with_optimizer(method, "sgd")(evidence).mean
+    rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
+    curves = queries.curves(rows)
+    epochs = len(curves)
+    reached = (curves >= goal).idxmax().where((curves >= goal).any(), epochs + 1)
+    return describe(reached.astype(float) / epochs, rows)
 
 
 # ---- methods and optimizers ----
@@ -186,15 +176,17 @@ def lazy(k: int, method: str) -> Quantity:
     return final("reproduction", k=k, method=method)
 
 
-def best_lazy(k: int) -> Quantity:
-    """Return the test accuracy of the lazy method whose mean is highest."""
+@quantity
+def best_lazy(evidence: Evidence, k: int) -> Sample:
+    """Return the test accuracy of the lazy method with the highest mean."""
+    return named_best_lazy(evidence, k)[1]
 
-    def of(evidence: Evidence) -> Sample:
-        there = set(runs(evidence, "reproduction", k=k)["method"])
-        each = [lazy(k, method)(evidence) for method in LAZY if method in there]
-        return max(each, key=lambda sample: float(sample.values.mean()))
 
-    return Quantity(of)
+def named_best_lazy(evidence: Evidence, k: int) -> tuple[str, Sample]:
+    """Return the lazy method with the highest mean test accuracy, and that accuracy."""
+    there = set(runs(evidence, "reproduction", k=k)["method"])
+    each = {method: lazy(k, method)(evidence) for method in LAZY if method in there}
+    return max(each.items(), key=lambda item: item[1].mean)
 
 
 def network(k: int, optimizer: str) -> Quantity:
@@ -202,11 +194,10 @@ def network(k: int, optimizer: str) -> Quantity:
     return final("reproduction", k=k, method="bp", optimizer=optimizer)
 
 
-def errors(accuracy: Quantity, examples: int = 10_000) -> Quantity:
-    """Return the share of mistakes; of none, half a mistake in as many examples."""
-    return Quantity(
-        lambda evidence: accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
-    )
+@quantity
+def errors(evidence: Evidence, accuracy: Quantity, examples: int = 10_000) -> Sample:
+    """Return the share of mistakes, at least half a mistake per ``examples``, so that ratios exist."""
+    return accuracy(evidence).mapped(lambda a: (1 - a).clip(lower=0.5 / examples))
 
 
 def with_optimizer(method: str, optimizer: str) -> Quantity:
@@ -219,14 +210,16 @@ def gap(optimizer: str) -> Quantity:
     return with_optimizer("bp", optimizer) - with_optimizer("dfa", optimizer)
 
 
-MEAN_GAP = Quantity(lambda evidence: mean_of([gap(optimizer)(evidence) for optimizer in OPTIMIZERS]))
-"""BP's test accuracy minus DFA's, averaged over all optimizers."""
+@quantity
+def mean_gap(evidence: Evidence) -> Sample:
+    """Return BP's test accuracy minus DFA's, averaged over all optimizers."""
+    return mean_of([gap(optimizer)(evidence) for optimizer in OPTIMIZERS])
 
 
 def spread_ratio(evidence: Evidence) -> Number:
-    """Return DFA's standard deviation over seeds divided by BP's, pooled over adaptive methods.
+    """Return DFA's standard deviation over seeds divided by BP's, pooled over adaptive optimizers.
 
-    Its interval is that of the F distribution.
+    The interval is by the F distribution.
     """
     samples = {m: [with_optimizer(m, o)(evidence) for o in ADAPTIVE] for m in RULES}
     unstable = {seed for each in samples.values() for sample in each for seed in sample.unstable}
@@ -248,56 +241,52 @@ def _spread_ratio(values: dict[str, list[pd.Series]]) -> Interval:
     return Interval(ratio, ratio / wide, ratio * wide, n)
 
 
-def error(experiment: str, method: str, optimizer: str = "sgd", judged: str = "test") -> Quantity:
-    """Return the error of the last epoch, averaged over what the experiment varies."""
-    fields = {"method": method, "optimizer": optimizer}
-    return Quantity(lambda evidence: queries.errors(runs(evidence, experiment, **fields), judged))
+@quantity
+def error(
+    evidence: Evidence, experiment: str, method: str, optimizer: str = "sgd", judged: str = "test"
+) -> Sample:
+    """Return the error of the last epoch, averaged over the runs of a seed."""
+    return queries.errors(runs(evidence, experiment, method=method, optimizer=optimizer), judged)
 
 
-def solved_error(method: str, like: str) -> Quantity:
-    """Return the test error of a model solved to convergence, at each n and d of an experiment."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
-        places = list(rows.itertuples(index=False, name=None))
-        return queries.solved_error(evidence.solved(), method, places)
-
-    return Quantity(of)
+@quantity
+def solved_error(evidence: Evidence, method: str, like: str) -> Sample:
+    """Return the test error of a solved model, averaged over the n and d of an experiment."""
+    rows = runs(evidence, like)[["samples", "dimensions"]].astype(int).drop_duplicates()
+    places = list(rows.itertuples(index=False, name=None))
+    return queries.solved_error(evidence.solved(), method, places)
 
 
-def error_at(experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]) -> Quantity:
-    """Return the test error at the smallest or the largest value of what an experiment varies."""
-
-    def of(evidence: Evidence) -> Sample:
-        rows = runs(evidence, experiment, method=method)
-        return queries.errors(rows[rows[varied] == end(rows[varied])])
-
-    return Quantity(of)
+@quantity
+def error_at(
+    evidence: Evidence, experiment: str, method: str, varied: str, end: Callable[[pd.Series], int]
+) -> Sample:
+    """Return the test error at the smallest or largest (``min``, ``max``) value of a varied field."""
+    rows = runs(evidence, experiment, method=method)
+    return queries.errors(rows[rows[varied] == end(rows[varied])])
 
 
 def rise(experiment: str, method: str, varied: str) -> Quantity:
-    """Return the error at the largest value of what is varied minus that at the smallest."""
+    """Return the error at the largest value of a varied field minus that at the smallest."""
     return error_at(experiment, method, varied, max) - error_at(experiment, method, varied, min)
 
 
-def probe(weights: str, target: str = "digit", kind: str = "nearest neighbours") -> Quantity:
-    """Return how often a probe of a representation is right."""
-
-    def of(evidence: Evidence) -> Sample:
-        table = evidence.probes()
-        chosen = queries.select(table, weights=weights, probe=kind, target=target)
-        if chosen.empty:
-            raise NotComputed("probes")
-        return Sample(chosen.set_index("seed")["accuracy"].astype(float))
-
-    return Quantity(of)
+@quantity
+def probe(
+    evidence: Evidence, weights: str, target: str = "digit", kind: str = "nearest neighbours"
+) -> Sample:
+    """Return the accuracy of a probe of a representation."""
+    chosen = queries.select(evidence.probes(), weights=weights, probe=kind, target=target)
+    if chosen.empty:
+        raise NotComputed("probes")
+    return queries.sample(chosen, "accuracy")
 
 
-# ---- what was tried to choose a rate ----
+# ---- learning rates that were tried ----
 
 
 class Tuning:
-    """The tuning of a run's rate: what was tried, by rate and by tuning seed."""
+    """The tuning runs of a run's learning rate, by rate and tuning seed."""
 
     def __init__(self, evidence: Evidence, like: pd.Series) -> None:
         self.runs = tried(evidence.table("tuning"), like)
@@ -311,19 +300,13 @@ class Tuning:
         return queries.select(self.runs, learning_rate=rate)
 
     def score(self, rate: float) -> Sample:
-        """Return the score of a rate; that of a run that is not finite is chance."""
+        """Return the score of a rate; a non-finite run has the score of chance."""
         rows = self.at(rate)
         last = rows[rows["epoch"] > rows["epochs"] - SCORED_EPOCHS]
         return queries.sample(last, "test_accuracy").mapped(lambda s: s.fillna(CHANCE))
 
     def beside(self, direction: int) -> float:
-        """Return the next rate below (-1) or above (1) the chosen one that has a seed in common with it.
-
-        Raises
-        ------
-        NotComputed
-            If there is none.
-        """
+        """Return the next rate below (-1) or above (1) that shares a seed, or raise ``NotComputed``."""
         seeds = set(self.at(self.chosen)["seed"])
         away = [rate for rate in self.rates if seeds & set(self.at(rate)["seed"])]
         side = [rate for rate in away if direction * (rate - self.chosen) > 0]
@@ -333,36 +316,38 @@ class Tuning:
 
 
 def tuned(evidence: Evidence, method: str, optimizer: str) -> Tuning:
-    """Return the tuning for three digits of a method with an optimizer."""
+    """Return the tuning of a method with an optimizer on three digits."""
     rows = runs(evidence, "adaptive_methods", method=method, optimizer=optimizer)
     return Tuning(evidence, rows.iloc[0])
 
 
-def by_tuning(measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd") -> Quantity:
-    """Return what a function makes of a tuning, by tuning seed."""
-    return Quantity(lambda evidence: measure(tuned(evidence, method, optimizer)))
+@quantity
+def by_tuning(
+    evidence: Evidence, measure: Callable[[Tuning], Sample], method: str, optimizer: str = "sgd"
+) -> Sample:
+    """Apply a function to a tuning, by tuning seed."""
+    return measure(tuned(evidence, method, optimizer))
 
 
 def lost_above(tuning: Tuning) -> Sample:
-    """Return what the next higher rate loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of the next higher one."""
     return tuning.score(tuning.chosen) - tuning.score(tuning.beside(1))
 
 
 def lost_beside(tuning: Tuning) -> Sample:
-    """Return how much of the score the rates beside the chosen one lose, on average."""
+    """Return the chosen rate's score minus the mean of the rates below and above."""
     lower = tuning.score(tuning.chosen) - tuning.score(tuning.beside(-1))
     return mean_of([lower, lost_above(tuning)])
 
 
-def mean_lost_beside(method: str) -> Quantity:
-    """Return the same, averaged over all optimizers."""
-    return Quantity(
-        lambda evidence: mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
-    )
+@quantity
+def mean_lost_beside(evidence: Evidence, method: str) -> Sample:
+    """Return ``lost_beside`` averaged over all optimizers."""
+    return mean_of([lost_beside(tuned(evidence, method, o)) for o in OPTIMIZERS])
 
 
 def overfitting(tuning: Tuning) -> Sample:
-    """Return how much more training and validation accuracy differ at the next higher rate."""
+    """Return training minus validation accuracy at the next higher rate minus at the chosen one."""
 
     def apart(rate: float) -> Sample:
         rows = tuning.at(rate)
@@ -372,9 +357,9 @@ def overfitting(tuning: Tuning) -> Sample:
 
 
 def fluctuation(tuning: Tuning) -> Sample:
-    """Return how much more the training loss jumps from epoch to epoch at the next higher rate.
+    """Return the mean absolute change of the training loss per epoch, next higher over chosen rate.
 
-    The ratio of the mean absolute changes over the last ten epochs.
+    The change is averaged over the last ten epochs.
     """
 
     def jumps(rate: float) -> Sample:
@@ -386,43 +371,40 @@ def fluctuation(tuning: Tuning) -> Sample:
 
 
 def first_runs_of_matrices(evidence: Evidence) -> list[pd.Series]:
-    """Return a row of the table of results for each of the thesis's random matrices."""
+    """Return a row of results for each of the thesis's random matrices."""
     return [runs(evidence, "random_matrices", feedback=kind).iloc[0] for kind in MATRICES]
 
 
-def at_the_lowest_rate(measure: Callable[[Tuning], Sample]) -> Quantity:
-    """Return what a function makes of the tuning of each random matrix, by matrix."""
-
-    def of(evidence: Evidence) -> Sample:
-        each = [measure(Tuning(evidence, run)).values.mean() for run in first_runs_of_matrices(evidence)]
-        return Sample(pd.Series(each))
-
-    return Quantity(of)
+@quantity
+def at_the_lowest_rate(evidence: Evidence, measure: Callable[[Tuning], Sample]) -> Sample:
+    """Apply a function to the tuning of each random matrix, by matrix."""
+    each = [measure(Tuning(evidence, run)).mean for run in first_runs_of_matrices(evidence)]
+    return Sample(pd.Series(each))
 
 
 def lost_at_the_lowest(tuning: Tuning) -> Sample:
-    """Return what the smallest rate that was tried loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of the smallest rate."""
     return tuning.score(tuning.chosen) - tuning.score(tuning.rates[0])
 
 
 def still_falling(tuning: Tuning) -> Sample:
-    """Return by how much the training loss still falls in the last quarter, at the smallest rate."""
+    """Return the decrease of the training loss in the last quarter, at the smallest rate."""
     rows = tuning.at(tuning.rates[0])
     before = queries.at_epoch(rows, max(1, 3 * int(rows["epochs"].iloc[0]) // 4), "train_loss")
     return before - queries.final(rows, "train_loss")
 
 
 def lost_at_rate_1(tuning: Tuning) -> Sample:
-    """Return what rate 1, Adadelta as it was published, loses of the chosen one's score."""
+    """Return the chosen rate's score minus that of rate 1, which is Adadelta as published."""
     if 1.0 not in tuning.rates:
         raise NotComputed("tuning at rate 1")
     return tuning.score(tuning.chosen) - tuning.score(1.0)
 
 
 def rates_apart(evidence: Evidence) -> Interval:
-    """Return the factor between the smallest and the largest tuned rate of the random matrices.
+    """Return the ratio of the largest to the smallest tuned rate of the random matrices.
 
-    A rate is known to half of the way to the next one that was tried, on the logarithmic scale.
+    The uncertainty of a rate is half the distance to the next tried one, on the logarithmic scale.
     """
     each = sorted(first_runs_of_matrices(evidence), key=lambda run: float(run["learning_rate"]))
     ends = [each[0], each[-1]]
@@ -441,10 +423,10 @@ def _half_way_to_the_next(tuning: pd.DataFrame, chosen: pd.Series) -> float:
     return math.sqrt(away[0])
 
 
-# ---- numbers that need no training, or a moment of it ----
+# ---- numbers from small networks on random inputs ----
 
 DEPTH, WIDTH, NETWORKS, BATCH = 8, 64, 10, 128
-# Inputs of a stack of three.
+# Inputs of a stack of three digits.
 INPUTS = {"digits": 192, "mnist": 2_352}
 
 
@@ -453,8 +435,7 @@ def deep_network(
 ) -> tuple[Parameters, Tensor, Tensor]:
     """Return a deep network with its random matrices, and a batch of random inputs and labels.
 
-    Inputs are standard normal, as pixels are after they have been normalised; weights are PyTorch's
-    default ones times ``gain``.
+    Inputs are standard normal, like normalised pixels; weights are PyTorch's default times ``gain``.
     """
     widths = (inputs, *[WIDTH] * hidden, 1)
     parameters = initialise_network(widths, generator(seed, "weights"))
@@ -469,26 +450,25 @@ def deep_network(
 def signals(
     rule: Callable[..., Products], activation: str, inputs: int, seed: int, gain: float = 1.0
 ) -> list[float]:
-    """Return the size of the signal δ at each hidden layer before training, the last one's being 1."""
+    """Return the norm of the error signal δ at each hidden layer before training; the last has 1."""
     parameters, X, y = deep_network(inputs, seed, gain=gain)
     with using_threads(1):
         sizes = {n: float(torch.linalg.vector_norm(b)) for n, _, b in rule(parameters, X, y, activation)}
     return [sizes[f"W{layer}"] / sizes[f"W{DEPTH}"] for layer in range(1, DEPTH + 1)]
 
 
-def signal_at_the_bottom(rule: Callable[..., Products], activation: str, gain: float = 1.0) -> Quantity:
-    """Return by which power of ten the signal changes from the last hidden layer to the first."""
-
-    def of(evidence: Evidence) -> Sample:
-        inputs = INPUTS[evidence.dataset]
-        bottom = [signals(rule, activation, inputs, seed, gain)[0] for seed in range(NETWORKS)]
-        return Sample(pd.Series(np.log10(bottom)))
-
-    return Quantity(of)
+@quantity
+def signal_at_the_bottom(
+    evidence: Evidence, rule: Callable[..., Products], activation: str, gain: float = 1.0
+) -> Sample:
+    """Return log₁₀ of the signal's norm at the first hidden layer relative to the last."""
+    inputs = INPUTS[evidence.dataset]
+    bottom = [signals(rule, activation, inputs, seed, gain)[0] for seed in range(NETWORKS)]
+    return Sample(pd.Series(np.log10(bottom)))
 
 
 def fa_minus_dfa(evidence: Evidence) -> Interval:
-    """Return the largest difference between weights that FA and DFA have trained for ten steps."""
+    """Return the largest difference between weights after ten steps of FA and of DFA."""
     start, X, y = deep_network(INPUTS[evidence.dataset], 0, hidden=1)
     trained = []
     for rule in (feedback_alignment, direct_feedback_alignment):
@@ -505,7 +485,7 @@ def fa_minus_dfa(evidence: Evidence) -> Interval:
 
 
 def layers_alone(evidence: Evidence) -> Interval:
-    """Return how far DFA's updates are from those that each layer works out by itself, side by side."""
+    """Return the largest difference between DFA's updates and those that each layer computes alone."""
     parameters, X, y = deep_network(INPUTS[evidence.dataset], 0)
 
     def alone(layer: int) -> Parameters:
@@ -528,10 +508,10 @@ KP_STEPS, KP_RATE, KP_DECAY = 200, 0.5, 0.01
 
 @cache
 def fitted(moves: str, seed: int) -> float:
-    """Return the share of a batch that is right after training where ``"W2"``, ``"B1"`` or both move.
+    """Return the accuracy on a batch after training in which ``"W2"``, ``"B1"`` or both move.
 
-    B gets the update of W₂ᵀ and the same decay, by the rule of Kolen and Pollack (1994). The labels are
-    the sign of the product of two inputs.
+    B gets the update of W₂ᵀ and the same decay, by the rule of Kolen and Pollack (1994). Labels are the
+    sign of the product of two inputs.
     """
     parameters, X, _ = deep_network(INPUTS["digits"], seed, hidden=1)
     y = (X[:, :1] * X[:, 1:2] > 0).double()
@@ -547,9 +527,10 @@ def fitted(moves: str, seed: int) -> float:
         return float(accuracy(forward(parameters, X).logits, y))
 
 
-def fitted_when_moving(moves: str) -> Quantity:
-    """Return how much of a batch a network gets right that was trained where W₂, B or both move."""
-    return Quantity(lambda _: Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)])))
+@quantity
+def fitted_when_moving(evidence: Evidence, moves: str) -> Sample:
+    """Return ``fitted`` for each network."""
+    return Sample(pd.Series([fitted(moves, seed) for seed in range(NETWORKS)]))
 
 
 SMALL_LOSS, POINTS = 0.01, 32
@@ -557,15 +538,15 @@ SMALL_LOSS, POINTS = 0.01, 32
 
 @cache
 def movement(width: int, seed: int) -> float:
-    """Return how far BP moves all parameters, relative to their size, until the loss is 0.01.
+    """Return how far BP moves all parameters, relative to their norm, until the loss is 0.01.
 
-    Small steps on random labels of random inputs; nan if the loss is not reached.
+    Steps are small, labels of the inputs random; nan if the loss is not reached.
     """
     start = initialise_network((INPUTS["digits"], width, 1), generator(seed, "weights"))
     stream = generator(seed, "batch")
     X = torch.randn(POINTS, INPUTS["digits"], generator=stream, dtype=torch.float64)
     y = torch.randint(2, (POINTS, 1), generator=stream).double()
-    parameters, rate = start, 30 / width  # the rate that keeps a step's effect the same at any width
+    parameters, rate = start, 30 / width  # keeps the effect of a step the same at any width
     with using_threads(1):
         for _ in range(2_000):
             descent = gradients(backpropagation(parameters, X, y))
@@ -576,6 +557,7 @@ def movement(width: int, seed: int) -> float:
     return math.nan
 
 
-def relative_movement(width: int) -> Quantity:
-    """Return how far the parameters of a network of a width move until its loss is nearly zero."""
-    return Quantity(lambda _: Sample(pd.Series([movement(width, seed) for seed in range(5)])))
+@quantity
+def relative_movement(evidence: Evidence, width: int) -> Sample:
+    """Return ``movement`` for each seed."""
+    return Sample(pd.Series([movement(width, seed) for seed in range(5)]))

@@ -1,7 +1,7 @@
-"""Questions to a results table: a metric of some runs by epoch, or at the end, by seed.
+"""Queries on a results table: a metric of some runs, by seed, at an epoch or at the end.
 
-A ``Sample`` has a number for each seed and knows which of the seeds had an unstable run, so that no
-comparison loses sight of them.
+A ``Sample`` has a number for each seed and knows the seeds with an unstable run, so that every
+comparison counts them.
 """
 
 import math
@@ -25,11 +25,11 @@ class Sample:
     Parameters
     ----------
     values
-        The numbers, by seed; nan where a run is not finite.
+        Numbers by seed; nan if a run is not finite.
     unstable
-        The seeds that had an unstable run.
+        Seeds with an unstable run.
     undefined
-        The seeds that have no number, though their runs are finite: a cosine with a gradient of 0.
+        Seeds without a number although their runs are finite, e.g. the cosine with a zero gradient.
     """
 
     values: pd.Series
@@ -39,12 +39,17 @@ class Sample:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def mean(self) -> float:
+        """The mean over all seeds."""
+        return float(self.values.mean())
+
     def __sub__(self, other: "Sample | float") -> "Sample":
-        """Subtract seed by seed, over the seeds that both have."""
+        """Subtract seed by seed, over the common seeds."""
         return self._with(other, lambda a, b: a - b)
 
     def __truediv__(self, other: "Sample | float") -> "Sample":
-        """Divide seed by seed, over the seeds that both have."""
+        """Divide seed by seed, over the common seeds."""
         return self._with(other, lambda a, b: a / b)
 
     def _with(
@@ -53,17 +58,12 @@ class Sample:
         if not isinstance(other, Sample):
             return self.mapped(lambda values: combine(values, other))
         common = self.values.index.intersection(other.values.index)
-        undefined = self.undefined | other.undefined
-        # A seed that is undefined in the one has to be there in the other: otherwise it is no pair.
-        pairs = (
-            undefined
-            & (set(self.values.index) | self.undefined)
-            & (set(other.values.index) | other.undefined)
-        )
+        # Only pairs count: a seed that is undefined in one sample has to occur in the other.
+        pairs = (set(self.values.index) | self.undefined) & (set(other.values.index) | other.undefined)
         return Sample(
             combine(self.values[common], other.values[common]),
             (self.unstable | other.unstable) & set(common),
-            pairs,
+            (self.undefined | other.undefined) & pairs,
         )
 
     def mapped(self, function: Callable[[pd.Series], pd.Series]) -> "Sample":
@@ -76,24 +76,18 @@ class Sample:
         return Sample(self.values[~self.values.index.isin(list(self.unstable))])
 
     def interval(self, kind: str = "t", confidence: float = CONFIDENCE) -> Interval:
-        """Return the mean over all seeds and its interval, see ``statistics.interval_of``."""
+        """Return the mean over all seeds and its interval by ``statistics.interval_of``."""
         return interval_of(self.values.to_numpy(dtype=float), kind, confidence)
 
 
 def mean_of(samples: list[Sample]) -> Sample:
-    """Return the mean of several samples, seed by seed, over the seeds that all have."""
+    """Return the mean of several samples, seed by seed, over their common seeds."""
     total = reduce(lambda a, b: a - b.mapped(lambda values: -values), samples)
     return total / len(samples)
 
 
 def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
-    """Return the rows of the runs with these fields.
-
-    Raises
-    ------
-    InputError
-        If the table has no such column.
-    """
+    """Return the rows with these fields; raise ``InputError`` if the table has no such column."""
     for name, value in fields.items():
         if name not in table:
             raise InputError(f"a results table has no column {name!r}, but {', '.join(table.columns)}.")
@@ -102,7 +96,7 @@ def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
 
 
 def curves(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object) -> pd.DataFrame:
-    """Return a metric by epoch (rows) and seed (columns); the mean, where a seed has several runs."""
+    """Return a metric by epoch (rows) and seed (columns), averaged over the runs of a seed."""
     rows = select(table, **fields)
     if rows.empty:
         return pd.DataFrame()
@@ -119,40 +113,32 @@ def final(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object) 
 
 
 def errors(table: pd.DataFrame, judged: str = "test", **fields: object) -> Sample:
-    """Return the error of the last epoch, by seed; the mean over what the runs of a seed vary."""
+    """Return the error of the last epoch by seed, averaged over the runs of a seed."""
     right = final(table, f"{judged}_accuracy", **fields)
     return right.mapped(lambda accuracies: 1 - accuracies)
 
 
 def solved_error(table: pd.DataFrame, method: str, places: Sequence[tuple[int, int]]) -> Sample:
-    """Return the error of a model that was solved on the clusters, by seed.
+    """Return the error of a model solved on the clusters by seed, averaged over pairs of n and d.
 
-    Parameters
-    ----------
-    table
-        As from ``converged_table``.
-    places
-        Pairs of n and d, over which the mean is taken.
+    ``table`` is as from ``converged_table``.
     """
     return mean_of([Sample(solved_errors(table, method, samples=n, dimensions=d)) for n, d in places])
 
 
 def at_epoch(table: pd.DataFrame, epoch: int, metric: str = "test_accuracy", **fields: object) -> Sample:
-    """Return a metric of an epoch, 1 being the first, by seed."""
+    """Return a metric of an epoch (the first is 1), by seed."""
     return sample(select(table, epoch=epoch, **fields), metric)
 
 
 def sample(rows: pd.DataFrame, metric: str) -> Sample:
-    """Return the mean of a metric over the rows of each seed.
-
-    What is known of unstable runs stands in the column ``outcome``, see ``statistics.with_outcomes``.
-    """
+    """Return the mean of a metric over the rows of each seed; ``outcome`` says which are unstable."""
     values = rows.groupby("seed")[metric].apply(lambda v: v.astype(float).mean(skipna=False))
     return describe(values, rows)
 
 
 def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
-    """Return numbers by seed as a sample; the rows that they come from say which runs are unstable."""
+    """Return numbers by seed as a sample; the outcomes of ``rows`` say which seeds are unstable."""
     if "outcome" not in rows:
         return Sample(values)
     outcomes = rows.groupby("seed")["outcome"]
@@ -161,19 +147,17 @@ def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
     undefined = values.isna() & finite.reindex(values.index, fill_value=True)
     kept = values[~undefined]
     return Sample(
-        kept,
-        frozenset(unstable.index[unstable]) & set(kept.index),
-        frozenset(values.index[undefined]),
+        kept, frozenset(unstable.index[unstable]) & set(kept.index), frozenset(values.index[undefined])
     )
 
 
-# ---- what was tried to choose a rate ----
+# ---- learning rates that were tried ----
 
 TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_size", "epochs")
 
 
 def tried(tuning: pd.DataFrame, like: pd.Series) -> pd.DataFrame:
-    """Return the rows of the tuning runs that chose the rate of a run."""
+    """Return the tuning runs by which the learning rate of a run was chosen."""
     fields = {name: like[name] for name in ("method", "optimizer", *TUNED_FIELDS)}
     if METHODS[like["method"]].direct_feedback is not None:
         fields["feedback"] = like["feedback"]

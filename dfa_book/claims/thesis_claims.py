@@ -1,8 +1,8 @@
-"""The thesis's claims, and the rule that each is judged by. There is no result in this file.
+"""The thesis's claims and the rule by which each is judged; this file has no results.
 
-A margin is the same wherever it serves: accuracies are *alike* if they differ by less than ``ALIKE``,
-*at chance* if they are that close to ½, and a method has *learned* three digits if it is further above.
-Where few mistakes are made, at k = 1, shares of mistakes are compared instead, by their ratio.
+Accuracies are *alike* if they differ by less than ``ALIKE``, and *at chance* if they are that close to
+½; a method has *learned* three digits if it is further above ½. At k = 1, where mistakes are few, the
+ratio of the shares of mistakes is compared instead.
 """
 
 import math
@@ -14,27 +14,19 @@ from dfa_lib.experiments.statistics import Interval
 from dfa_lib.learning_rules import backpropagation, direct_feedback_alignment
 from dfa_lib.optimizers import OPTIMIZERS
 
-from .judge import (
-    FAILS,
-    Claim,
-    Commit,
-    Evidence,
-    Number,
-    Part,
-)
+from .judge import FAILS, Claim, Commit, Evidence, Number, Part
 from .measures import (
     ADAPTIVE,
-    ALIGNMENT_BEFORE_ACCURACY,
     CHANCE,
     DEPTH,
     KP_STEPS,
     LAZY,
     LEARNED,
     MATRICES,
-    MEAN_GAP,
     RULES,
     WIDTH,
     Quantity,
+    alignment_before_accuracy,
     at,
     at_the_lowest_rate,
     best_lazy,
@@ -53,6 +45,7 @@ from .measures import (
     lost_at_the_lowest,
     lost_beside,
     lowest,
+    mean_gap,
     mean_lost_beside,
     network,
     overfitting,
@@ -71,51 +64,48 @@ from .measures import (
 from .queries import Sample
 
 ALIKE = 0.03
-# Bioequivalence's range for a ratio (four fifths, and its inverse).
+# Bioequivalence's range for a ratio: 0.8 to 1.25.
 ALIKE_RATIO = 1.25
 WIDE_GAP = 0.1
 
 FIRST = Commit("14b0b18", "2026-11-24 01:18")
-"""The rules of the first edition."""
+"""Rules of the first edition."""
 SECOND = Commit("4315556", "2026-11-27 11:02")
-"""The rules that were changed or added when the first edition's results were known."""
+"""Rules that were changed or added when the first edition's results were known."""
 THIRD = Commit("5ee89bd", "2026-11-27 11:42")
-"""Rules about lazy methods, since the thesis's own NTK is among them."""
+"""Rules about lazy methods, changed when the thesis's own NTK was added."""
 FOURTH = Commit("0db4aad", "2026-11-27 16:38")
 """The rule that compares DFA with a lazy method solved to convergence."""
 
-FIRST_RESULTS: dict[str, dict[str, Commit]] = {
-    # The first commit of the results file.
+# Experiments by the commit of their first results: on MNIST that of the results file; on the digits,
+# whose results are not stored, that of the cell that trains them.
+_FIRST_RESULTS = {
     "mnist": {
-        "sgd": Commit("f05f57a", "2026-11-24 00:03"),
-        "tuning": Commit("f05f57a", "2026-11-24 00:03"),
-        "alignment": Commit("02c20f0", "2026-11-24 01:06"),
-        "random_matrices": Commit("de48d13", "2026-11-26 06:27"),
-        "adaptive_methods": Commit("4473c4f", "2026-11-26 07:57"),
-        "clusters_optimizers": Commit("acc04e8", "2026-11-26 12:23"),
-        "reproduction": Commit("4e58c6f", "2026-11-26 14:35"),
-        "clusters_samples": Commit("4e58c6f", "2026-11-26 14:35"),
-        "clusters_dimensions": Commit("4e58c6f", "2026-11-26 14:35"),
-        "clusters_converged": Commit("bfdddfe", "2026-11-27 11:41"),
-        "probes": Commit("4e58c6f", "2026-11-26 14:35"),
+        Commit("f05f57a", "2026-11-24 00:03"): "sgd tuning",
+        Commit("02c20f0", "2026-11-24 01:06"): "alignment",
+        Commit("de48d13", "2026-11-26 06:27"): "random_matrices",
+        Commit("4473c4f", "2026-11-26 07:57"): "adaptive_methods",
+        Commit("acc04e8", "2026-11-26 12:23"): "clusters_optimizers",
+        Commit(
+            "4e58c6f", "2026-11-26 14:35"
+        ): "reproduction clusters_samples clusters_dimensions probes",
+        Commit("bfdddfe", "2026-11-27 11:41"): "clusters_converged",
     },
-    # Results on the digits are not stored: the first commit of the cell that trains them.
     "digits": {
-        "sgd": Commit("9a882f9", "2026-11-23 20:07"),
-        "tuning": Commit("9a882f9", "2026-11-23 20:07"),
-        "reproduction": Commit("9a882f9", "2026-11-23 20:07"),
-        "alignment": Commit("ff62ec4", "2026-11-23 22:38"),
-        "random_matrices": Commit("ff62ec4", "2026-11-23 22:38"),
-        "adaptive_methods": Commit("ff62ec4", "2026-11-23 22:38"),
-        "clusters_samples": Commit("98474f4", "2026-11-23 23:03"),
-        "clusters_dimensions": Commit("98474f4", "2026-11-23 23:03"),
-        "clusters_converged": Commit("856f979", "2026-11-27 11:01"),
-        "clusters_optimizers": Commit("98474f4", "2026-11-23 23:03"),
-        "probes": Commit("98474f4", "2026-11-23 23:03"),
-        "fresh_stacks": Commit("2b16ad5", "2026-11-24 01:45"),
+        Commit("9a882f9", "2026-11-23 20:07"): "sgd tuning reproduction",
+        Commit("ff62ec4", "2026-11-23 22:38"): "alignment random_matrices adaptive_methods",
+        Commit(
+            "98474f4", "2026-11-23 23:03"
+        ): "clusters_samples clusters_dimensions clusters_optimizers probes",
+        Commit("856f979", "2026-11-27 11:01"): "clusters_converged",
+        Commit("2b16ad5", "2026-11-24 01:45"): "fresh_stacks",
     },
 }
-"""Since when there are results of each experiment: whoever wrote a later rule could know them."""
+FIRST_RESULTS = {
+    dataset: {name: commit for commit, names in commits.items() for name in names.split()}
+    for dataset, commits in _FIRST_RESULTS.items()
+}
+"""Commit of the first results of each experiment; authors of later rules could know them."""
 
 
 # ---- builders ----
@@ -149,19 +139,19 @@ def exactly_zero(what: str, measure: Measure) -> Part:
 
 
 def for_each(names: Mapping[str, str], part: Callable[[str, str], Part]) -> tuple[Part, ...]:
-    """Make one part for each of some methods, optimizers or matrices."""
+    """Return a part for each of some methods, optimizers or matrices."""
     return tuple(part(key, name) for key, name in names.items())
 
 
 def claim(
     id: str, text: str, made: str, figure: str, *parts: Part, since: Commit = FIRST, **more: Any
 ) -> Claim:
-    """Make a claim with its parts."""
+    """Return a claim with its parts."""
     return Claim(id, text, made, figure, parts, rule_since=since, **more)
 
 
 def untested(id: str, text: str, made: str, reason: str) -> Claim:
-    """Make a claim that is not tested."""
+    """Return a claim that is not tested."""
     return Claim(id, text, made, reason=reason)
 
 
@@ -215,9 +205,9 @@ def late_gain(method: str, optimizer: str) -> Quantity:
     return with_optimizer(method, optimizer) - at("adaptive_methods", "test_accuracy", 3 / 4, **fields)
 
 
-LARGE = 2 * math.sqrt(3)  # default weights have a variance of 1/(3h); this makes it 4/h
+LARGE = 2 * math.sqrt(3)  # raises the variance of default weights from 1/(3h) to 4/h
 
-# Rows of data: the formatter would give each word a line of its own.
+# A table; the formatter would put each argument on its own line.
 # fmt: off
 CLAIMS: tuple[Claim, ...] = (
     # ---- one digit ----
@@ -355,7 +345,7 @@ CLAIMS: tuple[Claim, ...] = (
         "fig-alignment",
         below(0, "epoch at which alignment is half way to its highest value, minus that at which "
                  "accuracy is",
-              ALIGNMENT_BEFORE_ACCURACY, form="+.1f"),
+              alignment_before_accuracy(), form="+.1f"),
         since=SECOND,
         note="Only the order is tested. That the one is the cause of the other is not. The highest "
              "value and not the last one, so that a run that falls back keeps its marks; a run that "
@@ -501,7 +491,7 @@ CLAIMS: tuple[Claim, ...] = (
     claim(
         "8d", "On average over optimizers, DFA remains behind BP.", FIG_3_4, "fig-adaptive",
         above(0, f"test accuracy of BP minus that of DFA, mean over {len(OPTIMIZERS)} optimizers",
-                 MEAN_GAP),
+                 mean_gap()),
     ),
     claim(
         "8e", "With adaptive methods, DFA varies more from run to run than BP.", FIG_3_4, "fig-adaptive",

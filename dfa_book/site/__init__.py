@@ -1,1 +1,1 @@
-"""From notebook to site: what chapters share, executing them, building the book, and its gates."""
+"""Executing, checking, building, printing and teaching: from notebooks to the site."""

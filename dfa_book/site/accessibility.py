@@ -1,7 +1,7 @@
-"""What the theme and its extensions write into pages, put right for all readers.
+"""Accessibility repairs of the pages that the theme and its extensions write.
 
-Screen readers and keyboards need names, roles and ids that are in order. Colours and sizes are in
-``_static/accessibility.css``; ``tests/site/test_browser.py`` looks at both in a browser.
+Screen readers and keyboards need correct names, roles and ids. Colours and sizes are set in
+``_static/accessibility.css``; ``tests/site/test_browser.py`` checks both in a browser.
 """
 
 from os.path import normpath
@@ -9,32 +9,33 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-# By CSS selector: the attributes that an element gets, or loses; its own name; or None, if it goes.
+# By CSS selector: attributes to set, or to remove (None), with "name" for the tag; None removes
+# elements.
 REPAIRS: dict[str, dict[str, str | None] | None] = {
-    # A fold of the sidebar has an arrow in place of a name.
+    # Dropdowns of the sidebar have an arrow and no name.
     "summary:has(> span.toctree-toggle)": {"aria-label": "Pages of this part"},
-    # The sidebar holds the book's title and the search, and so is a landmark beside its navigation.
+    # The sidebar contains title and search, so it is a landmark besides its navigation.
     "div#pst-primary-sidebar": {"role": "region", "aria-label": "Book"},
-    # Every proof, exercise and solution of a page has the same ids.
+    # All proofs, exercises and solutions of a page have the same ids.
     "#proof, #proof-content, #exercise-content, #solution-content": {"id": None},
-    # A signature's parameters are a list of definitions that define nothing.
+    # A signature's parameters are a definition list without definitions.
     "dt.sig dl": {"name": "div", "class": "sig-params"},
     "dt.sig dd": {"name": "div"},
-    # The bibliography is a list; ARIA has deprecated the role that its entries are given.
+    # ARIA has deprecated the role of bibliography entries; the bibliography is a list.
     "[role=doc-biblioentry]": {"role": "listitem"},
-    # The index is laid out in tables without columns.
+    # The index uses tables for layout.
     "table.indextable": {"role": "presentation"},
-    # The list of source files has what is Python's own.
+    # The list of source files contains Python's builtins.
     'li:has(> a[href="builtins.html"])': None,
-    # Where a table has no head, its rows have their names in the first column.
+    # Tables without a head have row headers in the first column.
     "table.table:not(:has(> thead)) tr > td:first-child": {"name": "th", "scope": "row"},
 }
 
 
 class Repairs:
-    """Repairs of a site's pages, which remembers what it repaired: a new theme may need other ones.
+    """Repairs pages and records unused repairs, which a new theme may not need any more.
 
-    Pages of the reference come before listings of the source, which link back to them.
+    Pages of the reference must come before listings of the source, which link back to them.
     """
 
     def __init__(self) -> None:
@@ -44,10 +45,10 @@ class Repairs:
     def __call__(self, path: Path, page: BeautifulSoup) -> None:
         """Repair a page."""
         for selector, changes in REPAIRS.items():
-            found = page.select(selector)
-            if found and selector in self.unused:
+            elements = page.select(selector)
+            if elements and selector in self.unused:
                 self.unused.remove(selector)
-            for element in found:
+            for element in elements:
                 if changes is None:
                     element.decompose()
                     continue
@@ -62,4 +63,4 @@ class Repairs:
         for link in page.find_all("a", class_="viewcode-back"):
             address, _, place = str(link["href"]).partition("#")
             if (Path(normpath(path.parent / address)), place) not in self._places:
-                link.decompose()  # what a module takes from another has no entry of its own
+                link.decompose()  # an imported name has no entry in this module

@@ -1,8 +1,8 @@
-"""A Sphinx extension: what is numbered in appendix B is B.1, B.2, …, in captions and in references.
+"""A Sphinx extension that numbers figures, equations and theorems of appendix B as B.1, B.2, ….
 
-An appendix is a page whose title begins with ``Appendix`` and a letter. It stands outside the numbered
-parts of the table of contents, where Sphinx numbers figures, equations, theorems and exercises from 1
-through all pages. The other pages there go on being numbered so, without gaps.
+An appendix is a page whose title begins with ``Appendix`` and a letter, outside the numbered parts of
+the table of contents. There Sphinx numbers consecutively over all pages; other such pages keep
+consecutive numbers without gaps.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-# After Sphinx itself has numbered everything, which it does at the usual priority of 500.
+# After Sphinx's own numbering, at the default priority of 500.
 LATER = 900
 
 
@@ -22,19 +22,21 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def number_appendices(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number anew what stands outside the numbered parts. Return its pages, to be written again."""
+    """Renumber everything outside the numbered parts; return the pages to write again."""
     numbers: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = env.toc_fignumbers
-    # Of each kind, say figures, what is numbered from 1 through all pages, in that order.
+    # Consecutively numbered items of each kind, such as figures.
     unnumbered: dict[str, list[tuple[int, str, str]]] = {}
     for page, kinds in numbers.items():
         for kind, places in kinds.items():
-            found = [(number[0], page, name) for name, number in places.items() if len(number) == 1]
-            unnumbered.setdefault(kind, []).extend(found)
+            consecutive = [
+                (number[0], page, name) for name, number in places.items() if len(number) == 1
+            ]
+            unnumbered.setdefault(kind, []).extend(consecutive)
     counts: dict[tuple[str, str], int] = {}
-    for kind, found in unnumbered.items():
-        for _, page, name in sorted(found):
+    for kind, consecutive in unnumbered.items():
+        for _, page, name in sorted(consecutive):
             appendix = re.match(r"Appendix ([A-Z])\b", env.titles[page].astext())
             letter = appendix[1] if appendix is not None else ""
             counts[kind, letter] = count = counts.get((kind, letter), 0) + 1
             numbers[page][kind][name] = (letter, count) if letter else (count,)
-    return sorted({page for found in unnumbered.values() for _, page, _ in found})
+    return sorted({page for consecutive in unnumbered.values() for _, page, _ in consecutive})

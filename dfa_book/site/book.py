@@ -1,4 +1,4 @@
-"""A book: its pages in the order of the table of contents, and where it is staged and built."""
+"""A book: its pages in the order of the table of contents, and its folders."""
 
 import json
 import os
@@ -20,39 +20,41 @@ if TYPE_CHECKING:
     from sphinx_external_toc.api import SiteMap
 
 TOC = "_toc.yml"
+UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
+"""What reading a YAML file raises; of deeply nested ones, a RecursionError."""
 
 
 class Listed(NamedTuple):
     """A page in the table of contents."""
 
     name: str
-    """Its path in the folder of sources, without the ending."""
+    """Path in the folder of sources, without suffix."""
     part: str
-    """The caption of the part that begins with it, if one does."""
+    """Caption of the part that begins with this page, or empty."""
     chapter: int | None
-    """The number of its chapter, if that has one."""
+    """Number of the chapter, if any."""
 
 
 @dataclass(frozen=True)
 class Book:
-    """Where a book's sources lie, and where it is staged and built."""
+    """Folders of a book's sources and of its output."""
 
     root: Path
     output: Path
 
     @property
     def source(self) -> Path:
-        """The folder of pages."""
+        """The folder of source pages."""
         return self.root / "book"
 
     @property
     def build(self) -> Path:
-        """The folder of all that is made: nothing outside of it is written."""
+        """The folder of all output; nothing outside of it is written."""
         return self.output / "_build"
 
     @property
     def staging(self) -> Path:
-        """The folder of executed chapters that the site is built from."""
+        """The folder of executed chapters, from which the site is built."""
         return self.build / "book"
 
     @property
@@ -61,36 +63,25 @@ class Book:
         return self.build / "html"
 
     def pages(self) -> list[Listed]:
-        """Return the pages in the order of the table of contents.
-
-        Raises
-        ------
-        InputError
-            If there is no table of contents that Jupyter Book would read.
-        """
-        # Here, because a chapter on Colab looks for its book, too, and has no packages that build sites.
+        """Return the pages in the order of the table of contents, or raise ``InputError``."""
+        # Imported here, because chapters call find_book on Colab, too, which lacks this package.
         from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
         path = self.root / TOC
         try:
             return list(_pages(parse_toc_yaml(path)))
-        except (
-            MalformedError,
-            yaml.YAMLError,
-            OSError,
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as problem:
-            said = " ".join(str(problem).split())
-            raise InputError(f"{path} is not a table of contents of Jupyter Book: {said}.") from problem
+        except (MalformedError, TypeError, *UNREADABLE) as problem:
+            reason = " ".join(str(problem).split())
+            raise InputError(
+                f"{path} is not a table of contents of Jupyter Book: {reason}."
+            ) from problem
 
     def chapters(self) -> list[str]:
-        """Return the names of the notebooks among the pages."""
+        """Return the names of the pages that are notebooks."""
         return [page.name for page in self.pages() if self.notebook(page.name).is_file()]
 
     def missing(self) -> list[str]:
-        """Return the names of the pages that have no file."""
+        """Return the names of pages without a file."""
         return [
             page.name
             for page in self.pages()
@@ -98,29 +89,23 @@ class Book:
         ]
 
     def notebook(self, chapter: str) -> Path:
-        """Return where a chapter's source lies."""
+        """Return the source of a chapter."""
         return self.source / f"{chapter}.ipynb"
 
     def executed(self, chapter: str) -> Path:
-        """Return where a chapter lies once it is executed."""
+        """Return the place of an executed chapter."""
         return self.staging / f"{chapter}.ipynb"
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """Give a folder on the same disk for what is not finished yet; it is gone afterwards."""
+        """Provide a temporary folder on the same disk for unfinished output."""
         self.build.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".work-", dir=self.build, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
 
 def find_book(output: str | os.PathLike[str] | None = None) -> Book:
-    """Return the book whose root is this folder or the nearest one above it.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the book in this folder or the nearest one above it, or raise ``InputError``."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / TOC).is_file() and (folder / "book").is_dir():
@@ -129,13 +114,7 @@ def find_book(output: str | os.PathLike[str] | None = None) -> Book:
 
 
 def read_page(path: Path) -> str:
-    """Return the text of a page in Markdown.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Return the text of a Markdown page, or raise ``InputError``."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
@@ -143,21 +122,15 @@ def read_page(path: Path) -> str:
 
 
 def read_config(book: Book) -> dict[str, Any]:
-    """Return Jupyter Book's configuration, ``_config.yml``.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is no mapping.
-    """
+    """Return Jupyter Book's configuration, ``_config.yml``, or raise ``InputError``."""
     return read_mapping(book.root / "_config.yml")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return what a file of YAML says; errors as of ``read_config``."""
+    """Return the mapping in a YAML file, or raise ``InputError``."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
+    except UNREADABLE as problem:
         raise InputError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
     if not isinstance(found, dict):
         raise InputError(f"{path} is no mapping of names to values.")
@@ -185,7 +158,7 @@ def _with_sections(site: "SiteMap", file: str) -> Iterator[str]:
 
 
 def _name(file: str) -> str:
-    """Return a page's name, which may be listed with its ending."""
+    """Return a page's name, which may be listed with its suffix."""
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{file} is not in the folder of pages")
@@ -197,14 +170,8 @@ def _name(file: str) -> str:
 
 @contextmanager
 def sole_builder(book: Book) -> Iterator[None]:
-    """Let no other ``dfa-book`` write a book's ``_build`` while the body runs.
-
-    Raises
-    ------
-    InputError
-        If another does, or the folder cannot be written.
-    """
-    # The lock's own file is emptied by whoever tries to take it.
+    """Lock a book's ``_build`` against other ``dfa-book`` processes, or raise ``InputError``."""
+    # Not in the lock file itself, which every attempt to lock truncates.
     held_by = book.build / ".lock.json"
     lock = filelock.FileLock(book.build / ".lock", blocking=False)
     try:
@@ -233,12 +200,12 @@ def _holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())
         return f"another dfa-book (process {holder['pid']}, since {holder['since']})"
-    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
+    except (OSError, ValueError, KeyError, TypeError):  # not written yet
         return "another dfa-book"
 
 
 def put_in_place(new: Path, place: Path) -> None:
-    """Put a finished file or folder in the place of what was there; both lie on the same disk."""
+    """Replace a file or folder by a finished one on the same disk."""
     old = _old(place)
     if place.is_dir():
         shutil.rmtree(old, ignore_errors=True)
@@ -252,7 +219,7 @@ def _old(place: Path) -> Path:
 
 
 def _tidy_up(book: Book) -> None:
-    """Make good what a kill has left: unfinished work, and a folder that was about to be replaced."""
+    """Clean up after a kill: remove temporary folders, restore a folder that was being replaced."""
     for folder in book.build.glob(".work-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for place in (book.html, book.build / "teach"):

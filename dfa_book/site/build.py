@@ -1,4 +1,4 @@
-"""Building the site from the executed chapters with Jupyter Book."""
+"""Building the site from executed chapters with Jupyter Book."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import yaml
+from nbformat import NotebookNode
 
 from dfa_lib.validation import InputError
 
@@ -21,12 +22,12 @@ from .crate import write_data
 from .figures import Shown, add_folds, figures, stale_results, write_list
 from .launch import NOTEBOOKS, launch_addresses, other_edition, site_address
 from .live import write_live
-from .notebooks import read_notebook
+from .notebooks import glued, outputs, read_notebook
 from .pictures import CARD, CARD_SAYS, ON_THE_CARD, draw_pictures
 from .status import status
 from .teach import taught_chapters, write_editions
 
-# These need the site's address.
+# Extensions that need the site's address.
 OF_A_PUBLISHED_SITE = ("sphinx_sitemap", "sphinxext.opengraph")
 SMOKE = (
     "A trial build in the profile <b>smoke</b>: networks are so small, and trained so briefly, that no "
@@ -35,16 +36,16 @@ SMOKE = (
 
 
 def build_site(book: Book) -> int:
-    """Build the site; warnings are errors, missing references too.
+    """Build the site; warnings and missing references are errors.
 
-    Nothing is built where a page has a result typed by hand, a figure is drawn from stale results, a
-    page contradicts the ledger, or two pages have different values of one result.
-    The site takes the place of the earlier one once it is complete and without an error.
+    Nothing is built if a page has a result typed by hand, a figure is drawn from stale results, a page
+    contradicts the ledger, or two pages have different values of one result. The site replaces the
+    earlier one only when it is complete.
 
     Returns
     -------
     int
-        0 where all went well; Jupyter Book's exit status, or how many sentences said what is wrong.
+        0 for success, else Jupyter Book's exit status or the number of problems.
 
     Raises
     ------
@@ -76,14 +77,15 @@ def build_site(book: Book) -> int:
     config = _configured(book, rows, shown)
     (book.staging / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     wrong = [
-        f"{path.relative_to(book.source)}: {said}"
+        f"{path.relative_to(book.source)}: {problem}"
         for path in sorted(book.source.rglob("*.md"))
-        for said in text_problems(read_page(path))
+        for problem in text_problems(read_page(path))
     ]
     wrong += stale_results(shown)
-    displayed = {name: _displayed(book, name) for name in chapters}
+    notebooks = {name: read_notebook(book.executed(name)) for name in chapters}
+    displayed = {name: _displayed(notebook) for name, notebook in notebooks.items()}
     wrong += contradictions(displayed, displayed.pop("ledger", None))
-    wrong += differences({name: _glued(book, name) for name in chapters})
+    wrong += differences({name: glued(notebook) for name, notebook in notebooks.items()})
     if wrong:
         print("\n".join(wrong), file=sys.stderr, flush=True)
         return len(wrong)
@@ -97,9 +99,9 @@ def build_site(book: Book) -> int:
 
 
 def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) -> dict[str, Any]:
-    """Return Jupyter Book's configuration: the book's own, with what depends on place and build."""
+    """Return Jupyter Book's configuration with the settings that depend on address and build."""
     config = read_config(book)
-    # A page that is not in the table of contents is none of the book's.
+    # Pages outside the table of contents are not part of the book.
     config["only_build_toc_files"] = True
     html = config.setdefault("html", {})
     html["baseurl"] = address = site_address(book.root)
@@ -129,30 +131,15 @@ def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) 
     return config
 
 
-def _glued(book: Book, chapter: str) -> dict[str, str]:
-    """Return what an executed chapter has glued, as text, by key."""
-    cells = read_notebook(book.executed(chapter))["cells"]
-    outputs = (output for cell in cells for output in cell.get("outputs", []))
-    glued = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
-    return {
-        output["metadata"]["scrapbook"]["name"]: "".join(
-            text for kind, text in output["data"].items() if kind.endswith("text/plain")
-        )
-        for output in glued
-    }
-
-
-def _displayed(book: Book, chapter: str) -> str:
-    """Return the Markdown that the cells of an executed chapter have displayed."""
-    cells = read_notebook(book.executed(chapter))["cells"]
-    outputs = (output for cell in cells for output in cell.get("outputs", []))
-    return "\n".join("".join(output.get("data", {}).get("text/markdown", "")) for output in outputs)
+def _displayed(notebook: NotebookNode) -> str:
+    """Return the Markdown output of an executed chapter."""
+    return "\n".join("".join(o.get("data", {}).get("text/markdown", "")) for o in outputs(notebook))
 
 
 def _stage(book: Book, chapters: list[str]) -> None:
-    """Let the staging folder have the executed chapters, the sources' other files, and nothing else."""
+    """Reduce the staging folder to the executed chapters and the other source files."""
     keep = {book.executed(name) for name in chapters}
-    for path in sorted(book.staging.rglob("*"), reverse=True):  # a folder after what is in it
+    for path in sorted(book.staging.rglob("*"), reverse=True):  # a folder after its content
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
                 path.rmdir()
@@ -168,9 +155,8 @@ def _stage(book: Book, chapters: list[str]) -> None:
 
 
 def _jupyter_book(book: Book, folder: Path) -> int:
-    """Build the site in a folder that has the notebooks, and put it in the earlier one's place."""
-    # In an empty folder, environment included: Sphinx's cache keeps warnings of pages that did not
-    # change to itself, and pages of the source would not be written again.
+    """Build the site in a folder that has the notebooks, and replace the earlier one."""
+    # A fresh environment: Sphinx's cache would hide warnings of unchanged pages.
     command = [*python("jupyter_book.cli.main:main"), "build", str(book.staging)]
     command += ["--path-output", str(folder), "--all", "-W", "-n", "--keep-going", "-q"]
     status = run(command).returncode

@@ -1,4 +1,4 @@
-"""The gates: what must be true of a chapter, and of an executed chapter, before it is published."""
+"""Checks of chapters before and after execution; one that fails is not published."""
 
 import json
 import re
@@ -16,17 +16,17 @@ Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
-# Shorter alternative texts than this name a figure; they do not say what is seen.
+# Characters; shorter alternative texts do not describe a figure.
 SHORTEST_ALT = 40
-# In MB, of one cell; the largest figures have a fifth of it.
+# MB of output per cell; the largest figures have a fifth of it.
 LARGEST_OUTPUT = 5
-# What chapters are stored with.
+# Profile in the parameters cells of stored chapters.
 PROFILE = "digits"
-# Those of _config.yml.
+# As in _config.yml.
 EXTENSIONS = (
     *("amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "linkify", "substitution"),
 )
-# Directives whose content is no prose, and those whose first line is none.
+# Directives whose content is not prose, and directives whose first line is not prose.
 NO_PROSE = {
     *("bibliography", "code", "code-block", "code-cell", "eval-rst", "image", "include"),
     *("literalinclude", "math", "mermaid", "raw", "tableofcontents", "toctree"),
@@ -37,7 +37,7 @@ _DECIMAL = r"(?<![\w.])(?<!\d,)(?:\d[\d,]*)?\.\d+(?:[eE][-+−]?\d+)?(?!\d|\.\d)
 _POWER_OF_TEN = r"(?<![\w.])\d+[eE][-+−]?\d+(?!\w)"
 _PERCENTAGE = r"\d[\d.,]*\s*(?:%|per\s?cent\b|percentage\b)"
 RESULT = re.compile(f"{_PERCENTAGE}|{_DECIMAL}|{_POWER_OF_TEN}")
-# Numbers that look like results and are none: the level of intervals, places in a text, versions.
+# Numbers that are not results: the level of intervals, references to numbered items, versions.
 _PLACES = (
     r"figures?|figs?\.|sections?|sec\.|chapters?|tables?|equations?|eqs?\.|exercises?|theorems?|lemmas?|"
     r"propositions?|definitions?|algorithms?|appendix|appendices|parts?|§"
@@ -55,18 +55,17 @@ NO_RESULT = re.compile(
 
 
 def problems(notebook: Notebook) -> list[str]:
-    """Return what is wrong with an executed chapter, a sentence each; nothing if it may be published.
+    """Return the problems of an executed chapter, a sentence each.
 
-    papermill calls some failures a success (a kernel that died, ``sys.exit(0)``), so what counts is
-    what the cells themselves show: every one executed, in order, without an error.
+    papermill reports some failures as a success (a dead kernel, ``sys.exit(0)``), so the cells are
+    checked: each has to be executed, in order, without an error.
     """
-    return [
-        *_execution_problems(notebook), *_figure_problems(notebook), *_size_problems(notebook)
-    ]  # fmt: skip
+    checks = (_execution_problems, _figure_problems, _size_problems)
+    return [problem for check in checks for problem in check(notebook)]
 
 
 def parameter_problems(notebook: Notebook) -> list[str]:
-    """Return what is wrong with a chapter's cell of parameters, a sentence each."""
+    """Return the problems of a chapter's parameters cell, a sentence each."""
     cells = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(cells) != 1:
         return [
@@ -143,7 +142,7 @@ def _figure_problems(notebook: Notebook) -> Iterator[str]:
 
 
 def _code_cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
-    """Yield the code cells that have code, with their number in the chapter as it is stored, from 1."""
+    """Yield the non-empty code cells with their number in the stored chapter, from 1."""
     for number, cell in _cells(notebook):
         if cell["cell_type"] == "code" and cell["source"].strip():
             yield number, cell
@@ -161,7 +160,7 @@ def _cells(notebook: Notebook) -> Iterator[tuple[int, Cell]]:
 
 
 def typed_results(notebook: Notebook) -> list[str]:
-    """Return where a chapter's prose has a number that looks like a result, a sentence each."""
+    """Return the numbers in a chapter's prose that look like results, a sentence each."""
     return [
         f"cell {number}: {problem}"
         for number, cell in _cells(notebook)
@@ -173,16 +172,15 @@ def typed_results(notebook: Notebook) -> list[str]:
 def text_problems(text: str) -> list[str]:
     """Return the numbers in MyST Markdown that look like results, a sentence each.
 
-    These are decimal numbers and percentages in prose: not in mathematics, code, roles, the targets of
-    links or the options of directives. A paragraph, list item or row of a table that cites a source may
-    have them.
+    These are decimal numbers and percentages in prose, outside of mathematics, code, roles, link targets
+    and directive options. A paragraph, list item or table row that cites a source may have them.
     """
     return [
-        f"{found[0]} is typed by hand in {_around(prose, *found.span())!r}: compute it and glue it, "
+        f"{match[0]} is typed by hand in {_around(prose, *match.span())!r}: compute it and glue it, "
         f"cite where it is from in the same paragraph, or write it as mathematics or code if it is none."
         for prose, cites in _passages(parser().parse(text, {}))
         if not cites
-        for found in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
+        for match in RESULT.finditer(NO_RESULT.sub(lambda other: " " * len(other[0]), prose))
     ]
 
 
@@ -197,7 +195,7 @@ def parser() -> MarkdownIt:
 
 
 def _passages(tokens: Iterable[Token]) -> Iterator[tuple[str, bool]]:
-    """Yield the prose of each paragraph, list item and row of a table, and whether it cites a source."""
+    """Yield the prose of each paragraph, list item and table row, and whether it cites a source."""
     open_passages: list[list[tuple[str, bool]]] = []
     heading = False
     for token in tokens:
@@ -225,17 +223,17 @@ def _joined(parts: list[tuple[str, bool]]) -> tuple[str, bool]:
 
 
 def _directive(token: Token) -> Iterator[tuple[str, bool]]:
-    found = re.match(r"\{([\w:+-]+)\}\s*(.*)", token.info)
-    if found is None or found[1] in NO_PROSE:
+    opening = re.match(r"\{([\w:+-]+)\}\s*(.*)", token.info)
+    if opening is None or opening[1] in NO_PROSE:
         return
-    if found[1] not in NO_TITLE:
-        yield from _passages(parser().parse(found[2], {}))
+    if opening[1] not in NO_TITLE:
+        yield from _passages(parser().parse(opening[2], {}))
     content = re.sub(r"\A\s*---\n(?:.*\n)*?---\n|\A(?:\s*:[\w-]+:.*\n?)+", "", token.content)
     yield from _passages(parser().parse(content, {}))
 
 
 def _prose(children: Iterable[Token]) -> tuple[str, bool]:
-    """Return the words of a piece of text, with a mark for what is none, and whether it cites."""
+    """Return the prose of inline tokens, with ellipses for code and roles, and whether it cites."""
     words, cites, inside_address = [], False, False
     for child in children:
         if child.type in ("link_open", "link_close") and child.info == "auto":

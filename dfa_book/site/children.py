@@ -1,4 +1,4 @@
-"""The programs that ``dfa-book`` runs: they end, with all that they have started, when it is stopped."""
+"""Child processes of ``dfa-book``, which end with all their descendants when it is stopped."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ STOPPING = tuple(
 
 
 class Stopped(BaseException):
-    """A signal that asks this program to end. No ``except Exception`` catches it."""
+    """A signal that asks this program to end; no ``except Exception`` catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,19 +35,19 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise ``Stopped`` in the body when a signal asks the program to end, so that it can tidy up."""
-    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+    """Raise ``Stopped`` in the body when a signal asks the program to end, so that it can clean up."""
+    if threading.current_thread() is not threading.main_thread():  # only that thread may set handlers
         yield
         return
 
     def stop(number: int, _: FrameType | None) -> None:
-        for other in STOPPING:  # tidying up takes seconds, and nothing interrupts it
+        for other in STOPPING:  # cleaning up takes seconds and must not be interrupted
             signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
     before = {number: signal.getsignal(number) for number in STOPPING}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, stop)
     try:
         yield
@@ -63,19 +63,10 @@ def run(
     meanwhile: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a program as ``subprocess.run`` does, in a session of its own, and leave nothing of it behind.
+    """Run a program as ``subprocess.run`` does, in its own session, and end all its descendants.
 
-    Parameters
-    ----------
-    meanwhile
-        Is called twice a second.
-    options
-        Those of ``subprocess.Popen``.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-        If the program took longer than ``timeout`` seconds, and was ended.
+    ``meanwhile`` is called twice a second; ``options`` are those of ``subprocess.Popen``. Raises
+    ``subprocess.TimeoutExpired`` after ``timeout`` seconds.
     """
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     with subprocess.Popen(command, start_new_session=True, text=True, **options) as process:
@@ -83,7 +74,7 @@ def run(
             while True:
                 left = deadline - time.monotonic()
                 try:
-                    said, warned = process.communicate(timeout=max(0.0, min(INTERVAL, left)))
+                    stdout, stderr = process.communicate(timeout=max(0.0, min(INTERVAL, left)))
                     break
                 except subprocess.TimeoutExpired:
                     if left <= INTERVAL:
@@ -92,13 +83,13 @@ def run(
         finally:
             if process.returncode is None:
                 _end(process)
-    return subprocess.CompletedProcess(command, process.returncode, said, warned)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def python(function: str) -> list[str]:
-    """Return the beginning of a command that calls ``module:function`` with the rest as ``sys.argv``.
+    """Return the start of a command that calls ``module:function`` with the rest as ``sys.argv``.
 
-    The process ends soon after this one, should this one be killed.
+    The process ends soon after this one, even if this one is killed.
     """
     program = Path(dfa_lib.__file__).parent / "experiments" / "orphans.py"
     return [sys.executable, "-P", str(program), str(os.getpid()), function]
@@ -121,7 +112,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        # A process 1 that reaps nobody, as in some containers, leaves zombies for good.
+        # In some containers process 1 does not reap, so that zombies stay.
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -1,4 +1,4 @@
-"""``dfa-book``: execute the chapters, build the site, and say how things stand."""
+"""``dfa-book``: execute the chapters, build the site, and report the status."""
 
 import argparse
 import os
@@ -14,11 +14,11 @@ from typing import Any
 
 from dfa_lib.validation import InputError, choice, positive_number
 
-# What a command needs is imported by it: torch, Sphinx and the others take seconds.
+# Commands import what they need: torch, Sphinx and others take seconds.
 from .book import TOC, Book, find_book, sole_builder
 from .children import Stopped, stoppable
 
-# What is kept when a command is stopped, and how to go on.
+# Messages when a command is stopped: what is kept, and how to continue.
 STOPPED = "what was there before is unchanged, and the same command begins again"
 STOPPED_TRAINING = (
     "the runs that had finished are kept, and an earlier site is still there; the same command{} trains "
@@ -27,16 +27,13 @@ STOPPED_TRAINING = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line and return its exit status.
 
-    Returns
-    -------
-    int
-        0, 2 for input that is not accepted, how many chapters failed, or 128 and the number of the
-        signal that stopped it.
+    This is 0, 2 for invalid input, the number of failed chapters, or 128 plus the signal that stopped
+    it.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a console that knows fewer letters shows question marks
+        if isinstance(stream, TextIOWrapper):  # print "?" for characters that the console lacks
             stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
@@ -47,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as problem:
         print(f"dfa-book: {problem}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads our lines has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as problem:
@@ -147,7 +144,7 @@ def _training_goes_on(options: argparse.Namespace) -> str:
         from ..chapter import check_parameters
         from .kept import results_folder
 
-        with suppress(InputError):  # it was stopped before its parameters were checked
+        with suppress(InputError):  # stopped before its parameters were checked
             settings = check_parameters(_parameters(options))
             folder = results_folder(find_book(options.output), settings, fresh=True)
             instead = f" with --results {shlex.quote(str(folder))} instead of --fresh"
@@ -155,7 +152,7 @@ def _training_goes_on(options: argparse.Namespace) -> str:
 
 
 def _value(text: str) -> Any:
-    """Read a value as papermill's command line does: a number, True, False, None, or text."""
+    """Parse a value as papermill's command line does: a number, True, False, None, or text."""
     named = {"True": True, "False": False, "None": None}
     if text in named:
         return named[text]

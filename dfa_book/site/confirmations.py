@@ -1,7 +1,7 @@
-"""Reports of stored runs that others have trained again: written, checked, and counted.
+"""Reports of stored runs that others have trained again: writing, checking and counting them.
 
-``dfa-book verify --report`` writes one; ``results/confirmations`` holds those that were sent in. They
-are data: each field is checked against what it may be, and pages escape what they show.
+``dfa-book verify --report`` writes a report; ``results/confirmations`` holds those that were sent in.
+They are untrusted: each field is checked, and pages escape it.
 """
 
 import json
@@ -13,16 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dfa_lib.experiments.kept_table import units_in
 from dfa_lib.experiments.provenance import FIELDS, made_with
 from dfa_lib.validation import InputError
 
 from .book import Book
-from .freshness import misfit, runs_in
+from .freshness import misfit
 from .markdown import as_text
 from .verify import TOLERANCE, Comparison, results_files
 
 FORMAT = 1
-# Below the folder of stored results.
+# In the folder of stored results.
 FOLDER = "confirmations"
 LARGEST = 1_000_000  # bytes
 ABOUT = ("commit", "library", "versions", "machine", "data", "date", "seconds")
@@ -31,23 +32,19 @@ OF_A_RUN = {"file", "digest", "difference", "same_bits"}
 
 
 class Report(NamedTuple):
-    """An accepted report: what kind of machine it is from, and which runs it speaks of."""
+    """An accepted report."""
 
     name: str
     machine: tuple[str, ...]
-    """Processor, instructions and GPU: what decides how numbers are rounded."""
+    """Processor, instructions and GPU, which determine rounding."""
     same_bits: dict[str, bool]
-    """For the digest of each run, whether it was trained again to the same bits."""
+    """Whether each run, by its digest, was reproduced to the same bits."""
 
 
 def check_place(book: Book, results: Path, path: Path) -> None:
-    """Stop before anything is trained, if no report could be written.
+    """Raise ``InputError``, before anything is trained, if no report could be written.
 
-    Raises
-    ------
-    InputError
-        If the results are not among those of the repository, or the file is there already, or its
-        folder is not.
+    The results have to be the repository's, the file new, and its folder there.
     """
     if results.resolve().parent != (book.root / "results").resolve():
         raise InputError(
@@ -61,7 +58,7 @@ def check_place(book: Book, results: Path, path: Path) -> None:
 
 
 def write_report(path: Path, results: Path, comparisons: Sequence[Comparison], seconds: float) -> None:
-    """Write what was trained again, with what, and how far it is from what is stored."""
+    """Write a report of runs that were trained again, with provenance and differences."""
     datasets = sorted({row.run.dataset for row in comparisons})
     report = {
         "format": FORMAT,
@@ -84,7 +81,7 @@ def write_report(path: Path, results: Path, comparisons: Sequence[Comparison], s
 
 
 def _difference(row: Comparison) -> float | None:
-    """Return how far the last test accuracy is from the stored one; None if only one is finite."""
+    """Return the difference of the last test accuracies; None if only one is finite."""
     if row.stored != row.stored and row.again != row.again:
         return 0.0
     difference = row.again - row.stored
@@ -95,14 +92,16 @@ def _difference(row: Comparison) -> float | None:
 
 
 def confirmations(book: Book) -> tuple[list[Report], list[str]]:
-    """Return the accepted reports in ``results/confirmations``, and for each other one a sentence."""
+    """Return the accepted reports in ``results/confirmations``, and a sentence for each other one."""
     accepted: list[Report] = []
     refused = []
     for path in sorted((book.root / "results" / FOLDER).glob("*.json")):
         try:
             report = read_report(path, book.root / "results")
-            said = {digest for r in accepted if r.machine == report.machine for digest in r.same_bits}
-            if report.same_bits.keys() <= said:
+            reported = {
+                digest for r in accepted if r.machine == report.machine for digest in r.same_bits
+            }
+            if report.same_bits.keys() <= reported:
                 raise _refusal(path, "all that it says is in another report from such a machine")
             accepted.append(report)
         except InputError as problem:
@@ -111,59 +110,51 @@ def confirmations(book: Book) -> tuple[list[Report], list[str]]:
 
 
 def read_report(path: Path, stored: Path) -> Report:
-    """Return a report, of which every field has been checked.
+    """Return a checked report on runs in the folders of ``stored``, or raise ``InputError``.
 
-    Parameters
-    ----------
-    stored
-        The folder of the stored results' folders.
-
-    Raises
-    ------
-    InputError
-        A sentence that says why it is refused: it is damaged, of other code or data than are here, of
-        runs that are not stored, or one of its runs did not agree.
+    It is refused if it is damaged, of other code or data, of runs that are not stored, or if one of its
+    runs did not agree.
     """
     try:
         if path.stat().st_size > LARGEST:
             raise _refusal(path, f"it is larger than {LARGEST:,} bytes")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         if isinstance(problem, InputError):
             raise
         raise _refusal(path, "it is no JSON") from problem
-    wrong = _misshapen(found)
+    wrong = _misshapen(report)
     if wrong is not None:
         raise _refusal(path, wrong)
-    other = misfit(found)
+    other = misfit(report)
     if other is not None:
         raise _refusal(path, f"it is {other}")
-    folder = stored / found["results"]
+    folder = stored / report["results"]
     files = {file.name: file for file in results_files(folder)}
-    for run in found["runs"]:
-        place = f"{found['results']}/{run['file']}"
-        if run["file"] not in files or run["digest"] not in runs_in(files[run["file"]]):
+    for run in report["runs"]:
+        place = f"{report['results']}/{run['file']}"
+        if run["file"] not in files or run["digest"] not in units_in(files[run["file"]]):
             raise _refusal(path, f"run {run['digest']} is not stored in {place}")
         if run["difference"] is None or not abs(run["difference"]) <= TOLERANCE:
             raise _refusal(path, f"run {run['digest']} of {place} did not agree")
-    machine = tuple(found["machine"][name] for name in ("processor", "instructions", "GPU"))
-    return Report(path.name, machine, {run["digest"]: run["same_bits"] for run in found["runs"]})
+    machine = tuple(report["machine"][name] for name in ("processor", "instructions", "GPU"))
+    return Report(path.name, machine, {run["digest"]: run["same_bits"] for run in report["runs"]})
 
 
 def _refusal(path: Path, why: str) -> InputError:
     return InputError(f"the report {reprlib.repr(path.name)} is refused: {why}.")
 
 
-def _misshapen(found: Any) -> str | None:
-    """Say what in a report's JSON is not as it has to be; None if all is."""
-    if not isinstance(found, dict) or found.keys() != OF_A_REPORT or found["format"] != FORMAT:
+def _misshapen(report: Any) -> str | None:
+    """Return what is wrong with the JSON of a report, or None."""
+    if not isinstance(report, dict) or report.keys() != OF_A_REPORT or report["format"] != FORMAT:
         return f"it has to be an object with {', '.join(sorted(OF_A_REPORT))}, in format {FORMAT}"
     for name in ABOUT:
-        if not FIELDS[name](found[name]):
-            return f"its {name} cannot be {reprlib.repr(found[name])}"
-    if not _is_name(found["results"]):
-        return f"its results cannot be {reprlib.repr(found['results'])}"
-    runs = found["runs"]
+        if not FIELDS[name](report[name]):
+            return f"its {name} cannot be {reprlib.repr(report[name])}"
+    if not _is_name(report["results"]):
+        return f"its results cannot be {reprlib.repr(report['results'])}"
+    runs = report["runs"]
     if not isinstance(runs, list) or not runs:
         return "it has to list runs"
     for run in runs:
@@ -196,14 +187,14 @@ def _is_name(value: Any) -> bool:
 def confirmed(reports: Sequence[Report], files: Sequence[Path]) -> str:
     """Say on how many kinds of machine runs of some files were confirmed; empty if on none.
 
-    A kind counts as *to the bit* if it gave the same bits for all of the runs that it trained.
+    A kind counts as *to the bit* if all runs that it trained had the same bits.
     """
-    stored = {digest for path in files if path.exists() for digest in runs_in(path)}
+    stored = {digest for path in files if path.exists() for digest in units_in(path)}
     kinds: dict[tuple[str, ...], list[bool]] = {}
     for report in reports:
-        theirs = [same for digest, same in report.same_bits.items() if digest in stored]
-        if theirs:
-            kinds.setdefault(report.machine, []).extend(theirs)
+        reproduced = [same for digest, same in report.same_bits.items() if digest in stored]
+        if reproduced:
+            kinds.setdefault(report.machine, []).extend(reproduced)
     if not kinds:
         return ""
     exact = sum(all(bits) for bits in kinds.values())

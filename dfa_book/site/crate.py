@@ -1,6 +1,6 @@
-"""What programs find in the built site: claims, a script that judges them again, numbers, an RO-Crate.
+"""Data files of the built site: claims, a script that recomputes them, numbers, an RO-Crate.
 
-An RO-Crate (https://w3id.org/ro/crate/1.1) says in JSON-LD which files are data and where they are from.
+An RO-Crate (https://w3id.org/ro/crate/1.1) describes data files and their origin in JSON-LD.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from dfa_lib.experiments.provenance import commit, fingerprint
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
 from .book import Book, read_mapping, read_page
 from .launch import public_address, repository
-from .notebooks import read_notebook
+from .notebooks import glued, outputs, read_notebook
 
 CITED = "CITATION.cff"
 CRATE = "ro-crate-metadata.json"
@@ -33,7 +33,7 @@ TYPES = {".csv": "text/csv", ".json": "application/json", ".py": "text/x-python"
 
 
 def cite_repository(book: Book, url: str) -> None:
-    """Let ``CITATION.cff`` say where the code is, or nothing if that is not known."""
+    """Write the repository's address into ``CITATION.cff``, or remove it if it is empty."""
     path = book.root / CITED
     if path.is_file():
         text = re.sub(r"(?m)^repository-code:.*\n", "", read_page(path))
@@ -42,20 +42,18 @@ def cite_repository(book: Book, url: str) -> None:
 
 
 def write_data(book: Book, html: Path) -> None:
-    """Write the claims, as the ledger's page has judged them, and the RO-Crate into a built site."""
+    """Write the ledger's claims, the numbers and digests of figures, and the RO-Crate into a site."""
     shown: dict[str, dict[str, str]] = {"numbers": {}, "figures": {}}
     for chapter in book.chapters():
-        for cell in read_notebook(book.executed(chapter)).cells:
-            for output in cell.get("outputs", []):
-                metadata, data = output.get("metadata", {}), output.get("data", {})
-                if METADATA in metadata:
-                    write_claims(metadata[METADATA], html)
-                if "dfa_figure" in metadata:
-                    drawn = hashlib.sha256(str(data.get("text/html")).encode()).hexdigest()
-                    shown["figures"][metadata["dfa_figure"]["name"]] = drawn
-                if "scrapbook" in metadata and all(kind.endswith("text/plain") for kind in data):
-                    name = f"{chapter}::{metadata['scrapbook']['name']}"
-                    shown["numbers"][name] = "".join(data.values())
+        notebook = read_notebook(book.executed(chapter))
+        shown["numbers"] |= {f"{chapter}::{key}": value for key, value in glued(notebook).items()}
+        for output in outputs(notebook):
+            metadata = output.get("metadata", {})
+            if METADATA in metadata:
+                write_claims(metadata[METADATA], html)
+            if "dfa_figure" in metadata:
+                drawn = hashlib.sha256(str(output["data"].get("text/html")).encode()).hexdigest()
+                shown["figures"][metadata["dfa_figure"]["name"]] = drawn
     (html / SHOWN).write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     script = book.root / "results" / SCRIPT
     if script.is_file():

@@ -1,4 +1,4 @@
-"""What moved between two builds of the site: verdicts, numbers and figures."""
+"""Differences between two builds of the site: verdicts, numbers and figures."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,7 @@ from .crate import SHOWN
 
 
 def moved(old: Path, new: Path) -> list[str]:
-    """Return a line for each thing that is not the same in two built sites, in the order of the book.
-
-    Raises
-    ------
-    InputError
-        If a folder is no built site that says what it shows.
-    """
+    """Return a line for each difference, in the order of the book; ``InputError`` without two sites."""
     lines = list(_compared("claim", _claims(old), _claims(new)))
     shown = _read(old, SHOWN), _read(new, SHOWN)
     for kind, noun in (("numbers", "number"), ("figures", "figure")):
@@ -29,37 +23,37 @@ def moved(old: Path, new: Path) -> list[str]:
 def _read(site: Path, name: str) -> dict[str, Any]:
     path = site / name
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
         raise InputError(
             f"{site} has no {name}: name the folder of a built site, such as _build/html."
         ) from problem
     except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{path} cannot be read: {problem}.") from problem
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path} is not what dfa-book writes.")
-    return found
+    return content
 
 
 def _claims(site: Path) -> dict[str, dict[str, str]]:
-    found = _read(site, CLAIMS)
+    content = _read(site, CLAIMS)
     try:
-        return {claim["id"]: _said(claim) for claim in found.get("claims", [])}
+        return {claim["id"]: _texts(claim) for claim in content.get("claims", [])}
     except (KeyError, TypeError, AttributeError) as problem:
         raise InputError(f"{site / CLAIMS} is not what dfa-book writes.") from problem
 
 
-def _said(claim: Mapping[str, Any]) -> dict[str, str]:
-    """Return what an entry of ``claims.json`` says, by what it says it of."""
-    said = {"text": claim["text"]}
+def _texts(claim: Mapping[str, Any]) -> dict[str, str]:
+    """Return the compared texts of an entry of ``claims.json`` by their names."""
+    texts = {"text": claim["text"]}
     for number, rule in enumerate(claim["rule"]["numbers"], 1):
-        said[f"rule of number {number}"] = f"{rule['what']}: {rule['above']} to {rule['below']}"
+        texts[f"rule of number {number}"] = f"{rule['what']}: {rule['above']} to {rule['below']}"
     for dataset, judged in claim["verdicts"].items():
-        said[f"verdict on {dataset}"] = judged["verdict"]
-        for number, found in enumerate(judged["numbers"], 1):
-            ends = ", ".join(_short(found[end]) for end in ("mean", "low", "high"))
-            said[f"number {number} on {dataset}"] = f"{ends} (n = {found['n']})"
-    return said
+        texts[f"verdict on {dataset}"] = judged["verdict"]
+        for number, measured in enumerate(judged["numbers"], 1):
+            ends = ", ".join(_short(measured[end]) for end in ("mean", "low", "high"))
+            texts[f"number {number} on {dataset}"] = f"{ends} (n = {measured['n']})"
+    return texts
 
 
 def _short(value: float | None) -> str:

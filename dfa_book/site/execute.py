@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 
 from dfa_lib.data.mnist import data_folder
+from dfa_lib.experiments.kept_table import units_in
 from dfa_lib.experiments.progress import PROGRESS_FILE, duration
 from dfa_lib.experiments.provenance import Record, commit, digests_of
 from dfa_lib.validation import InputError, choice
@@ -21,17 +22,16 @@ from ..chapter import FOR_THE_SITE, check_parameters
 from .book import Book
 from .checks import parameter_problems, problems, typed_results
 from .children import python, run
-from .freshness import runs_in
 from .kept import put_aside_stale, results_folder, take_kept
 from .notebooks import read_notebook
 from .status import checksum_of
 from .verify import is_results
 
 KERNEL = "python3"
-# An hour per chapter, unless told otherwise: a hang must end, thesis scale must not.
+# Seconds per chapter by default: long enough for the digits, and a hang ends.
 TIMEOUT = 3_600.0
 LAST = "ledger"
-# Seconds between two lines of a log on the same chapter.
+# Seconds between progress lines in a log.
 LOG_INTERVAL = 60.0
 
 
@@ -43,33 +43,27 @@ def execute(
     *,
     fresh: bool = False,
 ) -> list[str]:
-    """Execute chapters into the staging folder, and say how it goes.
+    """Execute chapters into the staging folder, report progress, and return the chapters that failed.
 
-    Each is executed to a temporary file, checked, and only then put in place of what was there before.
+    Each is executed to a temporary file, checked, and only then replaces the earlier one.
 
     Parameters
     ----------
     chapters
-        Names of notebooks without the ending; all of them, if empty.
+        Names of notebooks without suffix; all of them if empty.
     parameters
-        As for papermill; see ``chapter.PARAMETERS``. Without ``results``, results are used and extended
-        where ``kept.results_folder`` says. Into ``_build/results`` come first the tables that the
-        repository keeps for it. Executing all chapters moves stale tables aside there.
+        See ``chapter.PARAMETERS``. ``results`` defaults to ``kept.results_folder``; in
+        ``_build/results`` this begins with the tables stored in the repository, and executing all
+        chapters moves stale tables aside.
     timeout
         Seconds for each chapter.
     fresh
-        Train everything anew, into an emptied folder beside the staging folder; results in the
-        repository stay as they are, and are not used.
-
-    Returns
-    -------
-    list of str
-        The chapters that failed. The others' results are kept.
+        Train everything anew, in an emptied folder, without results of the repository.
 
     Raises
     ------
     InputError
-        If a chapter, a parameter's name or its value is not accepted, or both ``fresh`` and ``results``
+        If a chapter, the name or value of a parameter is not accepted, or both ``fresh`` and ``results``
         are given; nothing has been executed then.
     """
     known = book.chapters()
@@ -78,7 +72,7 @@ def execute(
             raise InputError(f"{name} is not a chapter of the book: enter it in _toc.yml first.")
         choice("a chapter", name, known)
     chosen = [name for name in known if name in chapters] if chapters else known
-    # The ledger judges what all other chapters have computed, and is read before the last of them.
+    # The ledger judges the results of all other chapters, but is not the last page.
     chosen.sort(key=LAST.__eq__)
     if not chosen:
         raise InputError(f"{book.root / '_toc.yml'} lists no notebook that is in {book.source}.")
@@ -132,17 +126,17 @@ def execute(
 
 
 def _runs(folder: Path) -> set[tuple[Path, str]]:
-    """Return the runs in a folder's tables, but for those that were taken from other tables."""
+    """Return the runs in a folder's tables, except those copied from other tables."""
     return {
         (path, digest)
         for path in folder.glob("*.csv")
         if is_results(path)
-        for digest in runs_in(path).keys() - set().union(*map(digests_of, Record.read(path).taken))
+        for digest in units_in(path).keys() - set().union(*map(digests_of, Record.read(path).taken))
     }
 
 
 class _Shown:
-    """What is shown while a chapter runs: in a terminal one line, in a log a line each minute."""
+    """Progress of a chapter: one line in a terminal, a line each minute in a log."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -151,7 +145,7 @@ class _Shown:
         print(f"{name}  running …", end="" if self._terminal else "\n", flush=True)
 
     def __call__(self, progress: Path) -> None:
-        """Show the library's line, which is in the file ``progress`` while something trains."""
+        """Show the library's progress line from a file, which exists during training."""
         now = time.monotonic()
         try:
             line = progress.read_text(encoding="utf-8")
@@ -164,7 +158,7 @@ class _Shown:
             print(f"{self._name}  {line}", flush=True)
 
     def close(self) -> None:
-        """Leave room for the line that says how it went."""
+        """Clear the line."""
         if self._terminal:
             self._rewrite("")
 
@@ -176,18 +170,18 @@ class _Shown:
 def _execute_chapter(
     book: Book, name: str, parameters: dict[str, Any], timeout: float, shown: _Shown
 ) -> list[str]:
-    """Execute one chapter; return what is wrong with it.
+    """Execute one chapter and return its problems.
 
-    papermill runs in a process of its own, because only that bounds a run that hangs, be it after the
-    last cell. The kernel's folder is the chapter's, so a relative path would lead elsewhere there.
+    papermill runs in its own process, because only that bounds a hang after the last cell. The kernel
+    runs in the chapter's folder, so paths have to be absolute.
     """
     source = book.notebook(name)
     try:
         chapter = read_notebook(source)
         checksum = checksum_of(source)
-        wrong = [f"{source.name}: {said}." for said in parameter_problems(chapter)]
-        wrong += [f"{source.name}, {said}" for said in typed_results(chapter)]
-        if wrong:  # said before hours of training, not after
+        wrong = [f"{source.name}: {text}." for text in parameter_problems(chapter)]
+        wrong += [f"{source.name}, {text}" for text in typed_results(chapter)]
+        if wrong:  # report before hours of training
             return wrong
         before = _of_others(book, name, parameters["results"])
         with book.workspace() as folder:
@@ -215,7 +209,7 @@ def _execute_chapter(
 
 
 def _of_others(book: Book, name: str, results: str) -> dict[Path, int]:
-    """Return what a chapter has to leave alone: other chapters, when they changed, and tables."""
+    """Return files that a chapter must not change: other chapters with their times, and tables."""
     chapters = [
         path
         for other in book.chapters()
@@ -234,7 +228,7 @@ def _papermill(
     command += ["--kernel", KERNEL, "--cwd", str(source.parent), "--no-progress-bar"]
     command += ["--parameters_yaml", json.dumps(parameters)]
     given = {"DFA_DATA_DIR": str(data_folder().absolute()), PROGRESS_FILE: str(progress)}
-    # Two threads that wait for each other on a busy core take minutes for what one does in a second.
+    # Oversubscribed threads that wait for each other take minutes instead of a second.
     given |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     given["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this environment's kernel
     try:
@@ -258,10 +252,10 @@ def _papermill(
 
 
 def _prepare(notebook: nbformat.NotebookNode) -> None:
-    """Make a page of an executed chapter.
+    """Turn an executed chapter into a page.
 
-    What ``show_figure`` left in the outputs becomes a numbered figure of MyST, and the values that
-    papermill was given, paths of this machine among them, do not show.
+    Outputs of ``show_figure`` become numbered figures of MyST; papermill's parameters, which include
+    paths of this machine, are hidden.
     """
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
@@ -281,6 +275,6 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
 
 
 def _stays_behind(output: nbformat.NotebookNode) -> bool:
-    """Whether an output is for Jupyter only: a figure's caption, or the place of a progress line."""
+    """Return whether an output is for Jupyter only: a figure's caption, or a cleared progress line."""
     nothing = "data" in output and not any(output["data"].values())
     return nothing or "dfa_caption" in output.get("metadata", {})

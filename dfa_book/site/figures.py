@@ -1,4 +1,4 @@
-"""What stands below each figure of the site, and in the list of all figures: what it was made with."""
+"""Provenance of figures: in a dropdown below each, and in the list of all figures."""
 
 import hashlib
 import re
@@ -16,24 +16,21 @@ from typing import Any
 import nbformat
 from bs4 import BeautifulSoup
 
+from dfa_lib.experiments.kept_table import units_in
 from dfa_lib.experiments.provenance import Entry, digests_of, record_path
 
 from ..chapter import PARAMETERS, check_parameters
+from ..words import plural
 from .book import Book
 from .confirmations import confirmations, confirmed
-from .freshness import (
-    entries_of,
-    misfit,
-    runs_in,
-    staleness,
-)
+from .freshness import entries_of, misfit, staleness
 from .markdown import as_block, as_code, as_text
 from .notebooks import read_notebook
 from .verify import is_results
 
 LIST = "figures.md"
 PLACE = "% The list of figures stands here."
-# Copies of results files, in the staging folder.
+# Folder of copied results files, in the staging folder.
 DOWNLOADS = "results"
 TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
@@ -42,6 +39,7 @@ COLUMNS = (
     "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
     "<dfa_lib.training.History>`"
 )
+NO_REFERENCE = "what a run is, the epoch, what was measured"
 
 Rows = list[tuple[str, list[str]]]
 
@@ -67,7 +65,7 @@ class Shown:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The parameters that the chapter was given and that are not the defaults."""
+        """The chapter's parameters that differ from the defaults."""
         given = self.notebook.metadata["papermill"]["parameters"]
         return {
             name: value
@@ -83,35 +81,31 @@ class Shown:
 
     @property
     def drawn(self) -> str:
-        """The day on which it was drawn."""
+        """The date on which it was drawn."""
         return _day(self.notebook.metadata["papermill"]["start_time"])
 
 
 def figures(book: Book) -> list[Shown]:
     """Return the figures of all executed chapters, in the order of the book."""
-    found = []
+    shown = []
     for chapter in book.chapters():
         notebook = read_notebook(book.executed(chapter))
-        found += [
+        shown += [
             Shown(chapter, notebook, place, output.metadata["dfa_figure"])
             for place, cell in enumerate(notebook.cells)
             for output in cell.get("outputs", [])
             if "dfa_figure" in output.get("metadata", {})
         ]
-    return found
+    return shown
 
 
 def stale_results(shown: Sequence[Shown]) -> list[str]:
-    """Say which results that figures are drawn from are not fresh, and what to do: a sentence each."""
-    drawn: dict[Path, list[Shown]] = {}
-    for figure in shown:
-        for path in figure.files:
-            drawn.setdefault(path, []).append(figure)
+    """Return a sentence with the remedy for each results file of a figure that is stale."""
     sentences = []
-    for path, theirs in drawn.items():
+    for path in dict.fromkeys(path for figure in shown for path in figure.files):
         reason = staleness(path)
         if reason is not None:
-            names = " and ".join(figure.name for figure in theirs)
+            names = " and ".join(figure.name for figure in shown if path in figure.files)
             sentences.append(f"stale results: {path}, drawn in {names}, {reason}; {_remedy(path)}.")
     return sentences
 
@@ -132,36 +126,33 @@ def _remedy(path: Path) -> str:
 
 
 def add_folds(book: Book, shown: Sequence[Shown]) -> None:
-    """Put a strip below each figure of the staged chapters, and copies of the results beside them."""
+    """Put a strip of dropdowns below each figure of the staged chapters, and copy the results."""
     shutil.rmtree(book.staging / DOWNLOADS, ignore_errors=True)
     for chapter in dict.fromkeys(figure.chapter for figure in shown):
-        theirs = {figure.place: figure for figure in shown if figure.chapter == chapter}
-        notebook = next(iter(theirs.values())).notebook
+        by_place = {figure.place: figure for figure in shown if figure.chapter == chapter}
+        notebook = next(iter(by_place.values())).notebook
         cells = []
         for place, cell in enumerate(notebook.cells):
             if "dfa_fold" in cell.metadata:  # of an earlier build
                 continue
             cells.append(cell)
-            if place in theirs:
-                text = _fold(book, theirs[place])
+            if place in by_place:
+                text = _fold(book, by_place[place])
                 fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
-                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{theirs[place].name}")[:64]
+                fold["id"] = re.sub(r"[^\w-]", "-", f"fold-{by_place[place].name}")[:64]
                 cells.append(fold)
         notebook.cells = cells
         nbformat.write(notebook, book.executed(chapter))
 
 
 def _fold(book: Book, figure: Shown) -> str:
-    """Return the strip below a figure, as MyST: all of it is read from the records and the notebook."""
+    """Return the strip below a figure as MyST, from the records and the notebook."""
     data = [("Results", ["none: nothing was trained for this figure"])]
     made = [("Chapter", [_chapter(figure)])]
     if figure.files:
         data = [
             ("Results", [_results(path, _download(book, path)) for path in figure.files]),
-            (
-                "Columns",
-                [COLUMNS],
-            ),
+            ("Columns", [COLUMNS if (book.source / "reference").is_dir() else NO_REFERENCE]),
             ("Data", _data(figure.files)),
         ]
         made += [("Trained", _trained(figure.files)), ("Freshness", [_freshness(figure)])]
@@ -178,11 +169,7 @@ def _fold(book: Book, figure: Shown) -> str:
         ),
         ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
     ]
-    folds = [
-        ("Data", FOLD, data),
-        ("How made", MADE, made),
-        ("Make again", FOLD, again),
-    ]
+    folds = [("Data", FOLD, data), ("How made", MADE, made), ("Make again", FOLD, again)]
     text = "\n".join(_dropdown(*fold) for fold in folds)
     return f"::::{{container}} {STRIP}\n{text}\n::::"
 
@@ -210,28 +197,28 @@ def _chapter(figure: Shown) -> str:
     values: dict[str, Any] = {}
     for cell in figure.notebook.cells:
         if {"parameters", "injected-parameters"}.intersection(cell.metadata.get("tags", [])):
-            exec(cell.source, values)  # what the chapter itself was executed with
+            exec(cell.source, values)  # as the chapter's kernel did
     settings = check_parameters({name: values.get(name, PARAMETERS[name]) for name in PARAMETERS})
     metadata = figure.notebook.metadata
     return (
-        f"profile {settings.profile}, {_number(settings.seeds, 'seed')}, "
-        f"{_number(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
+        f"profile {settings.profile}, {plural(settings.seeds, 'seed')}, "
+        f"{plural(settings.epochs, 'epoch')}, device {settings.device}; executed on {figure.drawn} in "
         f"{_seconds(metadata['papermill']['duration'])}, at commit "
         f"{as_code(metadata.get('dfa_commit', 'unknown'))}"
     )
 
 
 def _results(path: Path, copy: str) -> str:
-    runs = runs_in(path).values()
+    runs = units_in(path).values()
     seeds = sorted({int(run["seed"]) for run in runs if run.get("seed", "").isdecimal()})
     record = f", {{download}}`its record <{copy}.json>`" if record_path(path).exists() else ""
-    count = f": {_number(len(runs), 'run')}" if is_results(path) else ""
+    count = f": {plural(len(runs), 'run')}" if is_results(path) else ""
     spans = f"{', ' if count else ': '}{_spans(seeds)}" if seeds else ""
     return f"{{download}}`{path.name} <{copy}.csv>`{record}{count}{spans}"
 
 
 def _download(book: Book, path: Path) -> str:
-    """Copy a results file and its record into the staging folder; return where, without the ending."""
+    """Copy a results file and its record into the staging folder; return the path without suffix."""
     folder = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     target = book.staging / DOWNLOADS / folder / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -242,14 +229,14 @@ def _download(book: Book, path: Path) -> str:
 
 
 def _data(files: Sequence[Path]) -> list[str]:
-    # The rates of all experiments are in one file, whatever their data.
+    # The tuning file has runs of all experiments on all datasets.
     own = [path for path in files if path.stem != TUNING] or files
-    used = {run.get("dataset", "") for path in own for run in runs_in(path).values()}
+    used = {run.get("dataset", "") for path in own for run in units_in(path).values()}
     sums = [
         f"{as_text(name)}, checksum {as_code(value)}"
         for entry in chain.from_iterable(map(_speaking, own))
         for name, value in entry["data"].items()
-        if name in used or "" in used  # a table of another kind does not say
+        if name in used or "" in used  # tables without runs have no dataset
     ]
     if "clusters" in used:
         sums.append("clusters, which each run draws from its seed")
@@ -257,7 +244,7 @@ def _data(files: Sequence[Path]) -> list[str]:
 
 
 def _trained(files: Sequence[Path]) -> list[str]:
-    """Say which runs were trained and with what, once for each machine and state of the code."""
+    """Say which runs were trained, grouped by machine and state of the code."""
     groups: dict[str, dict[str, list[Entry]]] = {}
     for path in files:
         for entry in _speaking(path):
@@ -273,11 +260,11 @@ def _trained(files: Sequence[Path]) -> list[str]:
         entries = list(chain.from_iterable(files_of.values()))
         days = sorted({_day(entry[end]) for entry in entries for end in ("started", "finished")})
         counts = []
-        for name, theirs in files_of.items():
-            runs, seconds = (sum(e.get(part, 0) for e in theirs) for part in ("runs", "seconds"))
-            spent = f" in {_seconds(seconds)}" if "seconds" in theirs[0] else ""
-            # None, where a table is made of networks that were trained for another.
-            counts.append((f"{_number(runs, 'run')} of " if runs else "") + name + spent)
+        for name, of_file in files_of.items():
+            runs, seconds = (sum(e.get(part, 0) for e in of_file) for part in ("runs", "seconds"))
+            spent = f" in {_seconds(seconds)}" if "seconds" in of_file[0] else ""
+            # No runs, if a table was computed from networks of another one.
+            counts.append((f"{plural(runs, 'run')} of " if runs else "") + name + spent)
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         texts += [f"**{', '.join(counts)}**, {when}", made_with]
     return texts or ["no record says with what"]
@@ -300,7 +287,7 @@ def _freshness(figure: Shown) -> str:
     if not verified:
         return "the numerical code, torch and the data are those of this build"
     texts = [
-        f"{_number(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical code "
+        f"{plural(entry['sample'], 'run')} trained again on {_day(entry['date'])}, with numerical code "
         f"{_code(entry)} on {as_text(entry['machine']['processor'])}, "
         f"agreed {as_text(entry['agreement'])}"
         for entry in verified
@@ -309,7 +296,7 @@ def _freshness(figure: Shown) -> str:
 
 
 def _verified(figure: Shown) -> list[Entry]:
-    """Return the verifications that a figure owes its freshness to: none, if its training has it."""
+    """Return the verifications that make a figure fresh; none if its training does."""
     entries = list(chain.from_iterable(map(_speaking, figure.files)))
     trained = [entry for entry in entries if "sample" not in entry]
     if trained and all(misfit(entry) is None for entry in trained):
@@ -318,8 +305,8 @@ def _verified(figure: Shown) -> list[Entry]:
 
 
 def _speaking(path: Path) -> list[Entry]:
-    """Return the entries that speak of runs that are in a results file."""
-    present = runs_in(path).keys()
+    """Return the record's entries on runs that are in a results file."""
+    present = units_in(path).keys()
     return [e for e in entries_of(path) if digests_of(e) & present]
 
 
@@ -342,7 +329,7 @@ def write_list(book: Book, shown: Sequence[Shown]) -> None:
 
 
 def _briefly(figure: Shown, by_others: str = "") -> str:
-    """Say what a figure is drawn from, when that was computed, by which code, how fresh, confirmed."""
+    """Summarise the files, date, code, freshness and confirmations of a figure."""
     if not figure.files:
         return f"nothing trained; drawn on {figure.drawn}; fresh"
     trained = [e for path in figure.files for e in _speaking(path) if "sample" not in e]
@@ -371,12 +358,8 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _spans(seeds: Iterable[int]) -> str:
-    """Say which seeds: ``seeds 0 to 4, 1000``."""
+    """Abbreviate a list of seeds: ``seeds 0 to 4, 1000``."""
     spans: list[list[int]] = []
     for seed in seeds:
         if spans and seed == spans[-1][-1] + 1:

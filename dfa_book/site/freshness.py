@@ -1,6 +1,5 @@
-"""Whether results are what this code would compute: their records are compared with what is here now."""
+"""Freshness of results: whether this code, torch and data would compute them again."""
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from dfa_lib.experiments.provenance import (
     NOT_HERE,
     Entry,
     Record,
-    checksums_here,
+    checksums,
     digests_of,
     fingerprint,
     same_numbers,
@@ -17,11 +16,10 @@ from dfa_lib.experiments.provenance import (
 
 
 def staleness(path: Path) -> str | None:
-    """Say what keeps a table from being fresh, as the end of a sentence; None if nothing does.
+    """Return why a table is stale, as the end of a sentence, or None.
 
-    It is fresh if each of its runs was trained, or verified, with the numerical code, the torch and the
-    data that are here now, and has not changed since. Data that this machine cannot read are taken to be
-    those of the record.
+    A table is fresh if each of its runs was trained or verified with the current numerical code, torch
+    and data, and has not changed since. Data that this machine lacks are assumed to be the same.
     """
     if not path.exists():
         return "is not there"
@@ -32,7 +30,7 @@ def staleness(path: Path) -> str | None:
             f"by other means than training"
         )
     entries = entries_of(path)
-    left = runs_in(path).keys() - _spoken_of(entry for entry in entries if misfit(entry) is None)
+    left = units_in(path).keys() - {d for e in entries if misfit(e) is None for d in digests_of(e)}
     for entry in entries:
         about = left & digests_of(entry)
         if about:
@@ -41,8 +39,8 @@ def staleness(path: Path) -> str | None:
 
 
 def unaccounted(path: Path) -> set[str]:
-    """Return the digests of the runs in a table that its record does not speak of."""
-    return runs_in(path).keys() - Record.read(path).digests()
+    """Return the digests of the runs in a table that are not in its record."""
+    return units_in(path).keys() - Record.read(path).digests()
 
 
 def entries_of(path: Path) -> list[Entry]:
@@ -52,7 +50,7 @@ def entries_of(path: Path) -> list[Entry]:
 
 
 def misfit(entry: Entry) -> str | None:
-    """Say how what an entry of a record was computed with differs from what is here; None if it fits."""
+    """Return how the code or data of an entry differ from the current ones, or None."""
     if same_numbers(entry["library"]) != fingerprint():
         return f"computed with {entry['library']}, while here is {fingerprint()}"
     for name, then in entry["data"].items():
@@ -62,19 +60,10 @@ def misfit(entry: Entry) -> str | None:
     return None
 
 
-def runs_in(path: Path) -> dict[str, dict[str, str]]:
-    """Return the digests of the runs in a results file, and the fields of each."""
-    return units_in(path)
-
-
-def _spoken_of(entries: Iterable[Entry]) -> set[str]:
-    return {digest for entry in entries for digest in digests_of(entry)}
-
-
 def _count(runs: set[str]) -> str:
     return "one run" if len(runs) == 1 else f"{len(runs)} runs"
 
 
 @cache
 def _checksum_here(dataset: str) -> str:
-    return checksums_here([dataset]).get(dataset, NOT_HERE)
+    return checksums([dataset]).get(dataset, NOT_HERE)

@@ -1,4 +1,4 @@
-"""What a build finds of earlier results: it goes on from those that are fresh."""
+"""Earlier results: a build reuses those that are fresh."""
 
 from pathlib import Path
 
@@ -9,17 +9,16 @@ from ..chapter import PROFILES, Settings
 from .book import Book
 from .freshness import staleness
 
-# The profile whose results are stored in the repository, and are used and extended where they are.
+# Profile whose results are used and extended in the repository itself.
 STORED = "mnist"
-# Below a folder of results: tables that are not used any more.
+# Subfolder of stale tables.
 ASIDE = "stale"
 
 
 def results_folder(book: Book, settings: Settings, *, fresh: bool = False) -> Path:
-    """Return where results lie, if no folder is named; ``fresh`` ones never are in the repository.
+    """Return the default folder of results; with ``fresh``, never one in the repository.
 
-    Runs on another device, or of other epochs than the profile's, are other experiments, and have a
-    folder of their own.
+    Runs on another device or with other epochs than the profile's have their own folder.
     """
     name = settings.profile
     if settings.epochs != PROFILES[settings.profile].epochs:
@@ -31,9 +30,9 @@ def results_folder(book: Book, settings: Settings, *, fresh: bool = False) -> Pa
 
 
 def take_kept(book: Book, folder: Path) -> list[str]:
-    """Copy the tables that the repository keeps for a folder of ``_build/results`` into it.
+    """Copy the repository's tables into a folder of ``_build/results``, and return messages.
 
-    A table that is there already, and fresh, stays. Return sentences for what a person should know.
+    Fresh tables that are already there stay.
     """
     kept = book.root / "results" / folder.name
     copied, stale = [], []
@@ -48,21 +47,21 @@ def take_kept(book: Book, folder: Path) -> list[str]:
         if place.exists():
             _put_aside(place)
         folder.mkdir(parents=True, exist_ok=True)
-        # The record first, as training does: a run that no record knows would not be fresh.
+        # The record first, as training does: runs without a record would be stale.
         for source in (record_path(table), table):
             if source.exists():
                 (folder / source.name).write_bytes(source.read_bytes())
         copied.append(table.name)
-    said = []
+    messages = []
     if copied:
-        said.append(f"Taken from {kept}: {', '.join(copied)}.")
+        messages.append(f"Taken from {kept}: {', '.join(copied)}.")
     if stale:
-        said.append(f"Not taken from {kept}, and trained anew, because stale: {'; '.join(stale)}.")
-    return said
+        messages.append(f"Not taken from {kept}, and trained anew, because stale: {'; '.join(stale)}.")
+    return messages
 
 
 def put_aside_stale(folder: Path) -> list[str]:
-    """Move the tables of a folder that are not fresh, or damaged, into one below it, and say which."""
+    """Move stale or damaged tables into a subfolder, and return a message that lists them."""
     stale = []
     for table in sorted(folder.glob("*.csv")):
         reason = _reason(table)
@@ -74,7 +73,7 @@ def put_aside_stale(folder: Path) -> list[str]:
 
 
 def _reason(table: Path) -> str | None:
-    """Say why a table is not to be used; None if it is."""
+    """Return why a table is not usable, or None."""
     try:
         return staleness(table)
     except InputError:

@@ -1,4 +1,4 @@
-"""Where the book and its site are published, and what lets notebooks run there: buttons, Colab cells."""
+"""Addresses of the published book, launch buttons for notebooks, and Colab cells."""
 
 import json
 import os
@@ -32,26 +32,26 @@ if "google.colab" in sys.modules and importlib.util.find_spec("dfa_lib") is None
     subprocess.run([*pip, "--no-deps", f"git+{{repository}}"], check=True)
     subprocess.run([*pip, "cloudpickle", "jaxtyping", "myst-nb"], check=True)"""
 COLAB_TAG = "colab"
-# Of the site: the folder of plain notebooks. Of the repository: the branch that has them.
+# The site's folder of plain notebooks, and the repository's branch with the same.
 NOTEBOOKS = "_notebooks"
 NOTEBOOKS_BRANCH = "notebooks"
-# Stands for the name of a page in addresses.
+# Placeholder for a page's name in addresses.
 PAGE = "PAGE-NAME"
-# A host, perhaps a port, and a path, in characters that mean nothing in HTML, Python or a shell.
+# Host, optional port and path, without characters that are special in HTML, Python or a shell.
 ADDRESS = r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9_.~%+/-]*)?"
 
 
 class Repository(NamedTuple):
-    """An address that others can clone from, and a branch."""
+    """The public address of a repository, and a branch."""
 
     url: str
     branch: str
 
 
 def repository(root: Path) -> Repository | None:
-    """Return where this copy of the book is published, or None if that is not known.
+    """Return where this copy of the book is published, or None if unknown.
 
-    ``DFA_REPOSITORY_URL`` says so, or GitHub Actions' own variables, or git's remote ``origin``.
+    Sources are ``DFA_REPOSITORY_URL``, the variables of GitHub Actions, and git's remote ``origin``.
     """
     given = os.environ.get("DFA_REPOSITORY_URL")
     if not given and "GITHUB_REPOSITORY" in os.environ:
@@ -65,18 +65,18 @@ def repository(root: Path) -> Repository | None:
 
 
 def site_address(root: Path) -> str:
-    """Return where the built site is published, or nothing if that is not known.
+    """Return the address of the published site, or an empty string if unknown.
 
-    ``DFA_SITE_URL`` says so; without it, a repository on GitHub has its pages.
+    It is ``DFA_SITE_URL``, or GitHub Pages of a repository on GitHub.
     """
     given = os.environ.get("DFA_SITE_URL")
     if given:
         return checked_address("DFA_SITE_URL", given, "https?").rstrip("/") + "/"
     published = repository(root)
-    found = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
-    if not found:
+    match = published and re.fullmatch(r"https://github\.com/([^/]+)/([^/]+)", published.url)
+    if not match:
         return ""
-    host, name = f"{found[1].lower()}.github.io", found[2]
+    host, name = f"{match[1].lower()}.github.io", match[2]
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
@@ -93,13 +93,7 @@ def other_edition(profiles: Iterable[str]) -> tuple[str, str] | None:
 
 
 def checked_address(name: str, address: str, scheme: str = "https") -> str:
-    """Return an address if it is one that a page may link to, with nothing in it that ends a link.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """Return an address if it matches ``ADDRESS``, and so is safe in a link; else ``InputError``."""
     if not re.fullmatch(ADDRESS.replace("https", scheme, 1), address):
         raise InputError(
             f"{name} must be an address such as https://example.org/book, without a user's name, spaces "
@@ -109,7 +103,7 @@ def checked_address(name: str, address: str, scheme: str = "https") -> str:
 
 
 def public_address(url: str) -> str:
-    """Return an address as anyone can use it: by https, without a user's name or token."""
+    """Return an address by https, without user name or token."""
     url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url.strip())
     url = re.sub(r"^(https?://)[^/]*@", r"\1", url)  # a password may have an @ in it
     return url.removesuffix("/").removesuffix(".git")
@@ -126,12 +120,11 @@ def _git(root: Path, *command: str) -> str:
 
 
 def launch_addresses(book: Book) -> dict[str, str]:
-    """Return where others open a page's notebook, by their names; nothing if the book is not published.
+    """Return addresses that open a page's notebook, by service; empty if the book is not published.
 
-    In each address ``PAGE`` stands for the page's name. The notebooks are those of the site, which a
-    workflow puts into a branch of the repository. Binder takes its environment from the last tag, so
-    that it need not be made anew after each change. Colab opens notebooks that say where the library is,
-    and ``DFA_JUPYTERHUB_URL`` may name a JupyterHub.
+    ``PAGE`` stands for the page's name. Notebooks come from the branch into which a workflow puts those
+    of the site. Binder builds its environment from the last tag, so that changes do not rebuild it.
+    Colab needs notebooks with the library's address; ``DFA_JUPYTERHUB_URL`` may name a JupyterHub.
     """
     published = repository(book.root)
     if published is None:
@@ -147,16 +140,16 @@ def launch_addresses(book: Book) -> dict[str, str]:
     kinds = {"github.com": f"gh/{path}", "gitlab.com": f"gl/{quote(path, safe='')}"}
     kind = kinds.get(host, f"git/{quote(published.url, safe='')}")
     tag = quote(_git(book.root, "describe", "--tags", "--abbrev=0")) or published.branch
-    found = {"Binder": f"https://mybinder.org/v2/{kind}/{tag}?urlpath={quote(pull, safe='')}"}
+    addresses = {"Binder": f"https://mybinder.org/v2/{kind}/{tag}?urlpath={quote(pull, safe='')}"}
     cell = colab_cell(published.url)
     paths = [book.notebook(name) for name in book.chapters()]
     if host == "github.com" and all(cell in _first_code(path) for path in paths):
         colab = "https://colab.research.google.com/github"
-        found["Colab"] = f"{colab}/{path}/blob/{NOTEBOOKS_BRANCH}/student/{PAGE}.ipynb"
+        addresses["Colab"] = f"{colab}/{path}/blob/{NOTEBOOKS_BRANCH}/student/{PAGE}.ipynb"
     if hub := os.environ.get("DFA_JUPYTERHUB_URL"):
         hub = checked_address("DFA_JUPYTERHUB_URL", hub, "https?").rstrip("/")
-        found["JupyterHub"] = f"{hub}/hub/user-redirect/{pull}"
-    return found
+        addresses["JupyterHub"] = f"{hub}/hub/user-redirect/{pull}"
+    return addresses
 
 
 def _first_code(path: Path) -> str:
@@ -165,26 +158,19 @@ def _first_code(path: Path) -> str:
 
 
 def colab_cell(url: str) -> str:
-    """Return the code of the cell for Colab, with the address as a literal of Python."""
-    # JSON's strings are Python's too, and in the quotes that ruff wants.
+    """Return the code of the cell for Colab."""
+    # A JSON string is a Python literal, too, with ruff's quotes.
     return COLAB_CELL.format(url=json.dumps(url))
 
 
 def write_colab_cells(book: Book, url: str) -> list[str]:
     """Make the cell for Colab the first code cell of every chapter; return the chapters that changed.
 
-    Parameters
-    ----------
-    url
-        Where Colab installs ``dfa_lib`` from; without it, the cell asks for the address.
-
-    Raises
-    ------
-    InputError
-        If it is no address that pip and git can clone from by https. No chapter has changed then.
+    Colab installs ``dfa_lib`` from ``url``; if it is empty, the cell asks for the address. An address
+    that cannot be cloned by https raises ``InputError`` before any chapter changes.
     """
     source = colab_cell(checked_address("the repository's address", public_address(url)) if url else "")
-    # All are read before the first is written: one that cannot be read stops nothing halfway.
+    # Read all before writing any, so that an unreadable notebook changes nothing.
     changed = {}
     for name in book.chapters():
         notebook = read_notebook(book.notebook(name))

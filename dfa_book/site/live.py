@@ -1,8 +1,8 @@
-"""The page on which networks train in the browser: its script, its digits, its still pictures.
+"""JavaScript of the page on which networks train in the browser, its digits and still pictures.
 
-Its source is plain ES modules in ``book/_static/live``. Browsers load modules and Web Workers from a
-server only, and the site can be read from a folder as well. So the build joins the modules to one
-script, which contains the worker's script as a text and starts the worker from that.
+Its source is ES modules in ``book/_static/live``. Browsers load modules and Web Workers only from a
+server, but the site works from a folder, too. So the build bundles the modules into one script, which
+contains the worker's script as a string.
 """
 
 import json
@@ -25,10 +25,7 @@ EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|class) (\w+)", re.
 
 
 def write_live(static: Path) -> None:
-    """Replace the modules in a site's ``_static`` by the script; add the digits and the still pictures.
-
-    Where there are none, nothing is done.
-    """
+    """Replace the modules in a site's ``_static``, if any, by the script, the digits and pictures."""
     modules = static / MODULES
     if not modules.is_dir():
         return
@@ -39,15 +36,15 @@ def write_live(static: Path) -> None:
 
 
 def script(modules: Path) -> str:
-    """Join the page's modules to one script, which needs no server."""
+    """Bundle the page's modules into one script."""
     worker = json.dumps(joined(modules / "worker.mjs")).replace("</", "<\\/")
     return f"(() => {{\nconst WORKER = {worker};\n{joined(modules / 'page.mjs')}}})();\n"
 
 
 def joined(entry: Path) -> str:
-    """Join a module and those that it imports, each once and after what it needs itself.
+    """Concatenate a module and its imports in the order of dependencies.
 
-    Top-level names must differ between modules; the browser refuses the script where they do not.
+    Top-level names must differ between modules; otherwise the browser refuses the script.
     """
     texts: dict[str, str] = {}
 
@@ -56,7 +53,7 @@ def joined(entry: Path) -> str:
         for name in IMPORT.findall(text):
             if name not in texts:
                 add(path.with_name(name))
-        text = WHOLE_MODULE.sub(lambda found: _namespace(path, found[1], found[2]), text)
+        text = WHOLE_MODULE.sub(lambda match: _namespace(path, match[1], match[2]), text)
         text = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
         texts[path.name] = _without_comments(text)
 
@@ -70,13 +67,13 @@ def _namespace(path: Path, name: str, module: str) -> str:
 
 
 def _without_comments(text: str) -> str:
-    """Leave out lines that are comments, and indentation."""
+    """Remove comment lines and indentation."""
     lines = (line.strip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
 def digits_script() -> str:
-    """Return the bundled training and test digits as a script: a letter a pixel, "a" for white."""
+    """Return the bundled training and test digits as a script: a letter per pixel, "a" for white."""
     sets = load_digits()
     levels = torch.unique(sets.train.images)  # 17, sorted: 8 × 8 pixels of 0 to 16, normalised
 
@@ -87,9 +84,5 @@ def digits_script() -> str:
             "labels": digits.labels.tolist(),
         }
 
-    data = {
-        "levels": levels.tolist(),
-        "train": shipped(sets.train),
-        "test": shipped(sets.test),
-    }
+    data = {"levels": levels.tolist(), "train": shipped(sets.train), "test": shipped(sets.test)}
     return f"globalThis.dfaDigits = {json.dumps(data, separators=(',', ':'))};\n"

@@ -1,7 +1,4 @@
-"""Still pictures of the page on which networks train, for paper and for browsers without scripts.
-
-The library trains what the page would.
-"""
+"""Still pictures of the live page, trained by the library, for print and browsers without JavaScript."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +12,7 @@ from torch import Tensor
 
 from dfa_lib.alignment import weight_alignment
 from dfa_lib.data.clusters import draw_clusters, label_clusters
-from dfa_lib.experiments.names import (
-    COLOURS,
-    INK,
-    METHOD_NAMES,
-    MUTED,
-)
+from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES, MUTED
 from dfa_lib.feedback import feedback_matrices
 from dfa_lib.lazy import output_layer_gradients
 from dfa_lib.learning_rules import Products, direct_feedback_alignment, gradients
@@ -77,7 +69,7 @@ def _draw_units(panel: Axes, parameters: Parameters) -> None:
 def race_picture() -> Figure:
     """Draw the accuracies of three rules on the parity of three digits."""
     figure, (panel,) = _panels(1)
-    below = {"bp": 3, "dfa": -9, "relu_features": 3}  # where names stand, in points
+    below = {"bp": 3, "dfa": -9, "relu_features": 3}  # offsets of names, in points
     for method in below:
         run = Run(
             method=method, optimizer="rmsprop", learning_rate=0.003, k=3, hidden=WIDTH,
@@ -100,7 +92,7 @@ def race_picture() -> Figure:
 
 
 def clusters_picture() -> Figure:
-    """Draw the boundaries that DFA and fixed features find between clusters."""
+    """Draw the decision boundaries of DFA and fixed features between clusters."""
     draw = generator(1, "live")
     points = draw_clusters(label_clusters(draw), 256, 3, "centred", draw)
     X, y = (tensor.double() for tensor in points.batch(0, 256))

@@ -1,21 +1,18 @@
-"""Foreign text as Markdown that shows it and does nothing else.
-
-Foreign is all that is not the author's prose: values of records and tables, names of files, addresses.
-"""
+"""Escaping of untrusted text in Markdown: values of records and tables, file names, addresses."""
 
 import re
 
-# CommonMark allows a backslash before each of them, and takes none of them for markup then.
+# CommonMark treats a backslash before any of these as an escape.
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def as_text(value: object) -> str:
-    """Return Markdown that shows a value as it is, on one line, also in a table."""
+    """Return Markdown that shows a value literally on one line, also in a table."""
     return _PUNCTUATION.sub(r"\\\1", _on_one_line(value))
 
 
 def as_code(value: object) -> str:
-    """Return a code span that shows a value as it is, on one line; in a table, if it has no ``|``."""
+    """Return a code span that shows a value literally on one line; not for a ``|`` in a table."""
     text = _on_one_line(value)
     fence = "`" * (_longest_run_of_backticks(text) + 1)
     space = " " if "`" in text else ""

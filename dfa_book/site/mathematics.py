@@ -1,7 +1,7 @@
-"""A Sphinx extension: equations become MathML while the site is built, and browsers draw it themselves.
+"""A Sphinx extension that converts equations to MathML when the site is built.
 
-So no page loads a program for mathematics, from this site or another, and equations stand there without
-JavaScript, for screen readers too. What cannot be typeset is a warning, and so an error of the build.
+Pages need no JavaScript for mathematics, and screen readers can read it. TeX that cannot be converted is
+a warning, and so an error of the build.
 """
 
 import re
@@ -31,11 +31,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def font() -> Path:
-    """Return the file of STIX Two Math, a font for mathematics that the package ziamath brings along."""
-    found = find_spec("ziamath")  # does not import it
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+    """Return the font STIX Two Math, which the package ziamath contains."""
+    spec = find_spec("ziamath")  # does not import it
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def _choose(app: Sphinx, config: Config) -> None:
@@ -44,13 +44,7 @@ def _choose(app: Sphinx, config: Config) -> None:
 
 
 def mathml(tex: str, *, display: bool) -> str:
-    r"""Return TeX as MathML. Lines that ``\\`` parts are aligned at ``&``, as Sphinx promises.
-
-    Raises
-    ------
-    LatexError
-        If it cannot be typeset.
-    """
+    r"""Return TeX as MathML, or raise ``LatexError``; lines split by ``\\`` are aligned at ``&``."""
     if r"\\" in ENVIRONMENT.sub("", tex):
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     return TEX.convert_with_local_state(tex, displaystyle=display)

@@ -1,4 +1,4 @@
-"""The chapters' Markdown, MyST, as a notebook shows it that knows plain Markdown only."""
+"""Conversion of the chapters' MyST to plain Markdown, which any Jupyter shows."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
 OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
 # What has no place in plain Markdown: labels, comments, breaks between cells.
 UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
-# In a code cell a role stands in a string, whose braces are doubled where it is a formatted one.
+# In code cells roles are in strings; f-strings double the braces.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
 IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
 WITH_TITLE = re.compile(r"^(?P<title>.*?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
@@ -41,7 +41,7 @@ ADMONITIONS = (
     "admonition", "attention", "caution", "danger", "dropdown", "error", "hint", "important", "margin",
     "note", "seealso", "sidebar", "tip", "topic", "warning",
 )  # fmt: skip
-# Their content is shown as if it stood alone.
+# Directives whose content is shown without a box.
 TRANSPARENT = ("card", "div", "grid", "grid-item", "grid-item-card", "tab-item", "tab-set")
 # Of the site only.
 DROPPED = (
@@ -71,7 +71,7 @@ class Directive:
 
 @cache
 def parsed(text: str) -> list[Token]:
-    """Return what the book's own parser makes of a text."""
+    """Return the tokens of a text by the book's parser."""
     return parser().parse(text, {})
 
 
@@ -105,12 +105,12 @@ def _directive(token: Token) -> Directive | None:
     return Directive(found["name"], found["argument"].strip(), options, "\n".join(lines).strip("\n"))
 
 
-# ---- what is numbered ----
+# ---- numbering ----
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the book: its name, its cells as (is code, text), and its number, if it is a chapter."""
+    """A page of the book: its name, its cells as (is code, text), and its chapter number, if any."""
 
     name: str
     cells: Sequence[tuple[bool, str]]
@@ -130,13 +130,13 @@ class Page:
 
     @property
     def called(self) -> str:
-        """What another page calls it."""
+        """Name in references from other pages."""
         return f"chapter {self.chapter}" if self.chapter else self.title.partition(". ")[0]
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a label stands for: ``text`` is what a reference to it says, ``number`` its number."""
+    """A label: its page, the text of a reference to it, its number and title."""
 
     page: str
     text: str
@@ -145,16 +145,16 @@ class Label:
 
 
 def labels(pages: Iterable[Page]) -> dict[str, Label]:
-    """Return all labels, numbered as on the site: by kind, and by chapter if that has a number."""
+    """Return all labels, numbered as on the site: by kind, within chapters and appendices."""
     counts: dict[tuple[str, str | None], int] = {}
-    found: dict[str, Label] = {}
+    by_name: dict[str, Label] = {}
 
     def enter(page: Page, label: str, kind: str, says: str, title: str = "") -> None:
-        # Pages outside of chapters and appendices are counted through.
+        # Pages outside of chapters and appendices share one count.
         counts[kind, page.number] = counts.get((kind, page.number), 0) + 1
         count = str(counts[kind, page.number])
         number = f"{page.number}.{count}" if page.number else count
-        found[label] = Label(page.name, says.format(number), number, title)
+        by_name[label] = Label(page.name, says.format(number), number, title)
 
     def read(page: Page, text: str) -> None:
         for token in parsed(text):
@@ -165,7 +165,7 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
                 enter(page, token.info, "equation", "({})")
         for target, title in _headings(text):
             if target:
-                found[target] = Label(page.name, title, title=title)
+                by_name[target] = Label(page.name, title, title=title)
 
     def read_directive(page: Page, block: Directive) -> None:
         kind = block.name.removeprefix("prf:")
@@ -188,7 +188,7 @@ def labels(pages: Iterable[Page]) -> dict[str, Label]:
                     enter(page, figure["name"], "Fig.", "Fig. {}")
             else:
                 read(page, text)
-    return found
+    return by_name
 
 
 def _headings(text: str) -> Iterator[tuple[str, str]]:
@@ -237,18 +237,18 @@ class Bibliography:
             raise InputError(f"the bibliography cannot be shown: {problem}.") from problem
         for formatted in formatted_entries:
             text = formatted.text.render(backend)
-            # URLs are links already; the backend escapes what Markdown would not take for markup.
+            # The backend escapes more than Markdown needs.
             lines.append("- " + re.sub(r"\\([-.()+!#])", r"\1", text).replace("\n", " "))
         return "\n".join(lines)
 
 
 @dataclass
 class Writer:
-    """Turns the text of one page into plain Markdown.
+    """Converts the text of one page to plain Markdown.
 
-    ``results`` are other pages' glued values, by page and key, as far as they are known; ``names`` are
-    those of all pages, where links to others are to be refused; ``address`` is that of the site, if it
-    is published; ``cited``, ``images`` and ``quoted`` (pages whose results were put in) are what it met.
+    ``results`` are known glued values of other pages, by page and key; with ``names`` of all pages,
+    links to others are errors; ``address`` is the published site's. ``cited``, ``images`` and ``quoted``
+    collect citations, pictures, and pages whose results were inserted.
     """
 
     page: Page
@@ -263,21 +263,15 @@ class Writer:
     quoted: list[str] = field(default_factory=list)
 
     def markdown(self, text: str) -> str:
-        """Return the text of a Markdown cell, in plain Markdown.
-
-        Raises
-        ------
-        InputError
-            If it has a directive, a role or a label that is not known here.
-        """
+        """Return a Markdown cell as plain Markdown; ``InputError`` for unknown directives or labels."""
         parts = (
             self._directive(b) if isinstance(b, Directive) else self._plain(b) for b in blocks(text)
         )
         return re.sub(r"\n{3,}", "\n\n", "\n\n".join(p.strip("\n") for p in parts if p.strip())).strip()
 
     def code(self, source: str) -> str:
-        """Return the source of a code cell, with the roles in its strings turned into plain Markdown."""
-        # What else is in braces before a backtick is a variable of a formatted string.
+        """Return a code cell with the roles in its strings converted to plain Markdown."""
+        # Other names in braces before a backtick are variables of f-strings.
         return ROLE.sub(lambda r: self._role(r) if IN_CODE.match(r["name"]) else r[0], source)
 
     def _directive(self, block: Directive) -> str:
@@ -298,7 +292,7 @@ class Writer:
             return f"#### Solution to {self._label(block.argument).text.lower()}\n\n{body}"
         if name in ADMONITIONS:
             head = title if name in ("admonition", "dropdown", "sidebar", "topic") else ""
-            if title and not head:  # a note whose text begins on the opening line
+            if title and not head:  # the text begins on the opening line
                 body = f"{title}\n{body}".strip()
             return _box(head or ("See also" if name == "seealso" else name.capitalize()), body)
         if name in TRANSPARENT:
@@ -311,7 +305,7 @@ class Writer:
             return self._picture(block, body)
         if name.startswith("glue"):
             return self._glued(block.argument)
-        if name in ("table",):
+        if name == "table":
             return f"{body}\n\n*{title}*" if title else body
         raise InputError(
             f"{self.page.name} has the directive {{{name}}}, which Jupyter does not show, and which "
@@ -320,8 +314,8 @@ class Writer:
 
     def exercise(self, label: str) -> str:
         """Return an exercise's number and title."""
-        found = self._label(label)
-        return f"{found.text} ({self._inline(found.title)})" if found.title else found.text
+        target = self._label(label)
+        return f"{target.text} ({self._inline(target.title)})" if target.title else target.text
 
     def _picture(self, block: Directive, caption: str) -> str:
         self.images.append(block.argument)
@@ -335,7 +329,7 @@ class Writer:
         return f"$$\n{formula.strip()}{tag}\n$$"
 
     def _plain(self, text: str) -> str:
-        """Convert text without directives, and leave code blocks in it alone."""
+        """Convert text without directives, except its code blocks."""
         lines = text.splitlines()
         done: set[tuple[int, int]] = set()
         for token in reversed(parsed(text)):  # from the end, so that places before it stay
@@ -347,22 +341,20 @@ class Writer:
                 equation = self._equation(dedent(token.content), token.info)
                 lines[start:end] = [indent + line for line in equation.splitlines()]
             elif token.type == "dd_open":
-                while not lines[start].startswith(":"):  # a second term's place is that of its term
+                while not lines[start].startswith(":"):  # later definitions start at their term
                     start += 1
                 if lines[start - 1].strip():
                     term = self._inline(lines[start - 1].strip())
                     said = lines[start].removeprefix(":").strip()
                     lines[start - 1 : start + 1] = [f"**{term}:** {said}"]
             elif token.type == "inline" and start < end and (start, end) not in done:
-                done.add((start, end))  # a row of a table has several
+                done.add((start, end))  # a table row has several inline tokens
                 lines[start:end] = self._inline("\n".join(lines[start:end])).splitlines()
         return "\n".join(lines)
 
     def _inline(self, text: str) -> str:
         for image in IMAGE.finditer(text):
-            if not urlsplit(
-                image["path"]
-            ).scheme:  # else elsewhere, in the cell, or in the address itself
+            if not urlsplit(image["path"]).scheme:  # not a web address, attachment or data URL
                 self.images.append(image["path"])
         return LINK.sub(self._link, ROLE.sub(self._role, text))
 
@@ -372,17 +364,17 @@ class Writer:
         return self.labels[label]
 
     def _reference(self, label: str, title: str = "") -> str:
-        """Return what a reference says, as a link if it leads to a section or to another chapter."""
-        found = self._label(label)
-        text = self._inline(title) or found.text
-        if found.page != self.page.name:
-            return self._to_page(found.page, text)
-        return f"[{text}](#{found.title.replace(' ', '-')})" if not found.number else text
+        """Return the text of a reference, as a link to a section or to another chapter."""
+        target = self._label(label)
+        text = self._inline(title) or target.text
+        if target.page != self.page.name:
+            return self._to_page(target.page, text)
+        return f"[{text}](#{target.title.replace(' ', '-')})" if not target.number else text
 
     def _to_page(self, name: str, text: str) -> str:
         if name in self.pages:
             return f"[{text}]({name}.ipynb)"
-        # Other pages, such as the glossary, are on the site only.
+        # Pages without a notebook, such as the glossary, are on the site only.
         return f"[{text}]({self.address}{name}.html)" if self.address else text
 
     def _link(self, link: re.Match[str]) -> str:
@@ -391,7 +383,7 @@ class Writer:
         if "://" in target or target.startswith("mailto:"):
             return link[0]
         if not path and anchor not in self.labels:
-            return link[0]  # made from a reference
+            return link[0]  # a converted reference
         if anchor in self.labels:
             return self._reference(anchor, text)
         name = path.removesuffix(".ipynb").removesuffix(".md")
@@ -441,7 +433,7 @@ class Writer:
         return "(" + "; ".join(f"{authors}, {year}" for authors, year in named) + ")"
 
     def _glued(self, text: str) -> str:
-        """Return another page's result, or say where it is computed."""
+        """Return another page's result, or name the page that computes it."""
         path, _, key = text.rpartition("::")
         name = path.removesuffix(".ipynb")
         if name in ("", self.page.name):
@@ -462,9 +454,6 @@ class Writer:
 
 
 def _box(title: str, body: str) -> str:
-    space = (
-        " "
-        if re.match(r"[\w*\[($\"'`‘“]", body) and not body.startswith(("$$", "```", "* "))
-        else "\n\n"
-    )
+    inline = re.match(r"[\w*\[($\"'`‘“]", body) and not body.startswith(("$$", "```", "* "))
+    space = " " if inline else "\n\n"
     return f'<div class="alert alert-info">\n\n**{title}.**{space}{body}\n\n</div>'

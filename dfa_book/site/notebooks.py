@@ -1,7 +1,8 @@
-"""Reading notebooks, as any editor may have saved them."""
+"""Reading notebooks, whatever editor has saved them, and the values that they have glued."""
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,9 @@ MERGE = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook in format 4.5 or newer, in which every cell has an id.
+    """Return a notebook in format 4.5 or newer, in which every cell has an id, or raise ``InputError``.
 
-    Notebooks of format 4.4 and older have no ids. Here a cell gets the number of its place, so that the
-    same file is always read the same.
-
-    Raises
-    ------
-    InputError
-        If the file is not there or is no valid notebook.
+    Cells of format 4.4 and older get ids by their position, so that a file is always read the same.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -53,13 +48,28 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         notebook: nbformat.NotebookNode = nbformat.reader.reads(json.dumps(content))
     except nbformat.ValidationError as problem:
         raise _unusable(path, _briefly(problem)) from problem
-    except Exception as problem:  # what nbformat meets in a notebook of a wrong structure
+    except Exception as problem:  # nbformat raises various errors for a wrong structure
         raise _unusable(path, " ".join(f"{type(problem).__name__}: {problem}".split())) from problem
     return notebook
 
 
+def outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
+    """Yield all outputs of a notebook."""
+    return (output for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def glued(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return the text values that an executed notebook has glued, by key."""
+    values = {}
+    for output in outputs(notebook):
+        about = output.get("metadata", {}).get("scrapbook")
+        if about and all(kind.endswith("text/plain") for kind in output["data"]):
+            values[about["name"]] = "".join(output["data"].values())
+    return values
+
+
 def _add_ids(content: dict[str, Any]) -> None:
-    """Give an id to each cell that has none, or that of another cell, as copied cells have."""
+    """Give an id to each cell without one, or with that of another cell, as copied cells have."""
     cells = content.get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise nbformat.ValidationError("what should be its cells is no list of cells")
@@ -84,8 +94,8 @@ def _unusable(path: Path, reason: str) -> InputError:
 
 
 def _briefly(problem: Any) -> str:
-    """Return the first line of what a schema's validator says, and where, in a few words."""
-    said = str(getattr(problem, "message", problem)).splitlines()[0].rstrip(".")
+    """Return the first line of a validation error, shortened, and its place."""
+    text = str(getattr(problem, "message", problem)).splitlines()[0].rstrip(".")
     where = "".join(f"[{part!r}]" for part in getattr(problem, "path", ()))
-    said = said if len(said) <= 120 else said[:119] + "…"
-    return f"{said}{f', at {where}' if where else ''}"
+    text = text if len(text) <= 120 else text[:119] + "…"
+    return f"{text}{f', at {where}' if where else ''}"

@@ -1,7 +1,7 @@
-"""The whole book as one PDF: the pages of the built site on paper, printed by Chromium.
+"""The book as one PDF: the pages of the built site, printed by Chromium.
 
-On paper nothing unfolds. So code that pages hide stays hidden; solutions stand together at the end, as
-printed textbooks have them, and after them how each figure was made.
+Code that pages hide is left out. Solutions move to the end, as in printed textbooks, followed by the
+provenance of figures.
 """
 
 import logging
@@ -32,13 +32,13 @@ from .launch import site_address
 from .pictures import LOGO
 from .web import STYLESHEET
 
-logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
+logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of Chromium's numbering of objects
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 600.0
-# What has no place on paper: code that the page hides, folds to download or to copy from, links to
-# headings and to listings of the source.
+# Elements left out in print: hidden code, dropdowns to download or copy from, links to headings and to
+# source listings, scripts.
 LEFT_OUT = "details.hide, details.dfa-fold, a.headerlink, .viewcode-link, script"
-# What moves to the end of the book: its title there, and what is said where it was.
+# Elements that move to the end of the book: the title there, and the note in the former place.
 TO_THE_END = {
     "div.solution": ("Solutions to the exercises", "Solution: page"),
     "details.dfa-provenance": ("How the figures were made", "How it was made: page"),
@@ -46,7 +46,7 @@ TO_THE_END = {
 
 
 class Heading(NamedTuple):
-    """A line of the contents: how deep it stands, what it says, and what it leads to."""
+    """A line of the table of contents."""
 
     level: int
     title: str
@@ -55,7 +55,7 @@ class Heading(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the site: the caption of the part that begins with it, its name, and what it says."""
+    """A page of the site: the caption of the part that begins with it, its name and content."""
 
     part: str
     name: str
@@ -63,7 +63,7 @@ class Page:
 
     @property
     def id(self) -> str:
-        """What links lead to."""
+        """Target of links."""
         return self.name.replace("/", "-")
 
     @property
@@ -74,25 +74,21 @@ class Page:
 
 
 def print_book(book: Book) -> Path:
-    """Print the built site into ``_build/book.pdf``, and return that.
+    """Print the built site into ``_build/book.pdf``, and return its path.
 
-    Raises
-    ------
-    InputError
-        If there is no site, no Chromium to print it, or that does not print. An earlier PDF is still
-        there then.
+    Raises ``InputError`` without a site or a Chromium that prints it; an earlier PDF stays.
     """
     program = browser()
     if not (book.html / "index.html").is_file():
         raise InputError("there is no site to print: run dfa-book build first.")
     place = book.build / "book.pdf"
-    sheet = book.build / "book.html"  # beside the site, whose pictures it shows
+    sheet = book.build / "book.html"  # beside the site, for relative links to its images
     text, headings = on_paper(book)
     numbers: dict[str, int] = {}
     with book.workspace() as folder:
         pdf = folder / place.name
         try:
-            for _ in range(2):  # the first time to learn on which page things stand
+            for _ in range(2):  # the first pass determines page numbers
                 sheet.write_text(_numbered(text, numbers), encoding="utf-8")
                 _print(program, sheet, pdf)
                 numbers = _page_numbers(pdf)
@@ -104,34 +100,30 @@ def print_book(book: Book) -> Path:
 
 
 def browser() -> str:
-    """Return the program that prints.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the path of Chromium or Chrome, or raise ``InputError``."""
     given = os.environ.get("DFA_CHROMIUM")
-    found = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
-    if not found:
+    programs = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
+    if not programs:
         missing = f"{shown(given)}, which DFA_CHROMIUM names, is not" if given else "none is"
         raise InputError(
             f"the PDF is printed by Chromium, and {missing} here: install it (on Debian, apt install "
             "chromium), or let DFA_CHROMIUM name a Chromium or a Chrome."
         )
-    return found[0]
+    return programs[0]
 
 
 def _print(program: str, sheet: Path, pdf: Path) -> None:
     with TemporaryDirectory() as profile:
-        command = [program, "--headless", "--disable-gpu", "--no-first-run"]
-        command += [
+        command = [
+            program,
+            "--headless",
+            "--disable-gpu",
+            "--no-first-run",
             f"--user-data-dir={profile}",
-            "--disable-background-networking",
-            "--disable-component-update",
         ]
+        command += ["--disable-background-networking", "--disable-component-update"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command.append("--no-sandbox")  # as root, Chromium does not start with one
+            command.append("--no-sandbox")  # Chromium's sandbox does not start as root
         command += ["--no-pdf-header-footer", f"--print-to-pdf={pdf}", sheet.as_uri()]
         pipe = subprocess.PIPE
         try:
@@ -141,26 +133,26 @@ def _print(program: str, sheet: Path, pdf: Path) -> None:
                 f"{program} did not print the book within {SECONDS:g} s; an earlier PDF is still there."
             ) from problem
     if done.returncode != 0 or not pdf.is_file():
-        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        message = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         raise InputError(
-            f"{program} did not print the book (exit status {done.returncode}: {said}); an earlier PDF "
-            f"is still there."
+            f"{program} did not print the book (exit status {done.returncode}: {message}); an earlier "
+            f"PDF is still there."
         )
 
 
 def _page_numbers(pdf: Path) -> dict[str, int]:
-    """Return on which page of a PDF each thing stands that a link leads to."""
+    """Return the page numbers of all link targets in a PDF."""
     reader = PdfReader(pdf)
-    found = {}
+    numbers = {}
     for name, place in reader.named_destinations.items():
         page = reader.get_destination_page_number(place)
         if page is not None:
-            found[name.removeprefix("/")] = page + 1
-    return found
+            numbers[name.removeprefix("/")] = page + 1
+    return numbers
 
 
 def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
-    """Let a reader unfold the contents beside the pages. (Chromium's own say some headings twice.)."""
+    """Add bookmarks; Chromium's own repeat some headings."""
     places = PdfReader(pdf).named_destinations
     writer = PdfWriter(clone_from=pdf)
     above: list[Any] = []
@@ -180,16 +172,16 @@ def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
 
 
 def on_paper(book: Book) -> tuple[str, list[Heading]]:
-    """Return the pages of the built site as one, for a file beside its folder, and the headings."""
+    """Return the pages of the built site as one HTML file, and its headings."""
     config = read_config(book)
     pages = list(_pages(book))
     names = {page.name: page.id for page in pages}
     for page in pages:
         _prepare(page, names, book.html.name, site_address(book.root))
-    if pages[0].article.h1 is not None:  # its title is the book's, which the cover has
+    if pages[0].article.h1 is not None:  # it repeats the title on the cover
         pages[0].article.h1.string = "At a glance"
     articles = [page.article for page in pages]
-    articles += [_gathered(pages, selector, *said) for selector, said in TO_THE_END.items()]
+    articles += [_gathered(pages, selector, *titles) for selector, titles in TO_THE_END.items()]
     headings = _headings(articles, {page.id: page.part for page in pages})
     style = (book.source / "paper.css").read_text(encoding="utf-8")
     text = (
@@ -211,12 +203,12 @@ def _pages(book: Book) -> Iterator[Page]:
 
 
 def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> None:
-    """Make a page part of a larger one, where names of what is in it begin with the page's."""
+    """Prepare a page for the combined file: prefix its ids, and adapt its links and images."""
     article = page.article
     for element in article.select(LEFT_OUT):
         element.decompose()
     for image in article.find_all("img"):
-        del image["loading"]  # nobody comes near it
+        del image["loading"]  # print does not scroll
         image["src"] = f"{folder}/{_beside(page, str(image['src']))}"
     for link in article.find_all("a", href=True):
         path, _, anchor = str(link["href"]).partition("#")
@@ -230,7 +222,7 @@ def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> No
         else:
             link.unwrap()
     for element in article.find_all(id=True):
-        if element.find_parent("svg") is not None:  # drawings know their own parts, and no others
+        if element.find_parent("svg") is not None:  # ids in drawings are unique already
             continue
         element["id"] = f"{page.id}--{element['id']}"
     for element in article.find_all("details"):
@@ -243,22 +235,22 @@ def _beside(page: Page, path: str) -> str:
 
 
 def _gathered(pages: list[Page], selector: str, title: str, there: str) -> Tag:
-    """Take what is selected out of all pages. Return it as an article, and say on which page it is."""
+    """Move selected elements of all pages into a new article, and leave notes with page numbers."""
     soup = BeautifulSoup("", "html.parser")
     name = re.sub(r"\W+", "-", title.lower())
     end = soup.new_tag("article", attrs={"class": "bd-article", "id": name})
     end.append(_heading(soup, "h1", title))
     for page in pages:
-        found = page.article.select(selector)
-        if not found:
+        elements = page.article.select(selector)
+        if not elements:
             continue
         section = soup.new_tag("section", attrs={"id": f"{name}--{page.id}"})
         section.append(_heading(soup, "h2", page.title, page.id))
         end.append(section)
-        for number, element in enumerate(found):
+        for number, element in enumerate(elements):
             target = f"{name}--{page.id}-{number}"
             element["id"] = target
-            if element.summary is not None:  # of a fold below a figure
+            if element.summary is not None:  # a dropdown below a figure
                 element.name = "div"
                 element.summary.replace_with(_caption(soup, element))
             note = f'<p class="see">{there} {_page_of(target)}</p>'
@@ -268,7 +260,7 @@ def _gathered(pages: list[Page], selector: str, title: str, there: str) -> Tag:
 
 
 def _caption(soup: BeautifulSoup, fold: Tag) -> Tag:
-    """Return the number of the figure above a fold, as a heading that leads there."""
+    """Return a heading with the number of the figure above a dropdown, as a link."""
     figure = fold.find_previous("figure")
     assert figure is not None
     number = figure.select_one(".caption-number")
@@ -299,21 +291,21 @@ def _cover(book: Book, config: dict[str, Any]) -> str:
 
 def _headings(articles: list[Tag], parts: dict[str, str]) -> list[Heading]:
     """Return parts, chapters and sections."""
-    found = []
+    headings = []
     deeper = 0
     for article in articles:
         target = str(article["id"])
         if parts.get(target, ""):
-            found.append(Heading(0, parts[target], target))
+            headings.append(Heading(0, parts[target], target))
             deeper = 1
-        elif target not in parts:  # at the book's end
+        elif target not in parts:  # a gathered article at the end
             deeper = 0
         for heading in article.find_all(["h1", "h2"]):
             section = heading.parent.get("id") if heading.parent is not None else None
             level = int(heading.name[1]) - 1
             text = " ".join(heading.get_text().split())
-            found.append(Heading(deeper + level, text, str(section) if level else target))
-    return found
+            headings.append(Heading(deeper + level, text, str(section) if level else target))
+    return headings
 
 
 def _contents(headings: list[Heading]) -> str:
@@ -325,7 +317,7 @@ def _contents(headings: list[Heading]) -> str:
 
 
 def _page_of(target: str) -> str:
-    """Return a place for the number of the page on which something stands."""
+    """Return a placeholder for the page number of a target."""
     return f'<a class="page" href="#{target}"></a>'
 
 

@@ -1,4 +1,4 @@
-"""The site's logo, its icon in a browser's tab, and the card that is shown beside links to it."""
+"""The site's logo, favicon, and social card."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +21,12 @@ CARD_SAYS = (
     "Two panels of test accuracy against epoch, for the parity of one digit and of several: "
     "backpropagation and direct feedback alignment, each with a mean line and an interval band."
 )
-# What those who show links ask for.
+# Recommended size of social cards.
 CARD_PIXELS = (1200, 630)
 
 
 def draw_pictures(folder: Path, shown: Sequence[Shown], title: str) -> None:
-    """Draw them into a folder; the card only if the book has its figure, from this build's results."""
+    """Draw the pictures into a folder; the card only if the book has its figure."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(SVG):
         logo().savefig(folder / LOGO, transparent=True, metadata={"Date": None})
@@ -38,7 +38,7 @@ def draw_pictures(folder: Path, shown: Sequence[Shown], title: str) -> None:
 
 
 def logo() -> Figure:
-    """Draw a signal that goes forward, and an error that comes back another way."""
+    """Draw a forward signal and an error that returns by another path."""
     figure = Figure(figsize=(1, 1))
     panel = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(0, 1))
     panel.set_axis_off()
@@ -60,7 +60,7 @@ def logo() -> Figure:
 
 
 def card(shown: Shown, title: str) -> Figure:
-    """Draw the figure for the card again, with the book's title, in the card's shape."""
+    """Draw the figure again with the book's title, in the shape of the card."""
     figure = accuracy_curves(read_results(shown.files[0]))
     width = figure.get_figwidth()
     figure.set_size_inches(width, width * CARD_PIXELS[1] / CARD_PIXELS[0])

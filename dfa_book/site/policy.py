@@ -1,8 +1,7 @@
-"""What a page may run and load: its content-security policy, and what would break it.
+"""The content-security policy of pages, and what violates it.
 
-Text from elsewhere, such as a value of a record, is escaped where it is written. Should that ever fail,
-the browser still refuses to run it: only the theme's inline scripts, named by their hashes, and files of
-the site are run.
+Untrusted text, such as a value of a record, is escaped where it is written. If that fails, browsers
+still refuse to run it: they run the theme's inline scripts, by hash, and files of the site only.
 """
 
 import re
@@ -13,18 +12,18 @@ from urllib.parse import urlsplit
 
 from bs4 import BeautifulSoup
 
-# The theme's buttons; ``test_browser.py`` finds out if it has others.
+# Inline handlers of the theme's buttons; ``test_browser.py`` detects others.
 HANDLERS = ("toggleFullScreen()", "window.print()")
-# Attributes whose address a browser loads at once. (Of links, only some.)
+# Attributes whose address a browser loads, and link types that it loads.
 LOADING = ("src", "srcset", "poster", "data")
 LINKS = {"icon", "manifest", "modulepreload", "prefetch", "preconnect", "preload", "stylesheet"}
 CSS_ADDRESS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
 
 
 def restrict(page: BeautifulSoup, hosts: Sequence[str] = ()) -> list[str]:
-    """Give a page its policy, and return what in it the policy does not allow, a sentence each."""
+    """Give a page its policy, and return its violations, a sentence each."""
     scripts = [script for script in page.find_all("script") if not script.has_attr("src")]
-    own = [script for script in scripts if script.find_parent("head")]  # which templates have written
+    own = [script for script in scripts if script.find_parent("head")]  # written by templates
     meta = page.new_tag(
         "meta",
         attrs={
@@ -33,7 +32,7 @@ def restrict(page: BeautifulSoup, hosts: Sequence[str] = ()) -> list[str]:
         },
     )
     charset = page.find("meta", charset=True)
-    if charset is not None:  # has to be among the first 1,024 bytes
+    if charset is not None:  # which has to be in the first 1,024 bytes
         charset.insert_after(meta)
     else:
         (page.head or page).insert(0, meta)
@@ -54,22 +53,18 @@ def restrict(page: BeautifulSoup, hosts: Sequence[str] = ()) -> list[str]:
 
 
 def policy(scripts: Sequence[str], hosts: Sequence[str] = ()) -> str:
-    """Return the policy of a page with these inline scripts; ``hosts`` are others it may load from."""
+    """Return the policy of a page with these inline scripts and other hosts to load from."""
     hashes = sorted({_hash(text) for text in (*scripts, *HANDLERS)})
     others = [f"https://{host}" for host in hosts]
     directives = {
         "default-src": others or ["'none'"],
-        # Hashes of buttons count only with 'unsafe-hashes', which allows nothing without a hash.
+        # Hashes of inline handlers require 'unsafe-hashes', which allows nothing without a hash.
         "script-src": ["'self'", "'unsafe-hashes'", *hashes, *others],
-        "style-src": [
-            "'self'",
-            "'unsafe-inline'",
-            *others,
-        ],  # figures and the theme have styles in place
+        "style-src": ["'self'", "'unsafe-inline'", *others],  # for figures and the theme
         "img-src": ["'self'", "data:", *others],
         "font-src": ["'self'", "data:", *others],
         "connect-src": ["'self'", *others],
-        "worker-src": ["blob:"],  # of the page on which networks train
+        "worker-src": ["blob:"],  # the live page
         "form-action": ["'self'"],
         "base-uri": ["'none'"],
     }

@@ -1,7 +1,7 @@
-"""The reference: a Sphinx extension that links docstrings to each other, and to the chapters.
+"""A Sphinx extension that links docstrings of the reference to each other, and to the chapters.
 
-A docstring writes the names of other things as code; those that the reference has become links. Each
-entry ends with the chapters that import it or refer to it.
+Names in code that the reference documents become links. Each entry ends with the chapters that import it
+or refer to it.
 """
 
 import ast
@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
-# Words of one part may be arguments as well: ``label``, ``step``.
+# Names with an underscore or a capital only: others, such as ``label``, may be arguments.
 _NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
 
 
@@ -46,18 +46,18 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def chapters_by_name(book: Path) -> dict[str, list[str]]:
-    """Return, for each thing of the library, the chapters that import it or refer to it."""
-    found = defaultdict(list)
+    """Return the chapters that import or refer to each name of the library."""
+    chapters = defaultdict(list)
     for path in sorted(book.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         for name in {_defined_as(name) for name in _named(notebook)}:
             if name is not None:
-                found[name].append(path.stem)
-    return dict(found)
+                chapters[name].append(path.stem)
+    return dict(chapters)
 
 
 def documented(book: Path) -> list[str]:
-    """Return the full names of the functions and classes that the reference has."""
+    """Return the full names of the functions and classes in the reference."""
     names: list[str] = []
     for path in sorted((book / "reference").glob("*.md")):
         for kind, name in _DIRECTIVE.findall(path.read_text(encoding="utf-8")):
@@ -66,7 +66,7 @@ def documented(book: Path) -> list[str]:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return the full names of the functions and classes that a module defines for others."""
+    """Return the full names of the public functions and classes that a module defines."""
     return [
         f"{module.__name__}.{name}"
         for name, value in vars(module).items()
@@ -77,7 +77,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def _named(notebook: Any) -> Iterator[str]:
-    """Yield what a chapter imports from the library, takes from a module of it, or refers to."""
+    """Yield the names that a chapter imports from the library, uses as attributes, or refers to."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     modules: dict[str, str] = {}
@@ -97,11 +97,11 @@ def _named(notebook: Any) -> Iterator[str]:
 
 
 def _defined_as(name: str) -> str | None:
-    """Return the name under which the library defines what may be imported from several places."""
+    """Return the full name of the definition of something that several modules export."""
     module, _, own = name.rpartition(".")
     try:
         value = getattr(importlib.import_module(module), own)
-    except (ImportError, AttributeError):  # a module that nothing has imported, or of something else
+    except (ImportError, AttributeError):  # not a name of an imported module
         return None
     if inspect.ismodule(value):
         return None
@@ -109,20 +109,20 @@ def _defined_as(name: str) -> str | None:
 
 
 def _linked(line: str, links: dict[str, str], here: str) -> str:
-    def link(found: re.Match[str]) -> str:
-        name = links.get(found[1])
-        return found[0] if name is None or name == here else f":py:obj:`{found[1]} <{name}>`"
+    def link(match: re.Match[str]) -> str:
+        name = links.get(match[1])
+        return match[0] if name is None or name == here else f":py:obj:`{match[1]} <{name}>`"
 
     return _NAME_AS_CODE.sub(link, line)
 
 
 def _tidied(signature: str | None) -> str | None:
-    """Write defaults as code that Sphinx can read, and lay out: what it cannot, it prints as it is."""
+    """Write defaults as code that Sphinx can parse; it does not wrap other signatures."""
     return signature and re.sub(r"<function (\w+)>", r"\1", signature.replace("<factory>", "[]"))
 
 
 def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what a named tuple says of its fields by itself, and what other libraries add."""
+    """Leave out generated docstrings of named tuples, and functions of other libraries."""
     of_others = inspect.isfunction(value) and not value.__module__.startswith(("dfa_lib", "dfa_book"))
     return (
         True if of_others or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None

@@ -1,4 +1,4 @@
-"""Which chapters are executed, and whether they have changed since."""
+"""Status of chapters: executed, and changed since."""
 
 import hashlib
 from datetime import datetime
@@ -11,15 +11,15 @@ from .notebooks import read_notebook
 
 
 def checksum_of(path: Path) -> str:
-    """Return the checksum of a notebook, by which it is known whether it has changed."""
+    """Return the checksum of a notebook."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def status(book: Book) -> list[dict[str, str]]:
-    """Return, for each chapter, its ``state``, and when, in how many seconds and how it was executed.
+    """Return state, date, seconds and parameters of each chapter's execution.
 
-    A state is ``fresh``, ``stale`` (the notebook has changed since), ``missing`` (not executed) or
-    ``damaged`` (the notebook cannot be read, or what was executed); then ``problem`` says why.
+    ``state`` is ``fresh``, ``stale`` (the notebook has changed), ``missing`` (not executed) or
+    ``damaged`` (a notebook cannot be read, and ``problem`` says why).
     """
     rows = []
     for name in book.chapters():

@@ -24,23 +24,14 @@ from ..exercises import check_cell
 from .book import Book, put_in_place, read_config, read_page
 from .checks import parameter_problems
 from .launch import repository, site_address
-from .myst import (
-    FIGURE,
-    Bibliography,
-    Directive,
-    Page,
-    Writer,
-    blocks,
-    labels,
-)
-from .notebooks import read_notebook
+from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
+from .notebooks import glued, read_notebook
 from .status import status
 
 EDITIONS = ("student", "instructor")
 PROFILE = "class"
 # Below _build.
 EDITIONS_FOLDER = "teach"
-TEXT = "text/plain"
 # The home page of the site is no chapter.
 LEFT_OUT = ("index",)
 # Code that the site folds or does not show is folded in Jupyter.
@@ -55,11 +46,11 @@ METADATA = ("kernelspec", "language_info")
 
 @dataclass
 class Piece:
-    """A cell, or as much of one as belongs to the same solution or to none."""
+    """A cell, or the part of a cell that belongs to one solution or to none."""
 
     cell: NotebookNode
     text: str
-    solution: str | None  # label of the exercise that it solves
+    solution: str | None  # label of its exercise
 
     @property
     def tags(self) -> set[str]:
@@ -122,12 +113,12 @@ def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
 
 
 def taught_chapters(book: Book) -> list[str]:
-    """Return the chapters that have notebooks for students and for instructors."""
+    """Return the chapters with notebooks for students and instructors."""
     return [name for name in book.chapters() if name not in LEFT_OUT]
 
 
 def _copy_image(book: Book, chapter: str, image: str, folder: Path) -> None:
-    """Copy a picture of a chapter to the same place beside a notebook."""
+    """Copy a picture of a chapter to the same relative path beside a notebook."""
     source, target = book.notebook(chapter).parent / image, folder / image
     within = source.resolve().is_relative_to(book.source.resolve())
     if not (within and source.is_file() and target.resolve().is_relative_to(folder.resolve())):
@@ -153,16 +144,16 @@ def _page(book: Book, name: str, number: int | None = None) -> Page:
 
 
 def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
-    """Yield the cells of a chapter, cut where a solution begins or ends.
+    """Yield the cells of a chapter, split where a solution begins or ends.
 
-    A solution lies between solution-start and solution-end, or is a ``{solution}``, or carries the tag
-    ``solution`` and then belongs to the last exercise before it.
+    A solution is between solution-start and solution-end, or is a ``{solution}``, or has the tag
+    ``solution``; then it belongs to the last exercise before it.
     """
     exercise: str | None = None
     solution: str | None = None
     for cell in notebook.cells:
         if cell.cell_type == "raw" or "injected-parameters" in cell.metadata.get("tags", []):
-            continue  # for another program, or of an earlier execution
+            continue  # for other programs, or from an earlier execution
         tagged = "solution" in cell.metadata.get("tags", [])
         if tagged and exercise is None and solution is None and "{solution" not in cell.source:
             raise InputError(f"{name}, cell {cell.id} is tagged solution, but follows no exercise.")
@@ -202,24 +193,18 @@ def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
 def glued_results(book: Book) -> dict[tuple[str, str], Any]:
     """Return the values that executed chapters have glued, by chapter and key.
 
-    A chapter that has changed since counts as not executed, and so does one in the profile ``smoke``.
+    Chapters that have changed since, or were executed in the profile ``smoke``, are left out.
     """
-    results = {}
+    results: dict[tuple[str, str], Any] = {}
     for row in status(book):
         if row["state"] == "fresh" and "profile=smoke" not in row["parameters"].split():
-            notebook = read_notebook(book.executed(row["chapter"]))
-            for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
-                glued = output.get("metadata", {}).get("scrapbook")
-                if glued:
-                    prefix = glued.get("mime_prefix", "")
-                    kinds = {kind.removeprefix(prefix): data for kind, data in output["data"].items()}
-                    if kinds.keys() == {TEXT}:  # pictures, HTML and the like have no place in a line
-                        results[row["chapter"], glued["name"]] = _value(kinds[TEXT])
+            values = glued(read_notebook(book.executed(row["chapter"])))
+            results |= {(row["chapter"], key): _value(text) for key, text in values.items()}
     return results
 
 
 def _value(text: str) -> Any:
-    """Read a number or a string as Python writes it; of anything else, the text itself."""
+    """Parse a Python literal; return the text of anything else."""
     try:
         return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -298,7 +283,7 @@ def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[Note
 
 
 def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:
-    """Return the first cell: what the notebook is, where it is from, and what it needs."""
+    """Return the first cell: description, origin and installation."""
     title = read_config(book).get("title", book.root.name)
     version, _, changed = commit().partition("-")
     published = repository(book.root)
@@ -332,6 +317,6 @@ decides how much is trained. Text and figures are under CC BY 4.0, code under th
 
 
 def _cell(made: Any) -> NotebookNode:
-    """Give a cell its type, which nbformat does not."""
+    """Narrow the type of a cell, which nbformat does not annotate."""
     assert isinstance(made, NotebookNode)
     return made

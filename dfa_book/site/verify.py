@@ -1,4 +1,4 @@
-"""Training results again, to see whether they are what the files say."""
+"""Verification of results: training stored runs again and comparing."""
 
 import math
 import random
@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfa_lib.experiments import run_histories
-from dfa_lib.experiments.kept_table import sole_writer
+from dfa_lib.experiments.kept_table import sole_writer, units_in
 from dfa_lib.experiments.provenance import Record, made_with
-from dfa_lib.experiments.results import COLUMNS, digest, histories_in, runs_table
+from dfa_lib.experiments.results import COLUMNS, histories_in, run_digest, runs_table
 from dfa_lib.training import METRICS, History, Run
 from dfa_lib.validation import InputError, choice, whole_number
 
-from .freshness import runs_in, unaccounted
+from .freshness import unaccounted
 
-# Another processor rounds differently, and over thousands of steps a run drifts; the same one does not.
+# Accuracy: on another processor rounding differs, and a run drifts over thousands of steps.
 TOLERANCE = 0.02
 
 
 class Comparison(NamedTuple):
-    """A run in a results file, and the same run trained again."""
+    """A stored run and the same run trained again."""
 
     file: str
     run: Run
     stored: float  # test accuracy of the last epoch
     again: float
-    same_bits: bool  # of every stored metric in every epoch
+    same_bits: bool  # in every stored metric and epoch
     digest: str  # of the stored run
 
     @property
@@ -40,25 +40,25 @@ class Comparison(NamedTuple):
 def verify(
     folder: Path, sample: int, *, only: Sequence[str] = (), jobs: int = 1, seed: int = 0
 ) -> list[Comparison]:
-    """Train runs again that are picked at random from each results file of a folder.
+    """Train runs again that are drawn at random from each results file of a folder.
 
-    Runs that a file's record does not know are picked first.
+    Runs that are not in a file's record are drawn first.
 
     Parameters
     ----------
     sample
-        How many of each file; all, if there are not as many.
+        Runs per file, or all if there are fewer.
     only
-        The experiments to pick from, such as ``"sgd"``; all, if none is named.
+        Experiments to draw from, such as ``"sgd"``; all if empty.
     jobs
         As for ``run_all``.
     seed
-        Decides which.
+        Seed of the random choice.
 
     Raises
     ------
     InputError
-        If the folder has no results, or not of what is named, or a number is not accepted.
+        If the folder lacks results or a named experiment, or a number is not accepted.
     """
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
@@ -69,7 +69,7 @@ def verify(
         stored = list(histories_in(runs_table(path), unknown=True).values())
         unknown = unaccounted(path)
         chance.shuffle(stored)
-        stored.sort(key=lambda history: digest(history) not in unknown)
+        stored.sort(key=lambda history: run_digest(history) not in unknown)
         picked += [(path.name, history) for history in stored[:sample]]
     if not picked:
         raise InputError(f"there are no results in {folder}: train some first.")
@@ -78,19 +78,10 @@ def verify(
 
 
 def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
-    """Write into the records of results files that runs of theirs were trained again and agreed.
+    """Write a verification into the records of results files if all runs agreed; return the files.
 
-    That speaks for all runs of a file that its record knows, and for those that were trained again.
-
-    Returns
-    -------
-    list of str
-        The files whose records now say so: all that were sampled, or none if any run did not agree.
-
-    Raises
-    ------
-    InputError
-        If another process is writing a file.
+    It covers all runs in a file's record, and those that were trained again. Raises ``InputError`` if
+    another process is writing a file.
     """
     if not all(row.agrees for row in comparisons):
         return []
@@ -99,17 +90,16 @@ def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
         path, rows = folder / name, [row for row in comparisons if row.file == name]
         with sole_writer(path):
             record, trained_again = Record.read(path), {row.digest for row in rows}
-            stored = runs_in(path)
+            stored = units_in(path)
             vouched_for = stored.keys() - (unaccounted(path) - trained_again)
             datasets = sorted({fields["dataset"] for fields in stored.values()})
             bits = sum(row.same_bits for row in rows)
+            others = f"{bits} to the same bits, the others within {TOLERANCE:g}"
             record.verified = [
                 {
                     "date": datetime.now(UTC).isoformat(timespec="seconds"),
                     "sample": len(rows),
-                    "agreement": f"{bits} to the same bits, the others within {TOLERANCE:g}"
-                    if bits < len(rows)
-                    else "to the same bits",
+                    "agreement": others if bits < len(rows) else "to the same bits",
                     **made_with(datasets),
                     "runs": len(vouched_for),
                     "digests": " ".join(sorted(vouched_for)),
@@ -122,31 +112,25 @@ def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
 def results_files(folder: Path) -> Sequence[Path]:
     """Return the results files of a folder, by name.
 
-    Other tables are left out, and runs of what a chapter has registered, which is known there only.
+    Tables without runs are left out, and runs of registered functions, which only their chapter knows.
     """
-    found = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
-    return [path for path in found if "@" not in path.read_text(encoding="utf-8", errors="replace")]
+    paths = (path for path in sorted(folder.glob("*.csv")) if is_results(path))
+    return [path for path in paths if "@" not in path.read_text(encoding="utf-8", errors="replace")]
 
 
 def is_results(path: Path) -> bool:
-    """Whether a CSV holds runs, and not a table of another kind."""
+    """Return whether a CSV holds runs."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return set(COLUMNS) <= set(file.readline().strip().split(","))
 
 
 def _compare(name: str, stored: History, again: History) -> Comparison:
-    return Comparison(
-        name,
-        stored.run,
-        stored.test_accuracy[-1],
-        again.test_accuracy[-1],
-        _same_bits(stored, again),
-        digest(stored),
-    )
+    ends = stored.test_accuracy[-1], again.test_accuracy[-1]
+    return Comparison(name, stored.run, *ends, _same_bits(stored, again), run_digest(stored))
 
 
 def _same_bits(stored: History, again: History) -> bool:
-    """Compare what was measured when the run was stored: later code may measure more."""
+    """Compare the metrics that were stored; later code may measure more."""
     measured = [name for name in METRICS if not all(math.isnan(x) for x in getattr(stored, name))]
-    # As text, because nan is not equal to itself.
+    # As text, because nan != nan.
     return all(str(getattr(stored, name)) == str(getattr(again, name)) for name in measured)

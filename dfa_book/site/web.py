@@ -1,8 +1,8 @@
-"""A Sphinx extension: what pages of the site load, and what they tell other programs of themselves.
+"""A Sphinx extension that reduces what pages load, and adds their metadata and notebook buttons.
 
-The theme and Jupyter Book give every page a dozen stylesheets, most of whose rules nothing in this book
-needs, icons as a program of 1.5 MB, and the search's index. Sphinx has no switch for these, so pages are
-gone over when they are written. Then they load one stylesheet and few scripts, all the site's own.
+By default every page loads a dozen stylesheets, most of whose rules are unused, icons as JavaScript of
+1.5 MB, and the search index. Sphinx has no switch for these, so the written pages are processed. Then
+they load one stylesheet and few scripts from the site itself.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ from .launch import NOTEBOOKS, PAGE
 from .policy import restrict
 
 STYLESHEET = "book.css"
-# After extensions that write stylesheets when all else is done, at the usual priority of 500.
+# After extensions that write stylesheets at the end, at the default priority of 500.
 LAST = 900
 # Before sphinxext.opengraph.
 FIRST = 100
@@ -48,29 +48,23 @@ FIRST = 100
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
 NOTEBOOK_BUTTONS = {"student": ".ipynb", "instructor": ".ipynb with solutions"}
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
-# Classes of code that has no colour of its own: names, punctuation, spaces.
+# Pygments classes without a colour: names, punctuation, spaces.
 PLAIN = ["n", "p", "w"]
 VERBATIM = ["pre", "code", "math"]
 PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
 # A number, perhaps with a unit, and what qualifies it in parentheses.
 NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
-# Elements that are written without an end: those of HTML, and the most frequent ones of SVG and MathML.
-EMPTY = {
-    *(HTMLTreeBuilder.DEFAULT_EMPTY_ELEMENT_TAGS or ()),
-    "path",
-    "use",
-    "rect",
-    "circle",
-    "line",
-    "mspace",
+# Void elements: those of HTML, and the most frequent ones of SVG and MathML.
+EMPTY = {*(HTMLTreeBuilder.DEFAULT_EMPTY_ELEMENT_TAGS or ())} | {
+    *("path", "use", "rect", "circle", "line", "mspace")
 }
-# Stands in pages until the stylesheet is known.
+# Placeholder in pages until the stylesheet is written.
 VERSION = "VERSION-OF-THE-STYLESHEET"
 UNUSED_INLINE = re.compile(r"\b(?:thebe|kernelName|searchInput)", re.IGNORECASE)
-# In Unicode's italics for mathematics there is no h: that is Planck's constant.
+# Mathematical italics; h is Planck's constant in Unicode.
 ITALICS = "ℎ" + "".join(map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]))
-# A page from a file may not read another one, so there results of a search are shown without an excerpt.
+# Pages opened from files cannot read others, so search results have no excerpts there.
 FROM_FILES = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
 # Print in the light theme.
 LIGHT_ON_PAPER = """
@@ -83,7 +77,7 @@ addEventListener("beforeprint", () => {
 
 
 class _InOrder(HTMLFormatter):
-    """Writes attributes in the order in which they were read, not by name."""
+    """Writes attributes in their original order."""
 
     def attributes(self, tag: Tag) -> Iterable[tuple[str, Any]]:
         return tag.attrs.items()
@@ -91,7 +85,7 @@ class _InOrder(HTMLFormatter):
 
 AS_WRITTEN = _InOrder(EntitySubstitution.substitute_xml)
 logger = getLogger(__name__)
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of a font
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every table of a font
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -112,19 +106,18 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 class References(StandardDomain):
-    """Sphinx's own references, which read a page once to number what is on it.
+    """Sphinx's references with a cache: Sphinx 7 unpickles the target page for each ``{numref}``.
 
-    Sphinx 7 unpickles the whole page that a ``{numref}`` leads to, for each of them (its issue 12883):
-    a third of the time that building this site took.
+    That took a third of the build (Sphinx issue 12883).
     """
 
     def resolve_xref(self, env: BuildEnvironment, *args: Any) -> nodes.Element | None:
-        """Return what a reference becomes; parameters are Sphinx's."""
+        """Resolve a reference as Sphinx does."""
         return super().resolve_xref(cast(BuildEnvironment, _once(env)), *args)
 
 
 class _ReadOnce:
-    """An environment whose pages are for looking only."""
+    """An environment with cached, read-only pages."""
 
     def __init__(self, env: BuildEnvironment) -> None:
         self._env = env
@@ -140,28 +133,27 @@ _once = cache(_ReadOnce)
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         config = app.config
-        for said in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
-            logger.warning(said)
+        for problem in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
+            logger.warning(problem)
 
 
-# ---- what a page loads ----
+# ---- what pages load ----
 
 
 def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) -> list[str]:
-    """Repair a site's pages; let them load one stylesheet, few scripts, and figures that are near.
+    """Repair a site's pages; let them load one stylesheet, few scripts, and images lazily.
 
     Parameters
     ----------
     hosts
         Other hosts that pages may load from.
     complete
-        Whether the site has everything that is repaired.
+        Whether unused repairs are problems.
 
     Returns
     -------
     list of str
-        What is wrong, a sentence each: what a page loads from another host, a script in its text, and,
-        of a complete site, repairs that no page needed.
+        Problems, a sentence each: loading from other hosts, scripts in the text, unused repairs.
     """
     static = html / "_static"
     for unused in [path for name in UNUSED for path in static.rglob(name)]:
@@ -178,7 +170,7 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         _hold_together(page)
         _align_numbers(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
-        wrong += [f"{path.relative_to(html)}: {said}" for said in restrict(page, hosts)]
+        wrong += [f"{path.relative_to(html)}: {problem}" for problem in restrict(page, hosts)]
         _put_scripts_last(page)
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
@@ -197,16 +189,16 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
 
 
 def _unwrap_plain_code(page: BeautifulSoup) -> None:
-    """Code has a third of a page's elements: leave out those that look like the text around them."""
+    """Unwrap code tokens without a colour: code has a third of a page's elements."""
     for token in page.find_all("span", class_=PLAIN):
         if len(token.get_attribute_list("class")) == 1 and not token.find(True):
             token.unwrap()
 
 
 def _hold_together(page: BeautifulSoup) -> None:
-    """Let no line end between a number and its %, or a formula and the punctuation after it."""
+    """Prevent line breaks between a number and its %, and between a formula and punctuation."""
     for text in list(page.find_all(string=PERCENT)):
-        # Scripts and styles are strings of other kinds.
+        # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
             text.replace_with(PERCENT.sub("\N{NO-BREAK SPACE}", text))
     for formula in page.find_all("span", class_="math"):
@@ -242,19 +234,19 @@ def _drop_unused_scripts(page: BeautifulSoup, *, search: bool) -> None:
         if name in unused or UNUSED_INLINE.search(f"{script.get('type')} {script.string}"):
             script.decompose()
     if search and (field := page.select_one(".bd-search-container input")):
-        field["autofocus"] = ""  # as a script of the theme does
+        field["autofocus"] = ""  # as a dropped script of the theme does
 
 
 def _put_scripts_last(page: BeautifulSoup) -> None:
-    """Let a page be shown before its scripts run, but for the one that makes it light or dark."""
-    if page.head is not None and page.body is not None:  # else the page only leads to another one
+    """Move scripts to the end of the page, except the one that sets its theme."""
+    if page.head is not None and page.body is not None:  # else the page is a redirect
         for script in page.head.find_all("script"):
             if not script.has_attr("data-cfasync"):
                 page.body.append(script.extract())
 
 
 def _let_images_be_lazy(folder: Path, page: BeautifulSoup) -> None:
-    """Give figures their size, so that nothing moves when they come, and let them come when near."""
+    """Give images their size, which avoids layout shifts, and load them lazily."""
     for image in page.find_all("img", src=re.compile(r"^[^:]*\b_images/")):
         width, height = imagesize.get(folder / unquote(str(image["src"])))
         size = {"width": str(round(width)), "height": str(round(height))} if width > 0 < height else {}
@@ -262,24 +254,24 @@ def _let_images_be_lazy(folder: Path, page: BeautifulSoup) -> None:
 
 
 def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> list[Path]:
-    """Let a page link to the one stylesheet; return the files of those that it has linked to."""
+    """Replace a page's links to stylesheets by one; return the replaced files."""
     links = page.find_all("link", rel="stylesheet")
     if links:
         address = f"{relpath(static / STYLESHEET, folder)}?v={VERSION}"
         links[0].insert_before(page.new_tag("link", attrs={"rel": "stylesheet", "href": address}))
-    found = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
+    sheets = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
     for link in links:
         link.decompose()
-    return found
+    return sheets
 
 
 def _words(texts: Iterable[str]) -> set[str]:
-    """Return every word of pages and scripts: no element has a class, or gets one, that is not there."""
+    """Return all words of pages and scripts, which include every class that an element can have."""
     return {word for text in texts for word in re.findall(r"[\w-]+", text)}
 
 
 def _read_stylesheet(path: Path, static: Path) -> str:
-    """Return a stylesheet's text, with what it imports, as it has to be in a file in ``static``."""
+    """Return a stylesheet with its imports and with addresses relative to ``static``."""
 
     def imported(rule: re.Match[str]) -> str:
         return _read_stylesheet(Path(normpath(path.parent / rule["address"])), static)
@@ -295,7 +287,7 @@ def _read_stylesheet(path: Path, static: Path) -> str:
 
 
 def _pruned(css: str, words: set[str]) -> str:
-    """Leave out what is for classes that no element has. Licences in comments stay."""
+    """Remove rules for classes that no element has; keep licences in comments."""
     return "".join(_rules(tinycss2.parse_stylesheet(css, skip_whitespace=True), words)) + "\n"
 
 
@@ -328,7 +320,7 @@ def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
 
 
 def _classes(selector: Sequence[Any]) -> set[str]:
-    """Return the classes that an element must have, which leaves out those in ``:not(…)``."""
+    """Return the classes that an element must have, without those in ``:not(…)``."""
     return {after.value for token, after in pairwise(selector) if token == "." and after.type == "ident"}
 
 
@@ -336,18 +328,18 @@ def _classes(selector: Sequence[Any]) -> set[str]:
 
 
 def _characters(texts: Iterable[str]) -> set[str]:
-    """Return what fonts need: all that pages show, and that stylesheets put around elements."""
+    """Return the characters that fonts need: those in pages and in generated content of stylesheets."""
     shown: set[str] = set()
     for text in texts:
         shown.update(
             unescape(text), *(chr(int(code, 16)) for code in re.findall(r"\\([0-9a-f]{4})\b", text))
         )
-    # A letter in mathematics stands in the page as itself, and is shown in italics.
+    # Browsers show single letters of mathematics in italics.
     return shown | {letter for letter in ITALICS if normalize("NFKC", letter) in shown}
 
 
 def _with_small_fonts(css: str, static: Path, characters: set[str]) -> str:
-    """Keep of each font what the site's pages show, in a file beside the stylesheet."""
+    """Replace each font by a subset with the site's characters, beside the stylesheet."""
 
     def smaller(face: re.Match[str]) -> str:
         sources = re.findall(r'url\("([^"]*)"\)', face[0])
@@ -373,17 +365,17 @@ def _subset(source: Path, target: Path, characters: set[str]) -> None:
         subset.save_font(font, str(target), options)
 
 
-# ---- what a page tells of itself ----
+# ---- metadata and buttons ----
 
 
 def introduce(
     app: object, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Tell search engines, and those who show a link to a page, what it is about."""
-    if doctree is not None and (said := _description(doctree)):
-        context["metatags"] += f'\n<meta name="description" content="{escape(said)}" />'
-        # For sphinxext.opengraph, which would take a page's first words.
-        context["meta"] = {**(context["meta"] or {}), "og:description": escape(said)}
+    """Add a page's description for search engines and link previews."""
+    if doctree is not None and (description := _description(doctree)):
+        context["metatags"] += f'\n<meta name="description" content="{escape(description)}" />'
+        # sphinxext.opengraph would use the page's first words.
+        context["meta"] = {**(context["meta"] or {}), "og:description": escape(description)}
 
 
 def link_editions(
@@ -402,10 +394,10 @@ def link_editions(
 def offer_notebooks(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Let a chapter's buttons download and open its plain notebooks, not its source in MyST."""
+    """Let a chapter's buttons download and open its plain notebooks instead of its MyST source."""
     if not context.get("page_source_suffix", "").endswith("ipynb"):
         return
-    context["sourcename"] = ""  # Sphinx publishes no copy then
+    context["sourcename"] = ""  # so that Sphinx publishes no copy
     group = next(g for g in context["header_buttons"] if g.get("label") == "download-buttons")
     kept = [button for button in group["buttons"] if button["label"] != "download-source-button"]
     if page not in app.config.dfa_notebooks:
@@ -434,7 +426,7 @@ def _link(text: str, address: str, icon: str) -> dict[str, str]:
 
 
 def _description(doctree: nodes.document) -> str:
-    """Return what the reader will know after a page, where it says so, or else how it begins."""
+    """Return a page's paragraph "What you will know", or else its beginning, shortened."""
     paragraphs = [" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph)]
     promise = re.compile(r"What you will know[.:] *")
     texts = [promise.sub("", text) for text in paragraphs if promise.match(text)] or paragraphs

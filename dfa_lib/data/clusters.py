@@ -1,8 +1,8 @@
 """The clusters of Chizat and Bach (2020), *Implicit Bias of Gradient Descent for Wide Two-layer Neural
 Networks Trained with the Logistic Loss* (arXiv 2002.04486); the thesis's 'random data'.
 
-Two inputs place a point in one of c² clusters on a c × c grid, and the cluster decides the label. The
-other inputs say nothing. A method that finds the two that matter needs far fewer points than one that
+Two inputs place a point in one of c² clusters on a c × c grid, and each cluster has a label. The other
+inputs are noise. A method that finds the two informative inputs needs far fewer points than one that
 cannot.
 """
 

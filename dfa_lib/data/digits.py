@@ -16,7 +16,7 @@ def load_digits() -> DigitSets:
     The split is the same for every run. Source: the test part of Alpaydin and Kaynak's *Optical
     Recognition of Handwritten Digits* (UCI Machine Learning Repository), as scikit-learn ships it.
     """
-    # Not above: importing scikit-learn takes as long as a short run, and other data do without.
+    # Imported here: scikit-learn takes as long to import as a short run, and only these data need it.
     from sklearn.datasets import load_digits as sklearn_digits
 
     images, labels = sklearn_digits(return_X_y=True)

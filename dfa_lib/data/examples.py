@@ -1,4 +1,4 @@
-"""Labelled examples that are put together batch by batch, so that an epoch never fills the memory."""
+"""Labelled examples, assembled batch by batch to save memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Examples:
-    """``n`` examples, each the concatenation of k ``items``; or a stack of such sets, one per run.
+    """``n`` examples, each the concatenation of k ``items``; or one such set for each run of a batch.
 
-    An MNIST epoch of three-digit stacks would take 564 MB if it were laid out; as row numbers into
-    the digits it takes 1.4 MB.
+    An MNIST epoch of three-digit stacks would take 564 MB as inputs; as indices of digits it takes
+    1.4 MB.
     """
 
     items: Float[Tensor, "count pixels"]
@@ -33,8 +33,8 @@ class Examples:
     ) -> tuple[Float[Tensor, "*runs batch inputs"], Float[Tensor, "*runs batch 1"]]:
         """Return inputs ``(…, batch, k · pixels)`` and labels of the examples from ``start`` on.
 
-        The last batch of an epoch may be smaller than ``size``. The inputs are put into ``out``, from
-        ``buffer``, if given: then they last until the next batch.
+        The last batch of an epoch may be smaller than ``size``. If ``out``, from ``buffer``, is passed,
+        the inputs are written there, and the next batch overwrites them.
         """
         rows = self.index[..., start : start + size, :]
         flat = rows.flatten()
@@ -42,7 +42,7 @@ class Examples:
         return X.view(*rows.shape[:-1], -1), self.labels[..., start : start + size, :]
 
     def buffer(self, size: int) -> Tensor:
-        """Return memory for the inputs of a batch."""
+        """Allocate memory for the inputs of a batch."""
         rows = self.index[..., :size, :].numel()
         return self.items.new_empty(rows, self.items.shape[-1])
 
@@ -63,9 +63,9 @@ class Examples:
 
 
 def stack(sets: Sequence[Examples]) -> Examples:
-    """Return the sets side by side, one per run, with index and labels of shape ``(runs, n, …)``.
+    """Stack sets of the same length and k: index and labels get a leading dimension for the runs.
 
-    Sets of one length and one k. Items that all have in common are kept once.
+    Items that all sets share are stored once.
     """
     index = torch.stack([examples.index for examples in sets])
     labels = torch.stack([examples.labels for examples in sets])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Digits(NamedTuple):
-    """Images as rows of pixels, and the digits that they show (0 to 9)."""
+    """Images as rows of pixels, and their labels (0 to 9)."""
 
     images: Float[Tensor, "count pixels"] | UInt8[Tensor, "count pixels"]  # normalised, or as scanned
     labels: Int[Tensor, "count"]
@@ -18,12 +18,12 @@ class Digits(NamedTuple):
         return len(self.labels)
 
     def to(self, device: str, dtype: torch.dtype) -> "Digits":
-        """Return the digits with their images on a device and in a precision; labels stay put."""
+        """Return the digits with their images on a device and in a precision; labels stay on the CPU."""
         return Digits(self.images.to(device, dtype), self.labels)
 
 
 class DigitSets(NamedTuple):
-    """Training, validation and test digits: rates are chosen on validation, results reported on test."""
+    """Training, validation (for choosing rates) and test digits (for results)."""
 
     train: Digits
     validation: Digits
@@ -35,7 +35,7 @@ class DigitSets(NamedTuple):
         return self.train.images.shape[1]
 
     def checksum(self) -> str:
-        """SHA-256 over all three sets, first 16 hexadecimal digits: names the data of a result."""
+        """SHA-256 over all three sets, first 16 hexadecimal digits, for the provenance of results."""
         digest = hashlib.sha256()
         for digits in self:
             digest.update(digits.images.numpy().tobytes())
@@ -44,7 +44,7 @@ class DigitSets(NamedTuple):
 
 
 def shuffled(digits: Digits, seed: int = 0) -> Digits:
-    """Return the digits in an order that is fixed once and for all, the same in every run."""
+    """Return the digits in a random order that is the same in every run."""
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed))
     return Digits(digits.images[order], digits.labels[order])
 
@@ -55,15 +55,15 @@ def take(digits: Digits, start: int, stop: int | None) -> Digits:
 
 
 def normalised(train: Digits, validation: Digits, test: Digits) -> DigitSets:
-    """Scale pixels by the training digits' mean and standard deviation, one of each for all pixels.
+    """Normalise pixels by the training digits' mean and standard deviation over all pixels.
 
-    The digits are those that were scanned, with pixels in uint8; what comes out is float32.
+    Images are uint8 before and float32 after.
     """
     train, validation, test = (
         Digits(digits.images.to(torch.float32, copy=True), digits.labels)
         for digits in (train, validation, test)
     )
-    # In place: MNIST takes 172 MB, and no second copy is made.
+    # In place, because a second copy of MNIST would take another 172 MB.
     std, mean = torch.std_mean(train.images)
     for digits in (train, validation, test):
         digits.images.sub_(mean).div_(std)

@@ -25,20 +25,20 @@ CHECKSUMS = {
 
 
 def data_folder() -> Path:
-    """Return where MNIST lies or will be put: ``DFA_DATA_DIR``, else ``~/.cache/dfa_lib``."""
+    """Return the folder of MNIST: ``DFA_DATA_DIR``, or ``~/.cache/dfa_lib``."""
     return Path(os.environ.get("DFA_DATA_DIR") or Path.home() / ".cache" / "dfa_lib").expanduser()
 
 
 def load_mnist() -> DigitSets:
     """Return 55,000 training, 5,000 validation and 10,000 test digits, of 784 pixels each.
 
-    Training and validation digits are the two parts of MNIST's training set, split once for all runs.
-    The files are downloaded on first use, and their checksums are compared each time.
+    Training and validation digits are parts of MNIST's training set; the split is the same for all runs.
+    The files are downloaded on first use, and their checksums are verified each time.
 
     Raises
     ------
     InputError
-        If the files are missing and cannot be downloaded, or are not the ones that MNIST consists of.
+        If the files are missing and cannot be downloaded, or have other checksums.
     """
     return _load(data_folder())
 
@@ -50,7 +50,7 @@ def _load(folder: Path) -> DigitSets:
     if not all((raw / name).is_file() for name in CHECKSUMS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / ".mnist.lock"):  # of several processes, one downloads
+            with filelock.FileLock(folder / ".mnist.lock"):  # only one process downloads
                 datasets.MNIST(str(folder), download=True)
         except Exception as problem:
             raise InputError(
@@ -80,11 +80,11 @@ def _first_line(problem: Exception) -> str:
 
 
 def _torchvision_datasets() -> types.ModuleType:
-    """Import ``torchvision.datasets``, also beside a torch that torchvision was not compiled for.
+    """Import ``torchvision.datasets``, even if torch is CPU-only and torchvision was built for CUDA.
 
-    The package index has torchvision built for CUDA only. Next to a CPU-only torch its compiled
-    operators cannot load, and registering their shapes fails the import ("operator torchvision::nms
-    does not exist"). Reading MNIST needs no operator, so the registration is skipped.
+    PyPI has torchvision built for CUDA only. With a CPU-only torch its compiled operators cannot load,
+    and the registration of their shapes makes the import fail ("operator torchvision::nms does not
+    exist"). Reading MNIST needs no operator, so the registration is skipped.
     """
     import torch
 

@@ -21,9 +21,9 @@ def draw_stacks(digits: Digits, k: int, samples: int, generator: torch.Generator
     Returns
     -------
     stacks
-        Inputs ``(samples, k · pixels)``, labels 1 where the digits' sum is odd. The pixels of a stack
-        stand digit after digit, not row after row of the wide picture: for a fully connected network
-        that is only another order of its inputs.
+        Inputs ``(samples, k · pixels)``, labels 1 where the digits' sum is odd. Pixels are ordered digit
+        by digit, not row by row of the wide image; for a fully connected network the order does not
+        matter.
     """
     index = torch.randint(len(digits), (samples, k), generator=generator)
     return Examples(digits.images, index, parity(digits.labels[index]))

@@ -1,4 +1,4 @@
-"""Many runs on one GPU: stacks of runs of one shape, as large as memory allows."""
+"""Many runs on one GPU: batches of runs of one shape, as large as memory allows."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,16 @@ import torch
 
 from ..training import History, Run, stackable, train_stack
 from ..validation import InputError
-from .extension import stacks
+from .extension import registrations
 
 logger = logging.getLogger(__name__)
 
 
-def train_stacked(runs: Sequence[Run]) -> Iterator[History]:
-    """Train runs in stacks, and yield their histories as each stack ends.
+def train_batches(runs: Sequence[Run]) -> Iterator[History]:
+    """Train runs in batches, and yield their histories as each batch ends.
 
-    Runs that share a shape (``stackable``) train together, except those whose rule or optimizer has
-    been registered and takes one run at a time only. A stack that does not fit in memory is split in
-    two, and each half is tried again.
+    Runs that share a shape (``stackable``) train together, except those with a registered function that
+    takes one run at a time. A batch that does not fit in memory is split in two, again and again.
 
     Raises
     ------
@@ -26,9 +25,10 @@ def train_stacked(runs: Sequence[Run]) -> Iterator[History]:
     """
     shapes: dict[Run, list[Run]] = {}
     for run in runs:
-        shapes.setdefault(stackable(run) if stacks(run) else run, []).append(run)
-    for together in shapes.values():
-        yield from _train_or_split(together)
+        alone = not all(registration.batches for registration in registrations(run))
+        shapes.setdefault(run if alone else stackable(run), []).append(run)
+    for batch in shapes.values():
+        yield from _train_or_split(batch)
 
 
 def _train_or_split(runs: list[Run]) -> Iterator[History]:
@@ -44,10 +44,10 @@ def _train_or_split(runs: list[Run]) -> Iterator[History]:
     if histories:
         yield from histories
         return
-    # Outside of the handler, whose traceback would keep the tensors that did not fit.
+    # Outside the except block: its traceback would keep the tensors alive.
     if runs[0].device == "cuda":
         torch.cuda.empty_cache()
     half = len(runs) // 2
-    logger.warning("A stack of %d runs does not fit in memory: split in two.", len(runs))
+    logger.warning("A batch of %d runs does not fit in memory: split in two.", len(runs))
     yield from _train_or_split(runs[:half])
     yield from _train_or_split(runs[half:])

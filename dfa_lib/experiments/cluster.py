@@ -1,6 +1,6 @@
-"""Runs on a Dask cluster: a ``Run`` goes out to a worker, its ``History`` comes back.
+"""Training on a Dask cluster: a ``Run`` is sent to a worker, and its ``History`` comes back.
 
-What a reader has registered for a run goes with it, nothing else does.
+Registered functions are sent along with the runs that use them.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from ..validation import InputError, shown
 from .extension import ship, train_shipped
 from .provenance import fingerprint
 
-# Seconds until a cluster that does not answer, or that has no workers, is given up.
+# Seconds to wait for an answer of the scheduler, and for its workers.
 CONNECT_TIMEOUT = 10.0
 WORKERS_TIMEOUT = 30.0
 
@@ -25,17 +25,17 @@ _KEPT = "what had finished is kept where results are saved, and running again tr
 
 
 def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, None, None]:
-    """Train runs on the workers of a Dask scheduler, begun in this order, and give each as it finishes.
+    """Train runs on the workers of a Dask scheduler, started in this order; yield each as it finishes.
 
-    Dask does the scheduling: a run whose worker dies begins again on another, until as many workers
-    have died of it as the cluster's ``distributed.scheduler.allowed-failures`` permits (3). When the
-    generator is closed, the runs not begun are dropped.
+    Dask does the scheduling: if a worker dies, its run is restarted on another, until more workers have
+    died of it than the cluster's ``distributed.scheduler.allowed-failures`` permits (3). Closing the
+    generator cancels the runs that have not started.
 
     Raises
     ------
     InputError
-        If there is no such cluster, it has no workers, or workers with another library; if the cluster
-        is lost on the way, or a run was given up.
+        If there is no such cluster, it has no workers, or workers with another library; if the
+        connection is lost, or a run was given up.
     """
     distributed = _import_distributed()
     _check_address(address)
@@ -47,8 +47,7 @@ def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, No
             f"there is no Dask scheduler at {address} (no answer in {CONNECT_TIMEOUT:g} s); nothing was "
             f"trained: start one with `dask scheduler`, or correct the address."
         ) from problem
-    # Leaving it drops what the client still waits for.
-    with client:
+    with client:  # closing the client cancels its pending futures
         work, library = _worker_code(), fingerprint()
         _check_workers(client, work, library, address)
         pending = {
@@ -96,10 +95,7 @@ def _history(distributed: ModuleType, future: Any, run: Run) -> History:
 
 
 def train_here(library: str, shipped: bytes | None = None) -> History | str:
-    """Train a run on this worker, if it has the library that the client has; return what it has if not.
-
-    Without a run, return what it has.
-    """
+    """Train a run on this worker. Without a run, or if the libraries differ, return the fingerprint."""
     here = fingerprint()
     if shipped is None or here != library:
         return here
@@ -111,10 +107,10 @@ def train_here(library: str, shipped: bytes | None = None) -> History | str:
 def _worker_code() -> Callable[..., Any]:
     """Return the function that workers call.
 
-    A lambda is sent whole, where other functions are sent by name: it reaches a worker without the
-    library, and says so there, and it passes through a scheduler, which needs none.
+    A lambda is pickled by value, so neither the scheduler nor a worker needs the library to receive it:
+    a worker without the library then raises an ImportError that we can report.
     """
-    return lambda *given: importlib.import_module("dfa_lib.experiments.cluster").train_here(*given)
+    return lambda *args: importlib.import_module("dfa_lib.experiments.cluster").train_here(*args)
 
 
 def _check_workers(client: Any, work: Callable[..., Any], library: str, address: str) -> None:
@@ -125,22 +121,22 @@ def _check_workers(client: Any, work: Callable[..., Any], library: str, address:
             f"the cluster at {address} has no workers, and none came in {WORKERS_TIMEOUT:g} s; nothing "
             f"was trained: start some with `dask worker {address}`."
         ) from problem
-    for worker, found in client.run(work, library, on_error="return").items():
-        # One that dies at this moment, or comes later, is asked again with its first run.
-        if found != library and not isinstance(found, OSError):
-            raise _other_library(f"the worker {worker}", found)
+    for worker, answer in client.run(work, library, on_error="return").items():
+        # An OSError means that the worker is dying. Each worker is checked again with its first run.
+        if answer != library and not isinstance(answer, OSError):
+            raise _other_library(f"the worker {worker}", answer)
 
 
-def _other_library(worker: str, found: object) -> InputError:
-    if isinstance(found, Exception):
-        found = f"none that could be used ({found})"
+def _other_library(worker: str, answer: object) -> InputError:
+    if isinstance(answer, Exception):
+        answer = f"none that could be used ({answer})"
     return InputError(
-        f"{worker} has another library, {found}, and this machine has {fingerprint()}: numbers could "
+        f"{worker} has another library, {answer}, and this machine has {fingerprint()}: numbers could "
         f"differ; install the same dfa_lib and torch on all of them, and restart the workers."
     )
 
 
-# ---- before there is a cluster ----
+# ---- before connecting ----
 
 
 def _import_distributed() -> ModuleType:
@@ -153,9 +149,9 @@ def _import_distributed() -> ModuleType:
 
 
 def _check_greeting(address: str) -> None:
-    """Raise OSError where no Dask server answers, which Dask's client finds out after minutes only.
+    """Raise OSError if no Dask server answers; Dask's client would notice after minutes only.
 
-    A Dask server speaks first: its greeting begins with a length, of 8 bytes.
+    A Dask server speaks first: its greeting starts with a length of 8 bytes.
     """
     parts = urlsplit(address)
     if parts.scheme == "tcp":

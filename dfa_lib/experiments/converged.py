@@ -1,7 +1,7 @@
-"""Tables of lazy methods that are solved to convergence on a fixed sample, by ``convex``.
+"""Tables of lazy methods solved to convergence on a fixed sample, by ``convex``.
 
-The sample is the training data of a run's first epoch, and the models start from the run's own initial
-parameters: a row can be paired with the run of the same seed that was trained by gradient descent.
+The sample is the training data of a run's first epoch, and features and gates are those of the run's
+initial parameters, so a row pairs with the run of the same seed that gradient descent has trained.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from ..networks import Parameters, forward
 from ..training import Run, initial_parameters, load_problem, using_threads
 from ..validation import choice, whole_number
 from .convex import Fit, gates_kernel, kernel_ridge, logistic_regression, ntk_kernel, relu_kernel
-from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from .orphans import tied
 from .runner import repeats
 
@@ -31,16 +31,16 @@ KERNELS: dict[str, Callable[[Parameters, ndarray, ndarray], ndarray]] = {
     "relu_kernel": lambda parameters, A, B: relu_kernel(A, B),
     "gates_kernel": lambda parameters, A, B: gates_kernel(A, B),
 }
-"""Models that are solved by their kernel: the NTK of the run's width, and two of infinite width."""
+"""Models solved by their kernel: the NTK of the run's width, and two of infinite width."""
 SOLVED = (*FEATURES, *KERNELS)
 
-# Per example, for features whose mean variance is 1.
+# Per example, where the features' mean variance is 1.
 LOGISTIC_PENALTIES = (1.0, 1e-2, 1e-4, 1e-6, 1e-8)
-# In all, for a kernel whose mean diagonal is 1.
+# For the sum over examples, where the kernel's mean diagonal is 1.
 RIDGE_PENALTIES = (1.0, 1e-2, 1e-4)
 
 Case = tuple[Run, str]
-"""What to solve: a run that has the data, the width and the seed, and a model of ``SOLVED``."""
+"""What to solve: a run, for its data, width and seed, and a model of ``SOLVED``."""
 
 KEYS = {
     **{"dataset": TEXT, "k": TEXT, "dimensions": TEXT, "samples": WHOLE, "hidden": TEXT, "seed": WHOLE},
@@ -54,15 +54,15 @@ COLUMNS = {"experiment": TEXT, **KEYS, **SOLUTION}
 
 
 def solve(run: Run, method: str) -> dict[str, float]:
-    """Solve a model at each penalty, and return the one that is best on validation examples.
+    """Solve a model at each penalty, and return the solution that is best on validation examples.
 
-    Ties go to the larger penalty. Validation and test examples are those that the run's first epoch is
-    judged on, ``run.test_samples`` of each.
+    Ties go to the larger penalty. Validation and test examples are those that evaluate the run's first
+    epoch, ``run.test_samples`` of each.
 
     Parameters
     ----------
     run
-        Has the data, the hidden width and the seed; its method, optimizer and rate do not matter.
+        Its data, hidden width and seed are used; its method, optimizer and rate are not.
     method
         One of ``SOLVED``.
 
@@ -128,7 +128,7 @@ def _hidden(run: Run, parameters: Parameters, X: ndarray) -> ndarray:
 
 
 def converged_table(
-    cases: Sequence[Case], seeds: int, *, results: Results = None, jobs: int = 1
+    cases: Sequence[Case], seeds: int, *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
     """Solve each case with the seeds 0, 1, …, ``seeds - 1``.
 
@@ -137,28 +137,28 @@ def converged_table(
     cases
         Each a run, whose own seed does not matter, and one of ``SOLVED``.
     results
-        A CSV to read from and to save to, one solution after the other. More seeds may be in it.
+        A CSV to read from and to append each solution to. It may hold more seeds.
     jobs
-        Processes. The numbers depend on it by rounding at most.
+        Processes. They change the numbers by rounding at most.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each case and seed, in this order, with the columns ``COLUMNS``: ``experiment`` names
-        the cases; ``method`` is one of ``SOLVED``; ``k`` and ``dimensions`` are text, empty where they
-        do not apply; ``hidden`` is ``inf`` for infinite width; the others are as from ``solve``.
+        One row per case and seed, in this order, with the columns ``COLUMNS``: ``experiment`` is a
+        digest of the cases; ``method`` is one of ``SOLVED``; ``k`` and ``dimensions`` are text, empty
+        where they do not apply; ``hidden`` is ``inf`` for infinite width; the others are from ``solve``.
 
     Raises
     ------
     InputError
-        If the data are not to be had, or the CSV is damaged or another experiment's.
+        If the data cannot be loaded, or the CSV is damaged or belongs to another experiment.
     """
     by_key = {
         _key(each, method): (each, method) for run, method in cases for each in repeats([run], seeds)
     }
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        # The largest first: one that starts last would keep everybody waiting.
+        # Longest first: a long one that starts last would run alone.
         asked = sorted((by_key[key] for key in missing), key=lambda case: -_cost(*case))
         solved = Parallel(
             n_jobs=whole_number("jobs", jobs), return_as="generator_unordered", batch_size=1
@@ -190,37 +190,11 @@ def solved_errors(
     samples, dimensions
         The number of training points, and of inputs. None: the mean over all in the table.
     """
-    return _errors(table[table["method"] == method], samples, dimensions)
-
-
-def trained_errors(
-    table: pd.DataFrame,
-    method: str,
-    optimizer: str = "sgd",
-    *,
-    samples: int | None = None,
-    dimensions: int | None = None,
-) -> pd.Series:
-    """Return the test error of runs on the clusters after their last epoch, by seed.
-
-    It is nan for a seed with a run that diverged. The others' arguments are those of ``solved_errors``,
-    with which it shares seeds, labellings, points and initial weights.
-
-    Parameters
-    ----------
-    table
-        A results table.
-    """
-    last = table[table["epoch"] == table["epochs"]]
-    chosen = last[(last["method"] == method) & (last["optimizer"] == optimizer)]
-    return _errors(chosen, samples, dimensions)
-
-
-def _errors(chosen: pd.DataFrame, samples: int | None, dimensions: int | None) -> pd.Series:
+    rows = table[table["method"] == method]
     for name, value in (("samples", samples), ("dimensions", dimensions)):
         if value is not None:
-            chosen = chosen[chosen[name].astype(str) == str(value)]
-    return 1 - chosen.groupby("seed")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
+            rows = rows[rows[name].astype(str) == str(value)]
+    return 1 - rows.groupby("seed")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
 
 
 def _solve(run: Run, method: str) -> tuple[tuple[Any, ...], dict[str, float]]:
@@ -228,20 +202,20 @@ def _solve(run: Run, method: str) -> tuple[tuple[Any, ...], dict[str, float]]:
 
 
 def _key(run: Run, method: str) -> tuple[Any, ...]:
-    """Return what tells a row from the others: the values of ``KEYS``, and the method."""
+    """Return the values of ``KEYS``, which identify a row."""
     hidden = "inf" if method in KERNELS and method not in METHODS else str(run.hidden)
     k, dimensions = ("" if value is None else str(value) for value in (run.k, run.dimensions))
     return (run.dataset, k, dimensions, run.samples, hidden, run.seed, method)
 
 
 def _cost(run: Run, method: str) -> int:
-    """Return about how long a case takes, in a unit of no meaning."""
+    """Return how long a case takes, up to a factor."""
     assert run.samples is not None
     return run.samples**3 if method in KERNELS else run.samples * run.hidden_widths[0] ** 2 * 10
 
 
 def _experiment(cases: Sequence[Case]) -> str:
-    """Name the cases, whatever their seeds: SHA-256, first 16 hexadecimal digits."""
+    """Return a digest of the cases without their seeds: SHA-256, first 16 hexadecimal digits."""
     each = sorted(
         str((*_key(replace(run, seed=0), method), run.test_samples, run.density))
         for run, method in cases

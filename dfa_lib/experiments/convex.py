@@ -1,8 +1,8 @@
 """Lazy methods solved to convergence: logistic regression on features, and kernel ridge regression.
 
-A lazy method is linear in what it trains, so its loss is convex and has a minimum that does not depend
-on a learning rate. Models with few features are solved by Newton's method. Where features outnumber the
-examples, or are infinitely many, ridge regression on the labels ±1 needs only their inner products, the
+A lazy method is linear in its trained parameters, so its loss is convex, with a minimum that no learning
+rate changes. Newton's method solves models with few features. Where features outnumber the examples, or
+there are infinitely many, ridge regression on the labels ±1 needs only their inner products, the
 *kernel*. Neither penalises the intercept.
 
 - Random features, ``"relu_features"``, ``"gaussian_features"`` and ``"linear_features"``, are the hidden
@@ -26,10 +26,10 @@ from ..lazy import open_gates
 from ..networks import Parameters
 from ..validation import InputError
 
-# Rounding leaves about 1e-15 where the features' mean variance is 1.
+# Rounding alone leaves about 1e-15, where the features' mean variance is 1.
 GRADIENT_TOLERANCE = 1e-9
 NEWTON_STEPS = 100
-# Rows of a kernel that are worked out together: they stay in the processor's cache.
+# Rows of a kernel computed at a time, few enough for the processor's cache.
 ROWS = 128
 
 Inputs = Float[ndarray, "n inputs"]
@@ -38,7 +38,7 @@ Kernel = Float[ndarray, "n m"]
 
 
 class Fit(NamedTuple):
-    """A linear model, ``logit = features @ weights + intercept``, and how well it is solved."""
+    """A linear model, ``logit = features @ weights + intercept``, and how exact the solution is."""
 
     weights: Float[ndarray, "p"]
     intercept: float
@@ -61,9 +61,9 @@ def logistic_regression(
     y
         Labels, 0 or 1.
     penalty
-        Positive. Without it, examples that a plane separates have no minimum.
+        Positive: without it, linearly separable examples have no minimum.
     start
-        Where to start (default: 0). The solution for a nearby penalty saves steps.
+        Starting point (default: 0). The solution for a nearby penalty saves steps.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def logistic_regression(
         hessian = weighted.T @ weighted
         hessian[np.diag_indices(p + 1)] += ridge
         step = cho_solve(cho_factor(hessian, lower=True), gradient)
-        # Halve the step until the loss falls by a part of what the gradient promises (Armijo, 1966). The
-        # slack allows for rounding: next to the minimum the loss no longer changes, the gradient does.
+        # Halve the step until the loss falls by a fraction of the linear prediction (Armijo, 1966). The
+        # slack allows for rounding: near the minimum the loss stops changing before the gradient does.
         size, before, slope = 1.0, objective(theta), float(gradient @ step)
         slack = 1e-12 * abs(before)
         while size > 1e-6 and objective(theta - size * step) > before - 1e-4 * size * slope + slack:
@@ -109,10 +109,10 @@ def kernel_ridge(K: Float[ndarray, "n n"], t: Float[ndarray, "n"], penalty: floa
     The logit at a new input is its row of kernel values with the training inputs, times α, plus b.
     """
     n = len(t)
-    system = K.copy().T  # K is symmetric, and LAPACK wants columns: this way it makes no copy of its own
+    system = K.copy().T  # Fortran order, so that LAPACK makes no copy; K is symmetric
     system[np.diag_indices(n)] += penalty
     factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
-    # (K + penalty) α + b 1 = t and 1ᵀ α = 0: α is eliminated.
+    # Eliminate α from (K + penalty) α + b 1 = t and 1ᵀ α = 0.
     for_t, for_ones = cho_solve(factor, np.column_stack([t, np.ones(n)]), check_finite=False).T
     b = float(for_t.sum() / for_ones.sum())
     alpha = for_t - b * for_ones

@@ -1,4 +1,4 @@
-"""What a function does, in eight characters: to know one that has been edited from one that has not."""
+"""A digest of a function's code, which changes when the function is edited."""
 
 import ast
 import dis
@@ -15,21 +15,22 @@ from torch import Tensor, dtype, strided
 
 
 def code_digest(value: Any) -> str:
-    """Return a digest of a function's code, and of what it uses from its own module and surroundings.
+    """Return 8 hexadecimal digits of SHA-256 over a function's code and the values that it uses.
 
-    Comments, docstrings and layout do not count, nor do functions of other modules.
+    Functions of its own module are followed; those of other modules count by name. Comments, docstrings
+    and layout do not count.
     """
     return hashlib.sha256(_described(value, None, []).encode()).hexdigest()[:8]
 
 
 def _described(value: Any, home: str | None, seen: list[Any]) -> str:
-    """Describe a value, in every process alike; functions of the module ``home`` by their code."""
-    say = partial(_described, home=home, seen=seen)
+    """Describe a value, identically in every process; functions of the module ``home`` by their code."""
+    describe = partial(_described, home=home, seen=seen)
     if isinstance(value, FunctionType) and home in (None, value.__module__):
         if any(value is other for other in seen):
             return "again"
         seen.append(value)
-        say = partial(_described, home=value.__module__, seen=seen)
+        describe = partial(_described, home=value.__module__, seen=seen)
         used = {
             name: value.__globals__[name]
             for name in _globals(value.__code__)
@@ -37,34 +38,34 @@ def _described(value: Any, home: str | None, seen: list[Any]) -> str:
         }
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         values = (value.__defaults__, value.__kwdefaults__, cells, used)
-        return f"{_source(value)} with {', '.join(map(say, values))}"
+        return f"{_source(value)} with {', '.join(map(describe, values))}"
     if isinstance(value, ModuleType):
         return value.__name__
     if isinstance(value, (FunctionType, BuiltinFunctionType, type)):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, partial):
-        return f"partial({say(value.func)}, {say(value.args)}, {say(value.keywords)})"
+        return f"partial({describe(value.func)}, {describe(value.args)}, {describe(value.keywords)})"
     if isinstance(value, Tensor) and value.layout == strided and not value.is_meta:
         return f"{value.dtype} {value.tolist()}"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{say(key)}: {say(value[key])}' for key in value)}}}"
+        return f"{{{', '.join(f'{describe(key)}: {describe(value[key])}' for key in value)}}}"
     if isinstance(value, (list, tuple)):
-        return f"({', '.join(map(say, value))})"
+        return f"({', '.join(map(describe, value))})"
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, dtype)):
-        with suppress(ValueError):  # of a whole number of more than 4,300 digits
+        with suppress(ValueError):  # Python's limit on converting an integer to text
             return repr(value)
     return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
 
 
 def _globals(code: CodeType) -> list[str]:
-    """Return the global names that a piece of code, and the functions in it, look up."""
+    """Return the global names that code looks up, including nested functions."""
     names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
     return sorted(names.union(*map(_globals, inner)))
 
 
 def _source(function: FunctionType) -> str:
-    """Return a function's code: from its source, or as Python has compiled it where there is none."""
+    """Return a function's code as a syntax tree, or its bytecode where there is no source."""
     try:
         return _bare(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError, SyntaxError):
@@ -72,13 +73,13 @@ def _source(function: FunctionType) -> str:
 
 
 def _bare(node: Any) -> str:
-    """Describe a syntax tree without places, docstrings and what not every Python writes down."""
+    """Describe a syntax tree without positions, docstrings and empty fields, which vary by version."""
     if isinstance(node, list):
         return f"[{', '.join(_bare(item) for item in node if not _is_docstring(item))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    given = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-    return f"{type(node).__name__}({', '.join(f'{name}={_bare(value)}' for name, value in given)})"
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return f"{type(node).__name__}({', '.join(f'{name}={_bare(value)}' for name, value in fields)})"
 
 
 def _is_docstring(node: Any) -> bool:

@@ -1,20 +1,19 @@
-"""Learning rules, optimizers and random matrices of your own, beside the library's.
+"""Learning rules, optimizers and random matrices that a reader adds to the library.
 
-``register_method``, ``register_optimizer`` and ``register_feedback`` are named after the fields of
-``Run`` that take the new name. Each tries the function on a small example first, so that a mistake is
-told in one sentence where it was made. From then on the name is accepted wherever the library's names
-are: in a ``Run``, on other processes and machines, in results files, and in the figures.
+``register_method``, ``register_optimizer`` and ``register_feedback`` are named after the field of
+``Run`` that takes the new name. Each first tries the function on a small example, so that a mistake is
+reported where it was made, in one sentence. From then on the name is accepted wherever the library's
+names are: in a ``Run``, on other processes and machines, in results files and in figures.
 
-A function of one's own may be edited, so its name alone does not say what was trained. In results files,
-and on workers, it is followed by a digest of the code: ``sign_symmetric@3f2a9c41``.
+A reader may edit the function, so its name alone does not say what was trained. In results files and on
+workers, the name is followed by a digest of the code: ``sign_symmetric@3f2a9c41``.
 """
 
 import inspect
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FunctionType, ModuleType
@@ -32,21 +31,13 @@ from ..optimizers import OPTIMIZERS, Optimizer, State
 from ..training import History, Run, train
 from ..validation import InputError, shown
 from .digest import code_digest
-from .names import (
-    COLOURS,
-    FEEDBACK_NAMES,
-    LINE_STYLES,
-    METHOD_NAMES,
-    OPTIMIZER_NAMES,
-    SPARE_COLOURS,
-    SPARE_LINE_STYLES,
-)
+from .names import COLOURS, FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES, SPARE_COLOURS
 
 TABLES: dict[str, dict[str, Any]] = {"method": METHODS, "optimizer": OPTIMIZERS, "feedback": FEEDBACK}
-"""For each field of ``Run`` that can be extended, its values and what they stand for."""
+"""For each field of ``Run`` that can be extended, the table of its values."""
 
 MOST_STATE = 100
-"""Tensors that an optimizer may remember, each as long as all weights together."""
+"""The most tensors that an optimizer may keep; each is as long as all weights together."""
 
 Gradients = Callable[[Parameters, Tensor, Tensor, str], Parameters]
 
@@ -76,8 +67,8 @@ def register_method(
     Parameters
     ----------
     name
-        The value of ``Run.method``: small letters, digits and underscores. To give it again, with other
-        code perhaps, replaces what it stood for; the library's own names are taken.
+        The value of ``Run.method``: small letters, digits and underscores. Registering a name again
+        replaces its function; the library's own names are taken.
     transport
         ``transport(parameters, layer, error, delta)`` returns what reaches hidden layer ``layer``, from
         1: a tensor ``(n, units of the layer)``, not yet multiplied by the derivative of the activation.
@@ -85,23 +76,22 @@ def register_method(
         the output, ``(n, 1)``; ``delta`` is the signal of the layer above, ``(n, its units)``.
     gradients
         ``gradients(parameters, X, y, activation)`` returns a dictionary with the update direction of
-        each tensor that is to be trained, shaped as it is; what has none stays as it was drawn. ``X`` is
+        each tensor to be trained, of the same shape; the other tensors stay as they were drawn. ``X`` is
         ``(n, inputs)``, ``y`` ``(n, 1)``, ``activation`` a name of ``ACTIVATIONS``.
     direct_feedback
         Whether the rule has random matrices, of the kind that ``Run.feedback`` names: None for no, True
         for ``B_l`` from the output, ``(1, units of l)``, False for ``B_l`` from the layer above, shaped
         as ``W_{l+1}ᵀ``.
     label, colour
-        In figures (default: the name, and the next colour that no other method has). A colour is written
-        ``#rrggbb``.
+        In figures (default: the name, and the next unused colour). A colour is written ``#rrggbb``.
 
     Raises
     ------
     InputError
-        If the name is not free, or the function is not usable: it takes other arguments, raises an
-        error, returns a tensor of another shape or not at all, gives a number that is not finite,
-        changes what it was given, or answers differently when asked again. A transport has to work with
-        two hidden layers as well as with one.
+        If the name is taken, or the function cannot be used: it takes other arguments, raises an error,
+        returns no tensor or one of another shape, returns a number that is not finite, changes its
+        arguments in place, or is not deterministic. A transport must work with one and with two hidden
+        layers.
     """
     if (transport is None) == (gradients is None):
         raise InputError(f"method {shown(name)} needs either a transport or gradients, and not both.")
@@ -113,7 +103,7 @@ def register_method(
     }
     entry = _entry("method", name, gradients if transport is None else transport, options)
     label, colour = _checked_label(name, label), _checked_colour(name, colour)
-    _enter(replace(entry, stacks=_try_rule(entry)))
+    _enter(replace(entry, batches=_try_rule(entry)))
     METHOD_NAMES[name], COLOURS[name] = label, colour
 
 
@@ -145,7 +135,7 @@ def register_optimizer(
         changes nothing in place. ``theta`` and the gradient ``g`` are vectors; ``learning_rate`` is a
         number, or a tensor of one.
     state
-        How many tensors like θ the optimizer remembers, at most 100, zeros at first; or a function of
+        How many tensors shaped like θ the optimizer keeps, at most 100, zeros at first; or a function of
         θ that returns the first state, a tuple of tensors.
     label
         In figures (default: the name).
@@ -157,9 +147,8 @@ def register_optimizer(
     """
     entry = _entry("optimizer", name, update, {"state": state})
     label = _checked_label(name, label)
-    _enter(replace(entry, stacks=_try_update(entry)))
+    _enter(replace(entry, batches=_try_update(entry)))
     OPTIMIZER_NAMES[name] = label
-    LINE_STYLES[name] = _kept_or_next(LINE_STYLES, name, SPARE_LINE_STYLES)
 
 
 def register_feedback(
@@ -168,16 +157,16 @@ def register_feedback(
     *,
     label: str | None = None,
 ) -> None:
-    """Add a kind of random matrix, so that ``Run(feedback=name)`` carries the error back with it.
+    """Add a kind of random matrix, so that ``Run(feedback=name)`` sends the error back through it.
 
     Parameters
     ----------
     name
         The value of ``Run.feedback``, as for ``register_method``.
     draw
-        ``draw(shape, a, generator)`` returns B: a tensor of this ``shape``, drawn from nothing but
-        ``generator``. ``a`` is 1/√(units of the layer that B leads to), the scale of the weights that it
-        stands in for. With one hidden layer the shape is ``(1, hidden)``.
+        ``draw(shape, a, generator)`` returns B: a tensor of this ``shape``, with ``generator`` as its
+        only source of randomness. ``a`` is 1/√(units of the layer that B leads to), the scale of the
+        weights that B replaces. With one hidden layer the shape is ``(1, hidden)``.
     label
         In figures (default: the name).
 
@@ -193,19 +182,20 @@ def register_feedback(
     FEEDBACK_NAMES[name] = label
 
 
-# ---- what is registered ----
+# ---- the registry ----
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A value that ``Run`` accepts beside the library's: of which field, and the function behind it."""
+class Registration:
+    """A function that a reader has registered, and the field and value of ``Run`` that choose it."""
 
     field: str
     name: str
     function: Callable[..., Any]
     options: Mapping[str, Any]
     digest: str
-    stacks: bool = True  # whether runs can train side by side with it
+    batches: bool = True
+    """Whether several runs can be computed with it as one batch."""
 
     @property
     def full_name(self) -> str:
@@ -213,34 +203,29 @@ class Entry:
         return f"{self.name}@{self.digest}"
 
 
-REGISTERED: dict[tuple[str, str], Entry] = {}
+REGISTERED: dict[tuple[str, str], Registration] = {}
 """By field and name."""
 
 
-def entries(run: Run) -> list[Entry]:
-    """Return what a run uses beside the library."""
-    chosen = ((name, getattr(run, name)) for name in TABLES)
-    return [REGISTERED[key] for key in chosen if key in REGISTERED]
-
-
-def stacks(run: Run) -> bool:
-    """Return whether a run can train side by side with others: not if a function here mixes them up."""
-    return all(entry.stacks for entry in entries(run))
+def registrations(run: Run) -> list[Registration]:
+    """Return the registered functions that a run uses."""
+    keys = ((field, getattr(run, field)) for field in TABLES)
+    return [REGISTERED[key] for key in keys if key in REGISTERED]
 
 
 def full_name(field: str, name: str) -> str:
-    """Return the name as it is written to a file: what was registered carries the digest of its code."""
+    """Return a name as results files have it: a registered one with the digest of its code."""
     entry = REGISTERED.get((field, name))
     return name if entry is None else entry.full_name
 
 
 def short_name(field: str, written: str) -> str:
-    """Return the name that ``full_name`` made longer.
+    """Invert ``full_name``.
 
     Raises
     ------
     InputError
-        If there is no such name here, or it stands for other code.
+        If the name is not registered here, or was registered with other code.
     """
     name, _, digest = written.partition("@")
     entry = REGISTERED.get((field, name))
@@ -257,7 +242,7 @@ def short_name(field: str, written: str) -> str:
     return name
 
 
-def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> Entry:
+def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> Registration:
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
         raise InputError(
             f"the {field}'s name must be small letters, digits and underscores, and begin with a "
@@ -267,28 +252,34 @@ def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> 
         raise InputError(f"the {field} {name!r} is the library's own: choose another name.")
     if not callable(function):
         raise InputError(f"the {field} {name!r} must be a function, not {shown(function)}.")
-    return Entry(field, name, function, options, code_digest((function, dict(options))))
+    return Registration(field, name, function, options, code_digest((function, dict(options))))
 
 
-def _enter(entry: Entry, name: str | None = None) -> None:
-    """Put an entry in its table, under its own name or another."""
-    value: Any = entry.function
+def _enter(entry: Registration) -> None:
+    REGISTERED[entry.field, entry.name] = entry
+    TABLES[entry.field][entry.name] = _value(entry)
+    for function in (entry.function, *entry.options.values()):
+        module = _own_module(function)
+        if module is not None:  # workers may lack it: pickle its functions by value
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _own_module(function: Any) -> ModuleType | None:
+    """Return the module that defines a function, if it is the reader's own."""
+    while isinstance(function, partial):
+        function = function.func
+    name = function.__module__ if isinstance(function, FunctionType) else "torch"
+    known = name.partition(".")[0] in ("__main__", "dfa_book", "dfa_lib", "torch")
+    return None if known else sys.modules.get(name)
+
+
+def _value(entry: Registration) -> Any:
+    """Return what stands in the library's table of the field."""
     if entry.field == "method":
-        value = Method(_rule(entry), direct_feedback=entry.options["direct_feedback"])
-    elif entry.field == "optimizer":
-        value = Optimizer(entry.function, _initial_state(entry))
-    else:
-        value = _matrix(entry)
-    TABLES[entry.field][name or entry.name] = value
-    if name is None:
-        REGISTERED[entry.field, entry.name] = entry
-
-
-def _initial_state(entry: Entry) -> Callable[[Tensor], State]:
-    state = entry.options["state"]
-    if callable(state):
-        return cast(Callable[[Tensor], State], state)
-    return lambda theta: tuple(torch.zeros_like(theta) for _ in range(state))
+        return Method(_rule(entry), direct_feedback=entry.options["direct_feedback"])
+    if entry.field == "optimizer":
+        return Optimizer(entry.function, _initial_state(entry))
+    return _matrix(entry)
 
 
 def _checked_label(name: str, label: str | None) -> str:
@@ -299,7 +290,9 @@ def _checked_label(name: str, label: str | None) -> str:
 
 def _checked_colour(name: str, colour: Any) -> str:
     if colour is None:
-        return str(_kept_or_next(COLOURS, name, SPARE_COLOURS))
+        unused = [spare for spare in SPARE_COLOURS if spare not in COLOURS.values()]
+        repeated = SPARE_COLOURS[len(COLOURS) % len(SPARE_COLOURS)]
+        return COLOURS.get(name, unused[0] if unused else repeated)
     if not (isinstance(colour, str) and re.fullmatch("#[0-9A-Fa-f]{6}", colour)):
         raise InputError(f"colour must be red, green and blue, as in '#D100A7', not {shown(colour)}.")
     for other, theirs in COLOURS.items():
@@ -308,181 +301,179 @@ def _checked_colour(name: str, colour: Any) -> str:
     return colour
 
 
-def _kept_or_next(table: Mapping[str, Any], name: str, spare: tuple[Any, ...]) -> Any:
-    """Return what ``name`` has, or the first that is free; when none is, they are given again."""
-    used = list(table.values())
-    free = [value for value in spare if value not in used]
-    return table.get(name, free[0] if free else spare[len(used) % len(spare)])
-
-
-# ---- on other processes and machines ----
+# ---- other processes and machines ----
 
 
 def ship(run: Run) -> bytes:
-    """Return a run for ``train_shipped``, with the functions that it uses beside the library."""
-    needed = entries(run)
-    functions = [value for e in needed for value in (e.function, *e.options.values()) if callable(value)]
-    with _by_value({module for module in map(_module, functions) if module is not None}):
-        return bytes(cloudpickle.dumps((run, needed)))
+    """Pickle a run for ``train_shipped``, together with the registered functions that it uses."""
+    return bytes(cloudpickle.dumps((run, registrations(run))))
 
 
 def train_shipped(shipped: bytes) -> History:
     """Train a run in another process than the one where its functions were registered.
 
-    There they go by their full names: two people, or a function before and after it was edited, do not
-    get in each other's way.
+    That process knows them by their full names, so two versions of a function cannot be mixed up.
     """
     run, needed = pickle.loads(shipped)
     for entry in needed:
-        if entry.full_name not in TABLES[entry.field]:
-            _enter(entry, entry.full_name)
+        TABLES[entry.field].setdefault(entry.full_name, _value(entry))
     renamed = replace(run, **{entry.field: entry.full_name for entry in needed})
     return replace(train(renamed), run=run)
 
 
-def _module(function: Callable[..., Any]) -> ModuleType | None:
-    """Return the module that defines a function, if that is one of the reader's own."""
-    while isinstance(function, partial):
-        function = function.func
-    name = function.__module__ if isinstance(function, FunctionType) else "torch"
-    known = name.partition(".")[0] in ("__main__", "dfa_book", "dfa_lib", "torch")
-    return None if known else sys.modules.get(name)
+# ---- a reader's function in the place of the library's ----
 
 
-@contextmanager
-def _by_value(modules: set[ModuleType]) -> Iterator[None]:
-    """Let pickles hold what these modules define: workers may not have them."""
-    new = [m for m in modules if m.__name__ not in cloudpickle.list_registry_pickle_by_value()]
-    for module in new:
-        cloudpickle.register_pickle_by_value(module)
+def _call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a reader's function, and report in one sentence what it raises."""
     try:
-        yield
-    finally:
-        for module in new:
-            cloudpickle.unregister_pickle_by_value(module)
+        return function(*arguments, **named)
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except Exception as problem:
+        reason = (str(problem).splitlines() or [""])[0]
+        if isinstance(problem, KeyError) and arguments and isinstance(arguments[0], dict):
+            reason += f"; there are {', '.join(arguments[0])}"
+            if "B1" not in arguments[0]:
+                reason += ", and random matrices with direct_feedback=True or False only"
+        raise InputError(f"{what} raised {type(problem).__name__}: {reason}") from problem
 
 
-# ---- what a function does, in the terms of the library ----
+def _pure_call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a reader's function twice; refuse one that changes its arguments or is not deterministic."""
+    results = []
+    for _ in range(2):
+        copies = _copied(arguments)
+        results.append(_call(what, function, *copies, **named))
+        if not _equal(copies, arguments):
+            raise InputError(
+                f"{what} must leave what it is given as it is, and it changes that in place."
+            )
+    if not _equal(*results):
+        raise InputError(
+            f"{what} must give the same for the same, so that runs can be repeated, and it does not."
+        )
+    return results[0]
 
 
-def _rule(entry: Entry, call: Callable[..., Any] | None = None) -> Callable[..., Products]:
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: tensor.clone() for name, tensor in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _is_dense(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_meta
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether tensors, or dictionaries or tuples of them, are equal; other values are not compared."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and _is_dense(a) and _is_dense(b):
+        same_type = a.dtype == b.dtype and a.shape == b.shape
+        return same_type and bool(((a == b) | ((a != a) & (b != b))).all())
+    return type(a) is type(b)
+
+
+def _rule(entry: Registration, call: Callable[..., Any] = _call) -> Callable[..., Products]:
     """Return a registered rule as a function of ``(parameters, X, y, activation)``."""
-    function, what, call = entry.function, f"the method {entry.name!r}", call or _called
+    function, what = entry.function, f"the method {entry.name!r}"
 
-    def transported(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
+    def by_transport(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
             signal = call(what, function, parameters, layer, error, delta)
             width = parameters[f"W{layer}"].shape[-1]
-            return _shaped(
-                f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width), X.dtype
-            )
+            shape = (*X.shape[:-1], width)
+            return _shaped(f"the signal of {what} for layer {layer}", signal, shape, X.dtype)
 
         return backward(parameters, forward(parameters, X, activation), y, activation, transport)
 
-    def whole(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
-        found = call(what, function, dict(parameters), X, y, activation)
-        if not isinstance(found, dict) or not found:
-            raise InputError(f"{what} must return a dictionary of gradients, not {shown(found)}.")
-        for name, gradient in found.items():
+    def by_gradients(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
+        result = call(what, function, dict(parameters), X, y, activation)
+        if not isinstance(result, dict) or not result:
+            raise InputError(f"{what} must return a dictionary of gradients, not {shown(result)}.")
+        for name, gradient in result.items():
             if name not in parameters:
                 raise InputError(
                     f"{what} returned a gradient for {shown(name)}; there are {', '.join(parameters)}."
                 )
-            value = parameters[name]
-            shape = tuple(value.shape)
-            found[name] = _shaped(f"the gradient of {name} from {what}", gradient, shape, value.dtype)
-        return ((name, *_as_product(gradient)) for name, gradient in found.items())
+            shape, dtype = tuple(parameters[name].shape), parameters[name].dtype
+            result[name] = _shaped(f"the gradient of {name} from {what}", gradient, shape, dtype)
+        return ((name, *_as_product(gradient)) for name, gradient in result.items())
 
-    return transported if entry.options["form"] == "transport" else whole
+    return by_transport if entry.options["form"] == "transport" else by_gradients
 
 
 def _as_product(g: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a gradient as the product that an engine wants: with a one of the smaller size."""
+    """Factor a gradient as the engine wants it: times an identity matrix, of the smaller size."""
     one = torch.eye(min(g.shape[-2:]), dtype=g.dtype, device=g.device)
     one = one.expand(*g.shape[:-2], *one.shape)
     return (one, g) if g.shape[-2] <= g.shape[-1] else (g, one)
 
 
-def _matrix(entry: Entry) -> Callable[..., Tensor]:
+def _initial_state(entry: Registration) -> Callable[[Tensor], State]:
+    state = entry.options["state"]
+    if callable(state):
+        return cast(Callable[[Tensor], State], state)
+    return lambda theta: tuple(torch.zeros_like(theta) for _ in range(state))
+
+
+def _matrix(entry: Registration) -> Callable[..., Tensor]:
     what = f"the random matrix {entry.name!r}"
 
     def draw(shape: tuple[int, int], a: float, generator: torch.Generator) -> Tensor:
-        return _shaped(what, _called(what, entry.function, shape, a, generator), tuple(shape)).double()
+        return _shaped(what, _call(what, entry.function, shape, a, generator), tuple(shape)).double()
 
     return draw
 
 
-def _called(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """Call a reader's function, and tell in one sentence what it raises."""
-    try:
-        return function(*given, **named)
-    except (InputError, torch.OutOfMemoryError):
-        raise
-    except Exception as problem:
-        reason = (str(problem).splitlines() or [""])[0]
-        if isinstance(problem, KeyError) and given and isinstance(given[0], dict):
-            reason += f"; there are {', '.join(given[0])}"
-            if "B1" not in given[0]:
-                reason += ", and random matrices with direct_feedback=True or False only"
-        raise InputError(f"{what} raised {type(problem).__name__}: {reason}") from problem
-
-
-def _called_with_copies(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """Call a reader's function, and refuse one that changes what it is given."""
-    copies = [_copied(value) for value in given]
-    found = _called(what, function, *copies, **named)
-    if not all(_equal(a, b) for a, b in zip(copies, given, strict=True)):
-        raise InputError(f"{what} must leave what it is given as it is, and it changes that in place.")
-    return found
-
-
 def _shaped(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor of this shape and type (None: of real numbers), without its history."""
+    """Return a tensor if it has this shape and type (None: any real type), detached from autograd."""
     if not isinstance(value, Tensor):
         raise InputError(f"{what} must be a tensor of shape {shape}, not {shown(value)}.")
     if tuple(value.shape) != shape:
         raise InputError(f"{what} must have the shape {shape}, not {tuple(value.shape)}.")
-    if value.layout != torch.strided or value.is_meta or value.is_complex():
+    if not _is_dense(value) or value.is_complex():
         raise InputError(f"{what} must be a plain tensor of real numbers, not {shown(value)}.")
     if dtype is not None and value.dtype != dtype:
         raise InputError(f"{what} must be of {dtype}, as what it is computed from, not {value.dtype}.")
     return value.detach()
 
 
-# ---- the trials ----
+# ---- trials ----
 
-# Widths of the networks that a rule is tried on, all different, and examples.
+# Layer widths of the trial networks, all different so that a wrong shape shows, and examples.
 _SHALLOW, _DEEP, _EXAMPLES = (5, 4, 1), (5, 4, 3, 1), 6
 
 
-def _try_rule(entry: Entry) -> bool:
-    """Try a rule on a small network. Return whether two runs can train side by side with it."""
-    what, direct = f"the method {entry.name!r}", entry.options["direct_feedback"]
+def _try_rule(entry: Registration) -> bool:
+    """Try a rule on small networks. Return whether runs can be computed with it as one batch."""
+    direct, form = entry.options["direct_feedback"], entry.options["form"]
     arguments = {
         "transport": ("parameters", "layer", "error", "delta"),
         "gradients": ("parameters", "X", "y", "activation"),
     }
-    _check_signature(what, entry.function, *arguments[entry.options["form"]])
-    side_by_side = _try_widths(entry, _SHALLOW)
-    if entry.options["form"] == "transport":
+    _check_signature(f"the method {entry.name!r}", entry.function, *arguments[form])
+    batches = _try_widths(entry, _SHALLOW)
+    if form == "transport":
         try:
             _try_widths(entry, _DEEP)
         except InputError as problem:
             shape = {True: "(1, units of l)", False: "shaped as the transpose of W_{l+1}"}.get(direct)
             matrix = f"; with direct_feedback={direct}, B_l is {shape}" if shape else ""
-            said = str(problem).removesuffix(".")
-            raise InputError(f"with two hidden layers, {said}{matrix}.") from problem
-    return side_by_side
+            message = str(problem).removesuffix(".")
+            raise InputError(f"with two hidden layers, {message}{matrix}.") from problem
+    return batches
 
 
-def _try_widths(entry: Entry, widths: tuple[int, ...]) -> bool:
-    """Try a rule on networks of these widths. Return whether two runs can train side by side with it."""
+def _try_widths(entry: Registration, widths: tuple[int, ...]) -> bool:
     what, direct = f"the method {entry.name!r}", entry.options["direct_feedback"]
-    products, networks, batches = _rule(entry, _called_with_copies), [], []
-
-    def rule(*given: Any) -> Parameters:
-        return gradients(products(*given))
-
+    rule, networks, batches = _rule(entry, _pure_call), [], []
     for seed in range(2):
         source = torch.Generator().manual_seed(seed)
         network = initialise_network(widths, source)
@@ -491,23 +482,21 @@ def _try_widths(entry: Entry, widths: tuple[int, ...]) -> bool:
         networks.append({name: value.float() for name, value in network.items()})
         X = torch.randn(_EXAMPLES, widths[0], generator=source)
         batches.append((X, torch.arange(_EXAMPLES)[:, None] % 2.0))
-    alone = [
-        _same_again(what, rule, n, X, y, "relu") for n, (X, y) in zip(networks, batches, strict=True)
-    ]
-    for found in alone:
-        if direct is not None and "W1" not in found:
+    alone = [gradients(rule(n, X, y, "relu")) for n, (X, y) in zip(networks, batches, strict=True)]
+    for result in alone:
+        if direct is not None and "W1" not in result:
             raise InputError(
                 f"{what} has random matrices, so it must return a gradient for every W, and W1 has none."
             )
-        for name, gradient in found.items():
+        for name, gradient in result.items():
             _check_finite(f"the gradient of {name} from {what}", gradient)
     together = {name: torch.stack([n[name] for n in networks]) for name in networks[0]}
     X, y = (torch.stack(column) for column in zip(*batches, strict=True))
-    return _agree(lambda: rule(together, X, y, "relu"), alone)
+    return _agree(lambda: gradients(rule(together, X, y, "relu")), alone)
 
 
-def _try_update(entry: Entry) -> bool:
-    """Make two updates of a small vector. Return whether two runs can train side by side with it."""
+def _try_update(entry: Registration) -> bool:
+    """Make two updates of a small vector. Return whether runs can be computed with it as one batch."""
     what, state = f"the optimizer {entry.name!r}", entry.options["state"]
     count = isinstance(state, int) and not isinstance(state, bool) and 0 <= state <= MOST_STATE
     if not (callable(state) or count):
@@ -516,41 +505,40 @@ def _try_update(entry: Entry) -> bool:
             f"not {shown(state)}."
         )
     _check_signature(what, entry.function, "theta", "g", "state", learning_rate=0.1)
-    source = torch.Generator().manual_seed(0)
-    start, g = torch.randn(2, 2, 7, generator=source)
+    start, g = torch.randn(2, 2, 7, generator=torch.Generator().manual_seed(0))
 
     def updated(theta: Tensor, g: Tensor, rate: float | Tensor) -> Parameters:
-        state = _called_with_copies(what, _initial_state(entry), theta)
+        state = _pure_call(what, _initial_state(entry), theta)
         if not (isinstance(state, tuple) and all(isinstance(value, Tensor) for value in state)):
             raise InputError(
                 f"the first state of {what} must be a tuple of tensors, not {shown(state)}."
             )
         for _ in range(2):
-            found = _called_with_copies(what, entry.function, theta, g, state, learning_rate=rate)
-            if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)):
+            result = _pure_call(what, entry.function, theta, g, state, learning_rate=rate)
+            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
                 raise InputError(
                     f"{what} must return the new theta and the new state, a tuple of tensors, "
-                    f"not {shown(found)}."
+                    f"not {shown(result)}."
                 )
-            if len(found[1]) != len(state):
+            if len(result[1]) != len(state):
                 raise InputError(
                     f"{what} must keep a state of {len(state)} tensors, as it began with, "
-                    f"not {len(found[1])}."
+                    f"not {len(result[1])}."
                 )
-            theta = _shaped(f"the new theta of {what}", found[0], tuple(theta.shape), theta.dtype)
+            theta = _shaped(f"the new theta of {what}", result[0], tuple(theta.shape), theta.dtype)
             state = tuple(
                 _shaped(f"the new state of {what}", new, tuple(old.shape), old.dtype)
-                for new, old in zip(found[1], state, strict=True)
+                for new, old in zip(result[1], state, strict=True)
             )
         return {"theta": theta}
 
-    alone = [_same_again(what, updated, start[i], g[i], 0.1) for i in range(2)]
-    for found in alone:
-        _check_finite(f"the new theta of {what}", found["theta"])
+    alone = [updated(start[i], g[i], 0.1) for i in range(2)]
+    for result in alone:
+        _check_finite(f"the new theta of {what}", result["theta"])
     return _agree(lambda: updated(start, g, torch.full((2, 1), 0.1)), alone)
 
 
-def _try_draw(entry: Entry) -> None:
+def _try_draw(entry: Registration) -> None:
     what, draw = f"the random matrix {entry.name!r}", _matrix(entry)
     _check_signature(what, entry.function, "shape", "a", "generator")
     for shape in ((1, 16), (8, 16)):
@@ -562,38 +550,10 @@ def _try_draw(entry: Entry) -> None:
             )
 
 
-def _same_again(what: str, function: Callable[..., Parameters], *given: Any) -> Parameters:
-    """Call a function twice. Return what it gave, if that is the same."""
-    first, again = function(*given), function(*given)
-    if not _equal(first, again):
-        raise InputError(
-            f"{what} must give the same for the same, so that runs can be repeated, and it does not."
-        )
-    return first
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: tensor.clone() for name, tensor in value.items()}
-    if isinstance(value, tuple):
-        return tuple(map(_copied, value))
-    return value.clone() if isinstance(value, Tensor) else value
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, Tensor):
-        return torch.equal(a.nan_to_num(), b.nan_to_num())
-    return bool(a == b)
-
-
-def _agree(stacked: Callable[[], Parameters], alone: list[Parameters]) -> bool:
-    """Return whether a stack of runs comes out as its runs do one by one."""
+def _agree(batch: Callable[[], Parameters], alone: list[Parameters]) -> bool:
+    """Return whether a batch of runs has the results of its runs one by one."""
     try:
-        together = stacked()
+        together = batch()
         return all(
             torch.allclose(together[name][i], value, rtol=1e-4, atol=1e-6)
             for i, values in enumerate(alone)
@@ -603,15 +563,15 @@ def _agree(stacked: Callable[[], Parameters], alone: list[Parameters]) -> bool:
         return False
 
 
-def _check_signature(what: str, function: Callable[..., Any], *given: Any, **named: Any) -> None:
+def _check_signature(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some that are not written in Python have none
+    except ValueError:  # a function written in C may have none
         return
     try:
-        signature.bind(*given, **named)
+        signature.bind(*arguments, **named)
     except TypeError as problem:
-        wanted = ", ".join([*given, *named])
+        wanted = ", ".join([*arguments, *named])
         raise InputError(f"{what} must be a function of ({wanted}), not of {signature}.") from problem
 
 

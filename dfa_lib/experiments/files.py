@@ -1,22 +1,22 @@
-"""Files that are whole at every moment: what was there before, or what is there now."""
+"""Atomic replacement of files."""
 
 import os
 from pathlib import Path
 
 
 def half_written(path: Path) -> Path:
-    """Return where ``replace_text`` writes first.
+    """Return the temporary file of ``replace_text``.
 
-    The name is always the same: what a kill leaves there is overwritten by the next call, and gone.
+    Its name is always the same, so the next call removes what a killed process left.
     """
     return path.with_name(f".{path.name}.tmp")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so that no reader and no kill ever sees half of it.
+    """Replace a file atomically: a reader or a kill never sees half of it.
 
-    It keeps its permissions, and a link stays one. Something else at the temporary name, a link for
-    example, is removed and not written through.
+    The file keeps its permissions, and a link stays a link. A link at the temporary name is removed, not
+    followed.
     """
     path = Path(os.path.realpath(path))
     temporary = half_written(path)
@@ -34,5 +34,5 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def reason(problem: OSError) -> str:
-    """Return the operating system's words for what went wrong."""
+    """Return the operating system's message."""
     return problem.strerror or str(problem)

@@ -1,21 +1,22 @@
-"""Tables of results: CSV files, each with a record by which a changed number is noticed.
+"""Tables of results: CSV files, each with a record that reveals changed numbers.
 
-The rows of a table that agree in the fields of ``Run`` were made together: they are a *unit*, a run
-for example. The record beside the table (``sgd.csv`` has ``sgd.json``, see ``provenance``) says what
-each unit was computed with, and has a digest of its rows. Rows that do not match it are refused.
+Rows that agree in the fields of ``Run`` were computed together and form a *unit*, for example a run. The
+record beside the table (``sgd.json`` beside ``sgd.csv``, see ``provenance``) has the provenance and a
+digest of each unit. Rows that do not match their digest are refused.
 
-A writer appends unit after unit, and names each in a log first (``.sgd.csv.log``). A kill leaves that
-log behind; rows at the end of the table that neither log nor record knows are what it interrupted, and
-are left out. At the end the rows are put in order, so the file does not depend on which came first.
+A writer appends unit by unit, after logging each unit's digest (``.sgd.csv.log``). A killed process
+leaves the log behind; rows at the end of the table that are neither in the log nor in the record were
+being written, and are dropped. At the end the rows are sorted: their order does not depend on timing.
 """
 
 import hashlib
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from .files import half_written, reason, replace_text
 from .provenance import Entry, Record, Session, digests_logged, log_path, record_path
 
 FIELDS = tuple(f.name for f in fields(Run))
-Results = str | os.PathLike[str] | None
+TablePath = str | os.PathLike[str] | None
 """Where a table is kept, or None for nowhere."""
 
 
@@ -38,7 +39,7 @@ Results = str | os.PathLike[str] | None
 
 
 class Column(NamedTuple):
-    """What a column holds: how its text is read and written, and its type in pandas (None: any)."""
+    """How a column's text is parsed and written, and its type in pandas (None: any)."""
 
     parse: Callable[[str], Any]
     dtype: str | None
@@ -46,7 +47,7 @@ class Column(NamedTuple):
 
 
 def number(text: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a number in a range, or nan, from its text; raise ValueError for anything else."""
+    """Parse a number in a range, or nan; raise ValueError for anything else."""
     value = float(text) if re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?|nan", text, re.ASCII) else math.inf
     if math.isinf(value) or not (math.isnan(value) or low <= value <= high):
         wanted = f"from {low:g} to {high:g}" if low > -math.inf else "that is finite"
@@ -70,21 +71,21 @@ def _text_or_empty(value: Any) -> str:
 
 TEXT = Column(str, "str")
 NAME = Column(_or_none(str), None, _text_or_empty)
-"""A text, or None where it does not apply."""
+"""A text, or None where the field does not apply."""
 WHOLE = Column(_whole, "int64")
 WHOLE_OR_NONE = Column(_or_none(_whole), "Int64", _text_or_empty)
 REAL = Column(number, "float64")
 """A finite number, or nan."""
 LOSS = Column(partial(number, low=0.0), "float64")
 SHARE = Column(partial(number, low=0.0, high=1.0), "float64")
-"""An accuracy, for example; nan where a run diverged."""
+"""For example an accuracy; nan where a run diverged."""
 
 Columns = Mapping[str, Column]
 Row = tuple[Any, ...]
 
 
 def as_frame(rows: Iterable[Row], columns: Columns) -> pd.DataFrame:
-    """Return rows as a table, each column in its type."""
+    """Return rows as a data frame with the columns' types."""
     types = {name: column.dtype for name, column in columns.items() if column.dtype}
     return pd.DataFrame(list(rows), columns=list(columns)).astype(types)
 
@@ -93,7 +94,7 @@ def as_frame(rows: Iterable[Row], columns: Columns) -> pd.DataFrame:
 
 
 class Content(NamedTuple):
-    """The rows of a table, as they stand in the file and as values."""
+    """The rows of a table, as lines of the file and as values."""
 
     lines: list[str]
     rows: list[Row]
@@ -106,13 +107,15 @@ class KeptTable:
     Parameters
     ----------
     path
-        Where it is; a link is followed. See ``table_path``.
+        From ``table_path``.
     columns
-        The name of each column, and what it holds.
+        By name.
     whole
-        Whether all rows are made at once: then none may be missing, and they stay in their order.
+        Whether all rows are computed at once: then none may be missing, and their order is kept.
     remedy
-        What becomes of rows that are deleted, for messages.
+        What to do about damage, for messages.
+    needs_record
+        Whether a table without a record is refused.
     """
 
     path: Path
@@ -122,18 +125,18 @@ class KeptTable:
     needs_record: bool = True
 
     def read(self, *, unknown: bool = False) -> Content:
-        """Return the rows; none, if there is no file.
+        """Return the rows; none if there is no file.
 
         Parameters
         ----------
         unknown
-            Whether rows are accepted that the record does not know.
+            Whether to accept rows that do not match the record.
 
         Raises
         ------
         InputError
-            If the file cannot be read, is cut short, has another column or a value that is not one, or
-            a number that is not what its record says was saved.
+            If the file cannot be read, is truncated, has wrong columns or values that cannot be parsed,
+            or rows that do not match the record.
         """
         text, logged = _read_text(self.path)
         if text is None:
@@ -143,28 +146,27 @@ class KeptTable:
         record = Record.read(self.path)
         known = record.digests()
         units = _units(header, lines)
-        while logged and units and _digest(header, lines, units[-1]) not in known:
-            lines = lines[: units.pop()[0]]
-            # A damaged row is a unit of its own, amid another.
-            units = [[i for i in unit if i < len(lines)] for unit in units]
-        if logged and self.whole and not digests_logged(self.path) <= {*_digests(header, lines)}:
-            lines, units = [], []  # a part of a table that is made as a whole is none
+        while logged and units and next(reversed(units)) not in known:
+            lines = lines[: units.popitem()[1][0]]
+            units = _units(header, lines)  # the dropped lines may have been amid another unit
+        if logged and self.whole and not digests_logged(self.path) <= units.keys():
+            lines, units = [], {}  # an unfinished table that is computed as a whole
         width = len(self.columns)
         for i, line in enumerate(lines):
             cells = line.count(",") + 1
             last = i == len(lines) - 1 and not text.endswith("\n")
-            # Without its last line break, a line is whole only if its unit's digest says so.
-            if cells != width or (last and _digest(header, lines, units[-1]) not in known):
+            # A last line without a line break is complete only if its unit's digest is known.
+            if cells != width or (last and next(reversed(units)) not in known):
                 raise self._damaged(f"line {i + 2} has {cells} of {width} values or no end")
         if self.needs_record and not lines and not logged:
             raise self._damaged("it has no rows")
         rows = self._values(lines)
         if not unknown and (record != Record() or self.needs_record):
-            changed = [unit for unit in units if _digest(header, lines, unit) not in known]
+            changed = [unit for digest, unit in units.items() if digest not in known]
             for unit in changed[:1]:
                 where = f"line {unit[0] + 2}" if len(unit) == 1 else f"lines {unit[0] + 2} and following"
                 raise self._damaged(
-                    f"{where} ({_few(len(changed))} of {len(units)}) are not what its record "
+                    f"{where} ({len(changed)} of {len(units)} units of rows) are not what its record "
                     f"{record_path(self.path).name} knows, so a number was changed by other means than "
                     f"computing it; put back what was saved, or"
                 )
@@ -173,28 +175,31 @@ class KeptTable:
         return Content(lines, rows)
 
     def frame(self) -> pd.DataFrame:
-        """Return the rows as a table; errors as of ``read``."""
+        """Return the rows as a data frame; errors as for ``read``."""
         return as_frame(self.read().rows, self.columns)
 
+    @property
+    def header(self) -> str:
+        """The first line of the file."""
+        return ",".join(self.columns)
+
     def text(self, rows: Iterable[Row]) -> list[str]:
-        """Return rows as the lines of the file."""
+        """Return rows as lines of the file."""
         writers = [column.text for column in self.columns.values()]
         return [
             ",".join([text(value) for text, value in zip(writers, row, strict=True)]) for row in rows
         ]
 
+    def digests(self, lines: Iterable[str]) -> list[str]:
+        """Return the digests of the units in lines of the file."""
+        return list(unit_digests("\n".join([self.header, *lines])))
+
     @contextmanager
     def writer(self) -> Iterator["Writer"]:
-        """Let no other process write the table while the body runs; put it in order at the end.
-
-        Raises
-        ------
-        InputError
-            If the file, its record or its folder is read-only, or another process is writing the table.
-        """
+        """Lock the table while the body runs, see ``sole_writer``; sort it at the end."""
         with sole_writer(self.path):
             writer = Writer(self)
-            writer.finish()  # what a kill has left
+            writer.finish()  # the session of a killed process
             if Record.read(self.path) == Record() and self.read().lines:
                 raise InputError(
                     f"{self.path} has no record {record_path(self.path).name} beside it, so a changed "
@@ -204,14 +209,13 @@ class KeptTable:
             try:
                 yield writer
             except BaseException:
-                # Errors are suppressed, because what is appended can be read in any order.
-                with suppress(InputError):
+                with suppress(InputError):  # unsorted rows can be read, too
                     writer.finish()
                 raise
             writer.finish()
 
     def tidy_up(self) -> None:
-        """Put in order what a killed process left, unless another process is at work there."""
+        """Finish the session of a killed process, unless another process is writing the table."""
         left = [log_path(self.path), _lock_file(self.path), *_halves(self.path)]
         if any(os.path.lexists(path) for path in left):
             with suppress(InputError), self.writer():
@@ -231,20 +235,20 @@ class KeptTable:
             raise self._damaged(f"its first line {problem}")
 
     def _values(self, lines: Sequence[str]) -> list[Row]:
-        """Return lines as values; each text of a column is read once."""
+        """Parse the lines; each distinct text of a column is parsed once."""
         cells = list(zip(*(line.split(",") for line in lines), strict=True))
         values = []
         for (name, column), texts in zip(self.columns.items(), cells, strict=bool(lines)):
-            found: dict[str, Any] = {}
+            parsed: dict[str, Any] = {}
             for i, text in enumerate(texts):
-                if text not in found:
+                if text not in parsed:
                     try:
-                        found[text] = column.parse(text)
+                        parsed[text] = column.parse(text)
                     except InputError as problem:
                         raise InputError(f"{self.path} holds {problem}.") from problem
                     except ValueError as problem:
                         raise self._damaged(f"in line {i + 2}, {name}: {problem}") from problem
-            values.append([found[text] for text in texts])
+            values.append([parsed[text] for text in texts])
         return list(zip(*values, strict=True))
 
     def _damaged(self, wrong: str) -> InputError:
@@ -253,7 +257,7 @@ class KeptTable:
 
 
 class Writer:
-    """What ``KeptTable.writer`` yields: adds units to a table, each of which is kept when it returns."""
+    """Appends units to a table; ``KeptTable.writer`` yields it."""
 
     def __init__(self, table: KeptTable) -> None:
         self._table = table
@@ -261,13 +265,7 @@ class Writer:
         self._added: list[str] = []
 
     def start(self, datasets: Iterable[str], how: str) -> None:
-        """Say what the next units are computed from, and by how many processes.
-
-        Raises
-        ------
-        InputError
-            If the record is damaged, or the log cannot be written.
-        """
+        """Open a session; ``datasets`` and ``how`` are those of ``provenance.Session``."""
         path = self._table.path
         try:
             self._session = Session(path, datasets, how)
@@ -277,39 +275,38 @@ class Writer:
             ) from problem
 
     def append(self, rows: Iterable[Row], runs: int = 1) -> None:
-        """Add a unit or several; they are on the disk when this returns.
+        """Append one or more units; they are on the disk when this returns.
 
         Raises
         ------
         InputError
-            If they cannot be written. The file stays as it was, and a copy of the table with these rows
-            is left in the folder for temporary files, if that is possible.
+            If they cannot be written. The file stays as it was; a copy of the table with these rows is
+            saved among the temporary files, if that is possible.
         """
         path, lines = self._table.path, self._table.text(rows)
-        header = ",".join(self._table.columns)
         try:
             if self._session is not None:
-                self._session.count(_digests(header, lines), runs)
-            _append(path, header, lines)
+                self._session.count(self._table.digests(lines), runs)
+            _append(path, self._table.header, lines)
             self._added += lines
         except OSError as problem:
             raise InputError(
                 f"{path} could not be written ({reason(problem)}) and is as it was before; "
-                f"{self._rescue(header, lines)}."
+                f"{self._rescue(lines)}."
             ) from problem
 
     def take(self, other: Path, rows: Iterable[Row]) -> None:
-        """Add units of another table, and what its record says of them."""
+        """Copy units from another table, with the entries of its record."""
         rows, path = list(rows), self._table.path
         record = Record.read(path)
-        record.take_over(other, _digests(",".join(self._table.columns), self._table.text(rows)))
+        record.take_over(other, self._table.digests(self._table.text(rows)))
         record.write(path)
         log_path(path).unlink(missing_ok=True)
         log_path(path).touch(exist_ok=False)
         self.append(rows, 0)
 
     def finish(self) -> None:
-        """Put the rows in order, and close the record; nothing is left beside the two."""
+        """Sort the rows, write the record, and remove log and temporary files."""
         path, session = self._table.path, None
         if self._session is not None:
             session, self._session = self._session.close(), None
@@ -322,8 +319,7 @@ class Writer:
                 if logged:
                     Record.read(path).write(path, rows=len(rows))
                 order = range(len(rows)) if self._table.whole else self._order(rows)
-                header = ",".join(self._table.columns)
-                replace_text(path, "\n".join([header, *(lines[i] for i in order), ""]))
+                replace_text(path, "\n".join([self._table.header, *(lines[i] for i in order), ""]))
             for left in (log_path(path), *_halves(path)):
                 left.unlink(missing_ok=True)
         except OSError as problem:
@@ -333,18 +329,18 @@ class Writer:
             ) from problem
 
     def _put_back(self, session: Entry) -> None:
-        """Restore what others have removed since, by ``git stash`` or ``git clean`` for example."""
-        path, header = self._table.path, ",".join(self._table.columns)
+        """Restore what was removed meanwhile, for example by ``git stash`` or ``git clean``."""
+        path = self._table.path
         record, there = Record.read(path), set(self._table.read(unknown=True).lines)
         record.extend(session)
         lost = [line for line in self._added if line not in there]
         if lost or not log_path(path).exists():
             record.write(path)
             log_path(path).touch()
-            _append(path, header, lost)
+            _append(path, self._table.header, lost)
 
     def _order(self, rows: Sequence[Row]) -> list[int]:
-        """Return the places of the rows sorted by the fields of ``Run``, None first."""
+        """Return the order of the rows by the fields of ``Run``, None first."""
         where = [i for i, name in enumerate(self._table.columns) if name in FIELDS]
         keys: dict[Row, Row] = {}
         for row in rows:
@@ -354,19 +350,17 @@ class Writer:
         sorted_by = [keys[tuple(row[i] for i in where)] for row in rows]
         return sorted(range(len(rows)), key=sorted_by.__getitem__)
 
-    def _rescue(self, header: str, lines: Sequence[str]) -> str:
-        """Write a copy where there may still be room. Return what became of it, and what to do."""
-        path = self._table.path
+    def _rescue(self, lines: Sequence[str]) -> str:
+        """Save a copy among the temporary files. Return a sentence that says where, and what to do."""
+        path, folder = self._table.path, None
         try:
             folder = Path(tempfile.mkdtemp(prefix=f"{path.stem}-"))
             copy, saved = folder / path.name, self._table.read().lines
-            replace_text(copy, "\n".join([header, *saved, *lines, ""]))
+            replace_text(copy, "\n".join([self._table.header, *saved, *lines, ""]))
             Record.read(path).write(copy, rows=len(saved) + len(lines))
         except OSError as problem:
-            with suppress(OSError, UnboundLocalError):
-                for left in folder.iterdir():
-                    left.unlink()
-                folder.rmdir()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             return (
                 f"a copy among the temporary files failed too ({reason(problem)}), so that what has "
                 f"been computed since is lost: make room, and run again"
@@ -379,7 +373,7 @@ class Writer:
 
 
 def kept_table(
-    results: Results,
+    results: TablePath,
     columns: Columns,
     same: Mapping[str, str],
     make: Callable[[list[Row]], Iterable[tuple[list[Row], int]]],
@@ -389,128 +383,115 @@ def kept_table(
     datasets: Iterable[str],
     jobs: int = 1,
 ) -> pd.DataFrame:
-    """Return the wanted rows of a table, after computing and saving those that are missing.
+    """Return the wanted rows of a table; compute and save those that are missing.
 
     Parameters
     ----------
     results
         The CSV file. Without it, everything is computed and nothing saved.
     same
-        What every row has in the first columns, by their names: which experiment, or dataset, it is.
+        The first columns, which have one value in all rows: the experiment, or the dataset.
     make
-        Given the missing keys, yields rows without the columns of ``same``, which are saved at once, and
-        how many runs were trained for them.
+        Given the missing keys, yields batches of rows without the columns of ``same``, and the number
+        of runs trained for each. A batch is saved at once.
     key, wanted
-        The columns that tell what rows belong together, and their wanted values. Without them, the table
-        is made as a whole.
+        The columns that identify rows computed together, and their wanted values. Without them, the
+        table is computed as a whole.
+    datasets, jobs
+        For the record.
 
     Raises
     ------
     InputError
-        If the file is damaged, another experiment's, or cannot be written.
+        If the file is damaged, belongs to another experiment, or cannot be written.
     """
-    table = None
-    if results is not None:
-        table = KeptTable(table_path(results), columns, whole=not key)
+    table = KeptTable(table_path(results), columns, whole=not key) if results is not None else None
     wanted, places = list(wanted), [list(columns).index(name) for name in key]
-    rows: list[Row] = []
+    by_key: dict[Row, list[Row]] = {}
+
+    def add(rows: Iterable[Row]) -> None:
+        for row in rows:
+            by_key.setdefault(tuple(row[place] for place in places), []).append(row)
 
     def missing() -> list[Row]:
-        nonlocal rows
         if table is not None:
             rows = table.read().rows
-            for place, (name, value) in enumerate(same.items()):  # the first columns
-                other = next((row[place] for row in rows if row[place] != value), None)
+            for (name, value), values in zip(same.items(), zip(*rows, strict=True), strict=False):
+                other = next((each for each in values if each != value), None)
                 if other is not None:
                     raise InputError(
                         f"{table.path} belongs to another experiment: its {name} is {other!r} and not "
                         f"{value!r}; name another file, or move this one and its record away."
                     )
-        present = {tuple(row[i] for i in places) for row in rows}
-        return [each for each in wanted if each not in present]
+            by_key.clear()
+            add(rows)
+        return [each for each in wanted if each not in by_key]
 
-    new = missing()
-    if new and table is None:
-        rows = [(*same.values(), *row) for made, _ in make(new) for row in made]
-    elif new and table is not None:
-        with table.writer() as writer:
-            new = missing()  # again: another process may have written it until now
-            if new:
+    if missing():
+        with table.writer() if table is not None else nullcontext() as writer:
+            new = missing()  # read again: another process may have written it meanwhile
+            if new and writer is not None:
                 writer.start(datasets, f"jobs={jobs}")
-                for made, runs in make(new):
-                    writer.append([(*same.values(), *row) for row in made], runs)
-        rows = table.read().rows
+            for batch, runs in make(new) if new else ():
+                rows = [(*same.values(), *row) for row in batch]
+                if writer is not None:
+                    writer.append(rows, runs)
+                add(rows)
     elif table is not None:
         table.tidy_up()
-    by_key: dict[Row, list[Row]] = {}
-    for row in rows:
-        by_key.setdefault(tuple(row[i] for i in places), []).append(row)
     return as_frame((row for each in wanted for row in by_key.get(each, [])), columns)
 
 
 # ---- units ----
 
 
-def digests(text: str) -> dict[str, dict[str, str]]:
-    """Return a digest of each unit in the text of a CSV, and the fields of ``Run`` that it has."""
+def unit_digests(text: str) -> dict[str, dict[str, str]]:
+    """Return the digest of each unit in a CSV's text, and the unit's fields of ``Run``."""
     header, *lines = text.splitlines() or [""]
-    names = header.split(",")
-    found = {}
-    for unit in _units(header, lines):
-        cells = zip(names, lines[unit[0]].split(","), strict=False)
-        found[_digest(header, lines, unit)] = {n: value for n, value in cells if n in FIELDS}
-    return found
+    cells_of = {digest: lines[unit[0]].split(",") for digest, unit in _units(header, lines).items()}
+    return {
+        digest: {n: cell for n, cell in zip(header.split(","), cells, strict=False) if n in FIELDS}
+        for digest, cells in cells_of.items()
+    }
 
 
-_cached_digests = cache(digests)  # each figure that is drawn from a table asks for its units
+_cached_unit_digests = cache(unit_digests)  # called for each figure of a table
 
 
 def units_in(path: Path) -> dict[str, dict[str, str]]:
-    """Return the ``digests`` of a table, without what a kill has left of an unfinished unit.
-
-    Whether its values are accepted is not looked at.
-    """
+    """Return a table's ``unit_digests`` without an unfinished unit; values are not checked."""
     text, logged = _read_text(path)
-    found = dict(_cached_digests(text or ""))
+    units = dict(_cached_unit_digests(text or ""))
     known = Record.read(path).digests() if logged else set()
-    while logged and found and next(reversed(found)) not in known:
-        found.popitem()
-    return found
+    while logged and units and next(reversed(units)) not in known:
+        units.popitem()
+    return units
 
 
-def _digests(header: str, lines: Sequence[str]) -> list[str]:
-    return [_digest(header, lines, unit) for unit in _units(header, lines)]
-
-
-def _units(header: str, lines: Sequence[str]) -> list[list[int]]:
-    """Return the places of each unit's lines, in the order of their first."""
+def _units(header: str, lines: Sequence[str]) -> dict[str, list[int]]:
+    """Return the line numbers of each unit by its digest, in the order of their first lines."""
     where = [i for i, name in enumerate(header.split(",")) if name in FIELDS]
     units: dict[tuple[str, ...], list[int]] = {}
     for place, line in enumerate(lines):
         cells = line.split(",")
         units.setdefault(tuple(cells[i] for i in where if i < len(cells)), []).append(place)
-    return list(units.values())
+    return {_digest([header, *(lines[i] for i in unit)]): unit for unit in units.values()}
 
 
-def _digest(header: str, lines: Sequence[str], unit: Sequence[int]) -> str:
-    text = "\n".join([header, *(lines[i] for i in unit)])
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
-
-
-def _few(count: int) -> str:
-    return "one unit of rows" if count == 1 else f"{count} units of rows"
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:12]
 
 
 # ---- files ----
 
 
 def table_path(results: str | os.PathLike[str]) -> Path:
-    """Return the file of a table. A link is followed: the file that it leads to is the table.
+    """Return the file of a table; links are followed.
 
     Raises
     ------
     InputError
-        If it is no path, or would have the name of its own record.
+        If ``results`` is no path, or has the name of a record.
     """
     if not isinstance(results, (str, os.PathLike)) or isinstance(os.fspath(results), bytes):
         raise InputError(f"results must be the path of a CSV file, not {shown(results)}.")
@@ -536,7 +517,7 @@ def table_path(results: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Let no other process write ``path`` while the body runs.
+    """Lock ``path`` against other writers while the body runs.
 
     Raises
     ------
@@ -563,8 +544,8 @@ def sole_writer(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While the lock is still held: whoever is waiting for this very file then finds that it has no
-        # name any more, and starts over with a new one. Windows removes it by itself.
+        # Unlink while the lock is held: a waiting process then sees that its file has no name any more,
+        # and opens a new one. Windows removes the file itself.
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()
@@ -581,7 +562,7 @@ def _halves(path: Path) -> list[Path]:
 def _check_writable(path: Path) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     for place in (path, record_path(path), folder):
-        # The permissions as well, because root may write where nobody is meant to.
+        # Check the permissions too: for root, os.access is always true.
         if place.exists() and not (os.access(place, os.W_OK) and place.stat().st_mode & 0o222):
             raise InputError(
                 f"{place} is read-only, so results could not be saved to {path}; nothing was trained: "
@@ -590,7 +571,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _append(path: Path, header: str, lines: Sequence[str]) -> None:
-    """Add lines to a file, or write it with these. It is left as it was if that fails."""
+    """Append lines to a file, or create it. If that fails, the file stays as it was."""
     if not path.exists():
         replace_text(path, "\n".join([header, *lines, ""]))
         return
@@ -606,9 +587,9 @@ def _append(path: Path, header: str, lines: Sequence[str]) -> None:
 
 
 def _read_text(path: Path) -> tuple[str | None, bool]:
-    """Return the text of a table, None if there is none, and whether a log is beside it.
+    """Return the text of a table, None if there is none, and whether it has a log.
 
-    If the file changes meanwhile, it is read again: another process may be putting it in order.
+    If the file changes meanwhile, it is read again: another process may be sorting it.
     """
     for _ in range(100):
         try:
@@ -621,9 +602,6 @@ def _read_text(path: Path) -> tuple[str | None, bool]:
             raise InputError(f"{path} cannot be read ({reason(problem)}).") from problem
         except UnicodeDecodeError as problem:
             raise InputError(f"{path} is damaged: it is not text.") from problem
-        if (before.st_mtime_ns, before.st_size, before.st_ino) == (
-            *(after.st_mtime_ns, after.st_size),
-            after.st_ino,
-        ):
+        if all(getattr(before, n) == getattr(after, n) for n in ("st_mtime_ns", "st_size", "st_ino")):
             break
     return text, logged

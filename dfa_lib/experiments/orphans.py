@@ -1,6 +1,6 @@
-"""Processes that end soon after the one that started them, however that ended.
+"""Child processes that exit soon after their parent, even if the parent is killed.
 
-As a program, it runs a function of another package in such a process, without importing this one:
+As a script, it runs a function of another package in such a process without importing this package:
 ``python -P orphans.py PARENT MODULE:FUNCTION ARGUMENT …``.
 """
 
@@ -13,19 +13,19 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-# Seconds between two looks at the parent.
+# Seconds between two checks of the parent.
 INTERVAL = 1.0
 
 
 @cache
 def end_with(parent: int) -> None:
-    """End this process within about a second of its parent's end. A second call has no effect.
+    """Exit within about a second of the parent's end. A second call has no effect.
 
     Parameters
     ----------
     parent
-        The parent's process id. It is passed in, because the parent may be gone before this is called.
-        With the id of this process itself, nothing happens.
+        The parent's process id. It is an argument because the parent may exit before this call. The id
+        of this process itself has no effect.
     """
     if parent == os.getpid():
         return
@@ -39,16 +39,16 @@ def end_with(parent: int) -> None:
 
 
 def tied(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function for joblib's workers that does the same, and ends each worker with this process.
+    """Wrap a function for joblib's workers, so that each worker exits with this process.
 
-    A worker would otherwise wait five minutes for work that nobody sends any more.
+    Otherwise, orphaned workers would wait five minutes for work.
     """
     return partial(_call, os.getpid(), function)
 
 
-def _call(parent: int, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+def _call(parent: int, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     end_with(parent)
-    return function(*given, **named)
+    return function(*arguments, **named)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What became of a run: learned, at chance, unstable or non-finite.
+"""The outcome of a run: learned, at chance, unstable or non-finite.
 
 With a sigmoid output the error signal is bounded, so a run whose learning rate is too high rarely
-overflows: its loss grows to tens or hundreds of nats while its accuracy falls to chance. An average
-over seeds that hides such runs means nothing, so every table says how many there are.
+overflows: its loss grows to tens or hundreds of nats while its accuracy falls to chance. A mean over
+seeds must not hide such runs, so every table counts them.
 """
 
 import math
@@ -17,34 +17,33 @@ AT_CHANCE = "at chance"
 UNSTABLE = "unstable"
 NON_FINITE = "non-finite"
 OUTCOMES = (LEARNED, AT_CHANCE, UNSTABLE, NON_FINITE)
-"""What ``outcome`` returns, from best to worst."""
+"""The values of ``outcome``, from best to worst."""
 
-# A predictor that knows nothing has a loss of ln 2 nats. The bound lies in a gap: of 753 tuning runs on
-# the digits and MNIST, those that learn or rest at chance end at most 1.013 times as high as that, and
-# the others at least 1.12 times.
+# The loss of predicting ½, in nats. The bound lies in a gap: of 753 tuning runs on the digits and MNIST,
+# those that learn or stay at chance end at most at 1.013 times this loss, the others at least at 1.12.
 COIN_LOSS = math.log(2)
 UNSTABLE_END = 1.1 * COIN_LOSS
-# On the way, runs that end well reach up to 3.1 times as high for an epoch (Adagrad's first).
+# Runs that end well reach up to 3.1 times this loss for an epoch (Adagrad's first).
 UNSTABLE_ON_THE_WAY = 2 * COIN_LOSS
-# Standard errors above ½ that an accuracy needs: a coin is that lucky once in 740 runs.
+# Standard errors above ½: chance alone reaches that once in 740 runs.
 ABOVE_CHANCE = 3.0
 
 
 def outcome(train_loss: Sequence[float], test_accuracy: Sequence[float], test_samples: int) -> str:
-    """Return what became of a run.
+    """Return the outcome of a run.
 
     - *non-finite*: a loss is infinite or nan.
-    - *unstable*: the training loss ends above 1.1 ln 2, so the network is worse than one that knows
-      nothing; or it ends at chance after a loss above 2 ln 2, as when hidden units have died.
+    - *unstable*: the training loss ends above 1.1 ln 2, so the network is worse than predicting ½; or
+      it ends at chance after a loss above 2 ln 2, for example because hidden units have died.
     - *at chance*: the last test accuracy is at most 3 standard errors above ½.
-    - *learned*: all others, also those whose loss rose and came down again.
+    - *learned*: all others, including those whose loss rose and fell again.
 
     Parameters
     ----------
     train_loss, test_accuracy
         One value per epoch: nats, and fractions in [0, 1].
     test_samples
-        How many examples an accuracy is measured on.
+        The number of examples behind an accuracy.
     """
     if not all(map(math.isfinite, train_loss)) or not math.isfinite(test_accuracy[-1]):
         return NON_FINITE
@@ -61,21 +60,18 @@ def above_chance(accuracy: float, test_samples: int) -> bool:
 
 
 def outcome_of(history: History) -> str:
-    """Return what became of a run, see ``outcome``."""
+    """Return the ``outcome`` of a run."""
     assert history.run.test_samples is not None
     return outcome(history.train_loss, history.test_accuracy, history.run.test_samples)
 
 
 def outcomes(table: pd.DataFrame) -> pd.Series:
-    """Return what became of the run that each row of a results table belongs to, with its index.
-
-    All epochs of a run have to be there.
-    """
+    """Return for each row of a results table, with all epochs of its runs, the outcome of the run."""
     fields = list(table.columns[: table.columns.get_loc("epoch")])
-    found = pd.Series("", index=table.index, name="outcome", dtype=object)
+    column = pd.Series("", index=table.index, name="outcome", dtype=object)
     for _, run in table.groupby(fields, sort=False, dropna=False):
         run = run.sort_values("epoch")
-        found[run.index] = outcome(
+        column[run.index] = outcome(
             run["train_loss"].tolist(), run["test_accuracy"].tolist(), int(run["test_samples"].iloc[0])
         )
-    return found
+    return column

@@ -1,44 +1,44 @@
-"""One line that says how far a list of runs is: done, left, for how long, and what is training."""
+"""A progress line for a list of runs: how many are done, the time left, and what is training."""
 
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
 from ..methods import METHODS
 from ..training import Run
 
-# Seconds between two lines of a log.
+# Seconds between two lines in a log.
 LOG_INTERVAL = 10.0
-# Names the file in which ``dfa-book`` looks for the line of a chapter, whose outputs it does not see.
+# Environment variable with the file through which ``dfa-book`` reads the line of a chapter's kernel.
 PROGRESS_FILE = "DFA_PROGRESS_FILE"
 
 _PIXELS = {"digits": 64, "mnist": 784}
 
 
 def cost(run: Run) -> int:
-    """Return about how long a run takes, in a unit of no meaning: multiplications in all its epochs."""
+    """Return how long a run takes, up to a factor: the multiplications of all its epochs."""
     assert run.samples is not None
     inputs = run.dimensions if run.dimensions is not None else _PIXELS[run.dataset] * (run.k or 1)
     widths = (inputs, *run.hidden_widths, 1)
-    # An update of any optimizer but SGD takes about as long as one more product.
+    # Other optimizers than SGD cost about one more product.
     products = METHODS[run.method].products + (run.optimizer != "sgd")
     return run.epochs * run.passes * run.samples * products * sum(map(prod, pairwise(widths)))
 
 
 class Progress:
-    """Show the line while ``runs`` are trained, in the order given or at the same time.
+    """Show the line while ``runs`` are trained, in their order or in parallel.
 
-    In a terminal it is rewritten in place. In Jupyter too, and is gone at the end. Where stderr is a
-    file, it is a line of its own every ten seconds, or less often. The environment variable
-    ``DFA_PROGRESS_FILE`` names a file that holds the line while there is one.
+    In a terminal and in Jupyter the line is updated in place; in Jupyter it disappears at the end. Where
+    stderr is a file, a line is added at most every ten seconds. If the environment variable
+    ``DFA_PROGRESS_FILE`` names a file, that holds the line meanwhile.
 
     Parameters
     ----------
@@ -49,122 +49,116 @@ class Progress:
     def __init__(self, runs: Sequence[Run], clock: Callable[[], float] = time.monotonic) -> None:
         self._order = list(dict.fromkeys(runs))
         self._done: set[Run] = set()
-        self._first = 0  # place of the first run that is not done
+        self._first = 0  # index of the first run that is not done
         self._total = len(self._order)
         self._cost, self._done_cost = sum(map(cost, self._order)), 0
         self._clock = clock
         self._start = clock()
-        self._display: _Display
+        self._contexts = ExitStack()
 
     def __enter__(self) -> "Progress":
-        kind = _Notebook if _in_jupyter() else _Terminal if sys.stderr.isatty() else _Log
-        self._display = kind(self.line(), self._total)
-        _tell(self.line())
+        display = _notebook if _in_jupyter() else _terminal if sys.stderr.isatty() else _log
+        self._display = self._contexts.enter_context(display(self._total, self._clock))
+        self._show()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._display.close()
-        _tell(None)
+        self._contexts.close()
+        _write_file(None)
 
     def finished(self, run: Run) -> None:
-        """Count a run as done."""
+        """Mark a run as done."""
         self._done.add(run)
         self._done_cost += cost(run)
         while self._first < self._total and self._order[self._first] in self._done:
             self._first += 1
-        self._display.show(self.line(), self._elapsed(), last=self._first == self._total)
-        _tell(self.line())
+        self._show()
+
+    def _show(self) -> None:
+        self._display(self.line(), len(self._done))
+        _write_file(self.line())
 
     def line(self) -> str:
         """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
-        done = f"{len(self._done)} of {self._total} runs"
+        done, elapsed = f"{len(self._done)} of {self._total} runs", self._clock() - self._start
         if self._first == self._total:
-            return f"{done} in {duration(self._elapsed())}"
+            return f"{done} in {duration(elapsed)}"
         if self._done_cost:
-            left = self._elapsed() * (self._cost - self._done_cost) / self._done_cost
-            done += f", {duration(left)} left"
-        # Name the run that began first, of those that train at the same time.
+            done += f", {duration(elapsed * (self._cost - self._done_cost) / self._done_cost)} left"
+        # Of the runs that are training, name the one that started first.
         return f"{done} · {self._order[self._first].describe()}"
 
-    def _elapsed(self) -> float:
-        return self._clock() - self._start
 
-
-def _tell(line: str | None) -> None:
-    """Write the line into the file that is named for it, if one is; remove that at the end."""
+def _write_file(line: str | None) -> None:
+    """Write the line to the progress file, if there is one; None removes the file."""
     name = os.environ.get(PROGRESS_FILE)
     if name:
         file = Path(name)
-        with suppress(OSError):  # a full disk stops nobody from training
+        with suppress(OSError):  # a full disk must not stop the training
             if line is None:
                 file.unlink(missing_ok=True)
-            else:  # in one step, for whoever reads it at this moment
+            else:  # atomically: another process reads it
                 new = file.with_suffix(".new")
                 new.write_text(line, encoding="utf-8")
                 new.replace(file)
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: ``40 s``, ``3 min``, ``1 h 5 min``."""
+    """Format a duration: ``40 s``, ``3 min``, ``1 h 5 min``."""
     if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-class _Display(Protocol):
-    def show(self, line: str, elapsed: float, *, last: bool) -> None: ...
+# ---- displays: each yields a function that shows a line, given how many runs are done ----
 
-    def close(self) -> None: ...
-
-
-class _Terminal:
-    def __init__(self, line: str, total: int) -> None:
-        # With a bar in it, tqdm cuts the line to the terminal's width.
-        self._bar = tqdm(total=total, desc=line, bar_format="{bar:12} {desc}", dynamic_ncols=True)
-        self._bar.set_description_str(line)
-
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        self._bar.n += 1
-        self._bar.set_description_str(line)
-
-    def close(self) -> None:
-        self._bar.close()
+Show = Callable[[str, int], object]
 
 
-class _Log:
-    def __init__(self, line: str, total: int) -> None:
-        self._written = 0.0
+@contextmanager
+def _terminal(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    # tqdm truncates the line to the terminal's width only if there is a bar in it.
+    with tqdm(total=total, bar_format="{bar:12} {desc}", dynamic_ncols=True) as bar:
 
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        if elapsed - self._written >= LOG_INTERVAL or (last and self._written):
-            self._written = elapsed
+        def show(line: str, done: int) -> None:
+            bar.n = done
+            bar.set_description_str(line)
+
+        yield show
+
+
+@contextmanager
+def _log(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    start = written = clock()
+
+    def show(line: str, done: int) -> None:
+        nonlocal written
+        if clock() - written >= LOG_INTERVAL or (done == total and written > start):
+            written = clock()
             print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        pass
+    yield show
 
 
-class _Notebook:
-    # All lines of one execution of a cell have one place: tuning alone has a dozen.
-    _place: ClassVar[tuple[int | None, Any]] = (None, None)
+# Execution count and display handle of the latest cell. All lines of one execution of a cell share one
+# output area: ``tune`` alone shows a dozen of them.
+_output_area: tuple[int | None, Any] = (None, None)
 
-    def __init__(self, line: str, total: int) -> None:
-        from IPython import get_ipython
-        from IPython.display import display
 
-        execution = get_ipython().execution_count
-        if self._place[0] != execution:
-            type(self)._place = (execution, display({"text/plain": ""}, raw=True, display_id=True))
-        self._handle = self._place[1]
-        self._handle.update({"text/plain": line}, raw=True)
+@contextmanager
+def _notebook(total: int, clock: Callable[[], float]) -> Iterator[Show]:
+    global _output_area
+    from IPython import get_ipython
+    from IPython.display import display
 
-    def show(self, line: str, elapsed: float, *, last: bool) -> None:
-        self._handle.update({"text/plain": line}, raw=True)
-
-    def close(self) -> None:
-        # Clear the line: empty HTML shows nothing, empty text/plain would be an empty output box.
-        self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+    execution = get_ipython().execution_count
+    if _output_area[0] != execution:
+        _output_area = execution, display({"text/plain": ""}, raw=True, display_id=True)
+    handle = _output_area[1]
+    yield lambda line, done: handle.update({"text/plain": line}, raw=True)
+    # Clear the line: empty HTML shows nothing, empty text/plain would be an empty output box.
+    handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 def _in_jupyter() -> bool:

@@ -1,4 +1,4 @@
-"""What results were computed with: code, versions, machine and data, read when they are computed."""
+"""Provenance of results: code, versions, machine and data, recorded while they are computed."""
 
 import ast
 import hashlib
@@ -27,21 +27,9 @@ from ..validation import InputError
 from .files import replace_text
 
 PACKAGES = (
-    "dfa_lib",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-learn",
-    "joblib",
-    "matplotlib",
-    "papermill",
-    "jupyter-book",
-    "Sphinx",
+    *("dfa_lib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "joblib"),
+    *("matplotlib", "papermill", "jupyter-book", "Sphinx"),
 )
-
-
 NOT_HERE = "not on this machine"
 
 
@@ -53,24 +41,23 @@ def versions() -> dict[str, str]:
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # a chapter on Colab needs none that builds sites
+    except importlib.metadata.PackageNotFoundError:  # Colab, for example, has no Sphinx
         return "not installed"
 
 
 def machine() -> dict[str, str]:
-    """Return the operating system, processor, cores, and GPU if there is one."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    """Return the operating system, processor, cores and instruction set, and the GPU or ``none``."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores in use": str(joblib.cpu_count()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "GPU": gpu,
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
+    cpuinfo = Path("/proc/cpuinfo")  # Linux, where platform.processor() is empty
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -79,32 +66,34 @@ def _processor() -> str:
 
 
 def checksums(datasets: Sequence[str]) -> dict[str, str]:
-    """Return the checksum of each of these datasets that consists of digits."""
-    return {name: _checksum(DIGIT_SETS[name]()) for name in datasets if name in DIGIT_SETS}
+    """Return the checksum of each dataset of digits; clusters have none.
+
+    It is ``NOT_HERE`` if this machine cannot load the data: the workers of a cluster may have them.
+    """
+    result = {}
+    for name in datasets:
+        if name in DIGIT_SETS:
+            try:
+                result[name] = _checksum(DIGIT_SETS[name]())
+            except InputError:
+                result[name] = NOT_HERE
+    return result
 
 
-@cache
+@cache  # every call of run_all asks for it
 def _checksum(sets: DigitSets) -> str:
-    return sets.checksum()  # once for a process: every call that trains asks for it
-
-
-def checksums_here(datasets: Sequence[str]) -> dict[str, str]:
-    """Return the checksums, or ``NOT_HERE`` for datasets that this machine cannot read."""
-    try:
-        return checksums(datasets)
-    except InputError:  # a cluster's workers may have what this machine has not
-        return dict.fromkeys(datasets, NOT_HERE)
+    return sets.checksum()
 
 
 # ---- the code ----
 
 
 def source_digest(folder: Path) -> str:
-    """Return a digest of the code that decides a run's numbers.
+    """Return a digest of the code that a run's numbers depend on.
 
-    It is taken over the set of bare top-level statements of ``numerical_code`` and of the names that
-    these modules import from elsewhere, so a statement may move to another place or module. Comments,
-    docstrings, layout, the messages of errors and the labels of methods do not count.
+    It hashes the set of top-level statements of ``numerical_code`` and of these modules' external
+    imports, so a statement may move within a module or to another. Comments, docstrings, layout, error
+    messages and the labels of methods are left out.
     """
     statements: set[str] = set()
     for tree in numerical_code(folder).values():
@@ -114,10 +103,10 @@ def source_digest(folder: Path) -> str:
 
 
 def numerical_code(folder: Path) -> dict[str, ast.Module]:
-    """Return the modules that a run's numbers come from, parsed: ``training`` and what it imports."""
+    """Return the syntax trees of ``training`` and, transitively, of the modules that it imports."""
     code: dict[str, ast.Module] = {}
     names = ["training.py"]
-    for name in names:  # grows while it is read
+    for name in names:  # grows during the loop
         if name not in code:
             code[name] = ast.parse((folder / name).read_text(encoding="utf-8"))
             names += _imported(folder, name, code[name])
@@ -125,7 +114,7 @@ def numerical_code(folder: Path) -> dict[str, ast.Module]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes docstrings, error messages, labels and imports; collects imports of other packages."""
+    """Removes docstrings, error messages, labels and imports; collects external imports."""
 
     def __init__(self) -> None:
         self.imports: set[str] = set()
@@ -157,46 +146,46 @@ class _Bare(ast.NodeTransformer):
 
 def _imported(folder: Path, name: str, tree: ast.Module) -> list[str]:
     """Return the files of this library that a module imports, relative to ``folder``."""
-    found = []
+    files: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = PurePosixPath(name).parents[node.level - 1]
             module = base / (node.module or "").replace(".", "/")
-            # ``from . import x`` names modules, ``from .module import x`` names what is in one.
+            # ``from . import x`` imports a module, ``from .module import x`` a name of one.
             candidates = [module / f"{alias.name}.py" for alias in node.names]
             if node.module:
                 candidates.append(module.with_suffix(".py"))
-            found += [path.as_posix() for path in candidates if (folder / path).is_file()]
-    return found
+            files += [path.as_posix() for path in candidates if (folder / path).is_file()]
+    return files
 
 
-# Computed at import, because a process may live on while its files are edited.
+# At import: a process may live on while its source files are edited.
 _SOURCE = source_digest(Path(__file__).parents[1])
 
 
-# Digests of earlier code, and of the code that computes the same numbers as it did: the first edition's
-# rules yielded no factors, and its digest counted file names. ``tests/test_same_numbers.py`` compares.
+# Digests of earlier code, and of today's code that computes the same numbers: in the first edition,
+# rules yielded no factors and the digest hashed file names. ``test_same_numbers.py`` compares.
 SAME_NUMBERS = dict.fromkeys(("b4ef636ce6d1", "f577dd5fb28d"), "5a9a264a041d")
 
 
 def same_numbers(library: str) -> str:
-    """Return the fingerprint of today's code where a record's is of code that gave the same numbers."""
+    """Replace the fingerprint of earlier code that computes the same numbers by that of today's code."""
     for then, now in SAME_NUMBERS.items():
         library = library.replace(then, now)
     return library
 
 
 def fingerprint() -> str:
-    """Return what decides a run's numbers, as text: the library's numerical code and torch's version."""
-    # Without the build, which says for which GPUs: a cluster may well have better ones.
+    """Name the software that a run's numbers depend on: the library's numerical code, and torch."""
+    # Without torch's local version (``+cu130``): workers may have another GPU.
     return f"dfa_lib {_SOURCE} with torch {torch.__version__.partition('+')[0]}"
 
 
 def commit() -> str:
     """Return the commit of the library's source, with ``-dirty`` if it has been edited since.
 
-    Unknown where git does not keep the source: installed into somebody's environment, the library may
-    well lie inside another project's repository, whose commits say nothing of it.
+    It is ``unknown`` where git does not track the source: an installed library may lie inside another
+    project's repository, whose commits do not concern it.
     """
     source = Path(__file__).resolve()
     try:
@@ -205,7 +194,7 @@ def commit() -> str:
         if Path(top).resolve() != source.parents[2]:
             return "unknown"
         head = _git("rev-parse", "--short=12", "HEAD")
-        # Look at this folder alone: training itself changes files of results, which are no source.
+        # This folder only: training itself changes files of results.
         edited = _git("diff", "--name-only", "HEAD", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -214,20 +203,20 @@ def commit() -> str:
 
 def _git(*words: str) -> str:
     folder = Path(__file__).parents[1]
-    said = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    return said.stdout.strip()
+    git = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return git.stdout.strip()
 
 
-# ---- beside a table ----
+# ---- the record of a table ----
 
 
 def record_path(results: Path) -> Path:
-    """Return where the record of a table lies: ``sgd.csv`` has ``sgd.json``, beside the file itself."""
+    """Return the path of a table's record: ``sgd.json`` beside ``sgd.csv``; links are followed."""
     return Path(os.path.realpath(results)).with_suffix(".json")
 
 
 def log_path(results: Path) -> Path:
-    """Return where a session notes what it adds, until it ends: ``.sgd.csv.log``."""
+    """Return the path of the log of an open session: ``.sgd.csv.log``."""
     path = Path(os.path.realpath(results))
     return path.with_name(f".{path.name}.log")
 
@@ -237,58 +226,58 @@ Entry = dict[str, Any]
 
 @dataclass
 class Record:
-    """What a table was made with. Each entry's ``digests`` say of which units of rows it speaks."""
+    """What the units of a table were computed with. The ``digests`` of an entry name its units."""
 
     sessions: list[Entry] = field(default_factory=list)
-    """For each machine and state of the code that computed units: which, when and how long."""
+    """One entry per machine and state of the code that computed units."""
     taken: list[Entry] = field(default_factory=list)
-    """The same, of units that were computed for another table."""
+    """The same, of units copied from another table."""
     verified: list[Entry] = field(default_factory=list)
-    """For each time that runs were trained again and agreed: with what, and how many."""
+    """One entry for each time that runs were trained again and agreed."""
 
     @classmethod
     def read(cls, results: Path) -> "Record":
-        """Return the record of a table, with what a session that has not ended has logged.
+        """Return the record of a table, including the log of an open session.
 
         Raises
         ------
         InputError
-            If the record is damaged, or has anything else than ``FIELDS`` accept.
+            If the record is damaged, or has a field or value that ``FIELDS`` does not accept.
         """
         path, record = record_path(results), cls()
         if path.exists():
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))
+                entries = json.loads(path.read_text(encoding="utf-8"))
             except (ValueError, RecursionError, OSError) as problem:
                 raise _damaged(path, results, "it is no JSON") from problem
-            wrong = _misshapen(found)
+            wrong = _misshapen(entries)
             if wrong is not None:
                 raise _damaged(path, results, wrong)
-            record = cls(**found)
+            record = cls(**entries)
         logged = _read_log(log_path(results))
         if logged is not None:
             record.extend(logged)
         return record
 
     def write(self, results: Path, rows: int | None = None) -> None:
-        """Replace the record of a table, which has so many rows."""
+        """Write the record of a table; ``rows`` is the table's length."""
         if rows is not None and self.sessions:
             self.sessions[-1]["rows"] = rows
         text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
         replace_text(record_path(results), text + "\n")
 
     def digests(self) -> set[str]:
-        """Return the digests of all units that the record knows."""
+        """Return the digests of all units in the record."""
         entries = (*self.sessions, *self.taken, *self.verified)
         return {digest for entry in entries for digest in digests_of(entry)}
 
     def take_over(self, other: Path, digests: Iterable[str]) -> None:
-        """Add what another table's record says of units that are taken from there."""
+        """Copy from another table's record the entries of the units with these digests."""
         source, wanted = Record.read(other), set(digests)
 
         def about(entries: Sequence[Entry]) -> list[Entry]:
             kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
-            of_file = {"seconds", "trained by", "rows"}  # not of these runs
+            of_file = {"seconds", "trained by", "rows"}  # of all runs of that file, not only of these
             return [
                 {name: value for name, value in entry.items() if name not in of_file}
                 | {"runs": len(common), "digests": " ".join(sorted(common))}
@@ -300,13 +289,15 @@ class Record:
             (self.taken, about([*source.sessions, *source.taken])),
             (self.verified, about(source.verified)),
         ):
-            entries += [entry for entry in more if entry not in entries]  # once, also after a kill
+            entries += [
+                entry for entry in more if entry not in entries
+            ]  # a killed call may have done so
 
     def extend(self, session: Entry) -> None:
-        """Add a session, to the last one if that was on the same machine and state of the code."""
+        """Add a session; merge it into the last one if machine and state of the code are the same."""
         last = self.sessions[-1] if self.sessions else {}
         if digests_of(session) <= self.digests() and last.get("finished") == session["finished"]:
-            return  # a kill came after it was added, and before its log was removed
+            return  # added already, by a process that was killed before it could remove the log
         own = ("started", "finished", "runs", "seconds", "digests", "rows")
         if any(last.get(name) != value for name, value in session.items() if name not in own):
             self.sessions.append(session)
@@ -324,11 +315,11 @@ def _damaged(path: Path, results: Path, wrong: str) -> InputError:
     )
 
 
-def _misshapen(found: Any) -> str | None:
-    """Say what in the JSON of a record is not as ``ENTRIES`` and ``FIELDS`` have it; None if all is."""
-    if not isinstance(found, dict) or not any(found.values()):
+def _misshapen(record: Any) -> str | None:
+    """Return what in a record's JSON is not as ``ENTRIES`` and ``FIELDS`` say, or None."""
+    if not isinstance(record, dict) or not any(record.values()):
         return "it must be an object with sessions"
-    for kind, entries in found.items():
+    for kind, entries in record.items():
         if kind not in ENTRIES or not isinstance(entries, list):
             return f"{reprlib.repr(kind)} must be a list of entries, under one of {', '.join(ENTRIES)}"
         for entry in entries:
@@ -339,8 +330,8 @@ def _misshapen(found: Any) -> str | None:
                 return f"an entry of {kind} lacks {missing[0]!r}"
             for name, value in entry.items():
                 if name not in FIELDS or not FIELDS[name](value):
-                    said, field_said = reprlib.repr(value), reprlib.repr(name)
-                    return f"an entry of {kind} cannot have {said} as its {field_said}"
+                    value, name = reprlib.repr(value), reprlib.repr(name)
+                    return f"an entry of {kind} cannot have {value} as its {name}"
     return None
 
 
@@ -353,24 +344,24 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    if not _matches(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")(value):
+    try:
+        time = datetime.fromisoformat(value).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return False
-    with suppress(ValueError):  # of a 31st of February
-        return datetime.fromisoformat(value) is not None
-    return False
+    return bool(time.isoformat(timespec="seconds") == value)
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-# Names of machines and files are free text, which pages escape. Control characters and lone surrogates
-# cannot be printed, or not be saved again; marks of direction show a text in another order.
+# Names of machines and files are free text, which pages escape. Control characters cannot be printed,
+# lone surrogates cannot be encoded, and bidirectional controls show a text in another order.
 _is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,300}")
 
 
 def _texts(*names: str) -> Callable[[Any], bool]:
-    """Accept an object whose values are all texts, these among them."""
+    """Accept an object of texts that has these keys."""
     return lambda value: (
         isinstance(value, dict)
         and value.keys() >= set(names)
@@ -396,46 +387,46 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "agreement": _is_text,
     "digests": _matches(r"([0-9a-f]{12}( [0-9a-f]{12})*)?"),
 }
-"""What an entry of a record may have, and what each accepts. Records come from other people too."""
+"""The fields of an entry, and what each accepts. They are checked: contributors send records in."""
 ALWAYS = ("commit", "library", "versions", "machine", "data", "runs", "digests")
 ENTRIES = {
     "sessions": ("started", "finished", "seconds", "trained by"),
     "taken": ("started", "finished", "taken from"),
     "verified": ("date", "sample", "agreement"),
 }
-"""The kinds of entries in a record, and what each has beside ``ALWAYS``."""
+"""The kinds of entries in a record, and the fields that each needs beside ``ALWAYS``."""
 
 
 def read_record(results: Path) -> list[Entry]:
-    """Return what runs were trained with into a results file: the ``sessions`` of its record."""
+    """Return the ``sessions`` of a table's record."""
     return Record.read(results).sessions
 
 
 def digests_of(entry: Entry) -> set[str]:
-    """Return the digests of the units that an entry of a record speaks of."""
+    """Return the digests of the units that an entry of a record covers."""
     return set(entry["digests"].split())
 
 
 def made_with(datasets: Sequence[str]) -> Entry:
-    """Return what is computed with here and now, as it stands in a record."""
+    """Return the fields of an entry that describe this process and its data."""
     return {
         "commit": commit(),
         "library": fingerprint(),
         "versions": versions(),
         "machine": machine(),
-        "data": checksums_here(datasets),
+        "data": checksums(datasets),
     }
 
 
 class Session:
-    """Logs what units of a table are computed with: one line for all, then one for each.
+    """Logs provenance while units are computed: a first line for all of them, then one for each.
 
     Parameters
     ----------
     results
         The table.
     datasets
-        What is computed from.
+        Names of the datasets that the units are computed from.
     how
         ``"jobs=2"``, or the address of a cluster.
 
@@ -449,7 +440,7 @@ class Session:
         entry = made_with(sorted(set(datasets))) | {"trained by": how}
         self._start, self._lines = time.monotonic(), list[Any]()
         path = log_path(results)
-        path.unlink(missing_ok=True)  # not opened: it may be a link
+        path.unlink(missing_ok=True)  # it may be a link, which open would follow
         self._file = path.open("x", encoding="utf-8")
         try:
             self._write({"started": _now()} | entry)
@@ -464,7 +455,7 @@ class Session:
 
     def close(self) -> Entry:
         """End the log; return the session as an entry of a record."""
-        with suppress(OSError):  # what is not written yet is not needed
+        with suppress(OSError):  # the last line may be lost: the entry returned has it
             self._file.close()
         return _as_entry(*self._lines)
 
@@ -476,7 +467,7 @@ class Session:
 
 
 def _read_log(path: Path) -> Entry | None:
-    """Return what a log says, as an entry of a record, without a line that a kill has cut short."""
+    """Return a log as an entry of a record, without a last line that a kill has cut short."""
     try:
         own = path.is_file() and not path.is_symlink()
         text = path.read_text(encoding="utf-8") if own else ""

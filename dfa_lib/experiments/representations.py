@@ -1,13 +1,14 @@
-"""What the first layer makes of one digit of a stack, and how much of the digit can be read from it.
+"""Probes and t-SNE maps of the first layer's features of a single digit.
 
-This is the question of the thesis's appendix B: does a network that learns the parity of k digits tell
-the single digits apart? ``digit_representation`` cuts one digit's features out of the network, probes
-measure what can be read from them, and ``embed`` draws them in two dimensions.
+The thesis's appendix B asks whether a network that learns the parity of k digits tells the single digits
+apart. ``digit_representation`` computes one digit's features, probes measure how well its class can be
+predicted from them, and ``embed`` maps them to two dimensions.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -26,13 +28,13 @@ from ..data.images import take
 from ..networks import ACTIVATIONS, Parameters
 from ..training import DIGIT_SETS, Run, initial_parameters, train
 from ..validation import InputError, choice, whole_number
-from .kept_table import REAL, SHARE, TEXT, WHOLE, Results, Row, kept_table
+from .kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
 from .orphans import tied
 from .runner import MOST_SEEDS
 
 NEIGHBOURS = 10
-PERPLEXITY = 30  # scikit-learn's own
-# At most so many digits: the first of their set, whose order is random. The bundled digits are fewer.
+PERPLEXITY = 30  # scikit-learn's default
+# Most digits used: the first of their set, which is shuffled. The bundled digits are fewer.
 PROBE_DIGITS = 10_000
 EMBEDDED_DIGITS = 2_000
 
@@ -49,21 +51,20 @@ def digit_representation(
     k: int,
     activation: str = "relu",
 ) -> Float[Tensor, "n hidden"]:
-    """Return what the first hidden layer makes of single digits (thesis, appendix B).
+    """Return the first hidden layer's features of single digits (thesis, appendix B).
 
-    The rows of ``W1`` are k blocks, one for each digit of a stack. The representation of a digit x at a
-    position is ``f(x W1[block] + b1)``: the network's own first layer when every other picture of the
-    stack is blank. Blank is a pixel value of 0, that is a plain grey of the training digits' mean
-    brightness, since pixels are normalised.
+    The rows of ``W1`` are k blocks, one for each digit of a stack. The features of a digit x at a
+    position are ``f(x W1[block] + b1)``: those of a stack whose other images are blank. A blank image
+    has the normalised pixel value 0, the mean brightness of the training digits.
 
     Parameters
     ----------
     parameters
-        With ``W1`` of shape ``(k · pixels, hidden)``; where there is no ``b1``, nothing is added.
+        With ``W1`` of shape ``(k · pixels, hidden)``; ``b1`` may be missing.
     images
-        Normalised single digits, one a row.
+        Normalised single digits, one per row.
     position
-        Where in the stack the digits stand, from 0 to k - 1.
+        Of the digits in the stack, from 0 to k - 1.
     k
         Digits in a stack.
     activation
@@ -72,7 +73,7 @@ def digit_representation(
     Raises
     ------
     InputError
-        If there is no such position, or ``W1`` is not made for k pictures of this size.
+        If there is no such position, or ``W1`` does not fit k images of this size.
     """
     W1, pixels = parameters["W1"], images.shape[1]
     k = whole_number("k", k)
@@ -91,69 +92,49 @@ def digit_representation(
 # ---- probes and maps ----
 
 
-def nearest_neighbour_accuracy(
-    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
+def probe_accuracy(
+    model: Any, features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
 ) -> float:
-    """Return how often the majority of the 10 nearest training digits is right about a test digit.
+    """Fit a classifier of scikit-learn to the features of training digits; return its test accuracy.
 
-    Distances are Euclidean, between features as they are: the probe asks whether the layer puts like
-    next to like. Where features are not finite, as a diverged run's, the accuracy is nan.
-
-    Parameters
-    ----------
-    features, labels
-        Of training digits, at least 10.
-    test_features, test_labels
-        Of the digits to be judged.
-
-    Returns
-    -------
-    accuracy
-        In [0, 1].
+    The accuracy is in [0, 1], or nan if features are not finite, as of a diverged run.
     """
-    probe = KNeighborsClassifier(NEIGHBOURS)
-    return _accuracy(probe, features, labels, test_features, test_labels)
-
-
-def linear_probe_accuracy(
-    features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
-) -> float:
-    """Return how often a logistic regression on the features is right about a test digit.
-
-    Each feature is first standardised by its mean and standard deviation over the training digits. The
-    probe asks whether a layer above could read the label off. Parameters and value are those of
-    ``nearest_neighbour_accuracy``.
-    """
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000))
-    return _accuracy(probe, features, labels, test_features, test_labels)
-
-
-def _accuracy(
-    probe: Any, features: Features, labels: Labels, test_features: TestFeatures, test_labels: TestLabels
-) -> float:
     if not (features.isfinite().all() and test_features.isfinite().all()):
         return float("nan")
-    probe.fit(features.double().numpy(), labels.numpy())
+    probe = clone(model).fit(features.double().numpy(), labels.numpy())
     return float(probe.score(test_features.double().numpy(), test_labels.numpy()))
 
 
-def embed(features: Features) -> Float[np.ndarray, "n 2"]:
-    """Return a t-SNE map of the features (thesis, figure B.2): the same one each time.
+PROBES: dict[str, Callable[[Features, Labels, TestFeatures, TestLabels], float]] = {
+    "nearest neighbours": partial(probe_accuracy, KNeighborsClassifier(NEIGHBOURS)),
+    "linear": partial(
+        probe_accuracy, make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000))
+    ),
+}
+"""The 10 nearest neighbours, by Euclidean distance, measure whether the layer places digits of one class
+near each other; logistic regression on standardised features, whether a class is linearly decodable."""
+TARGETS: dict[str, Callable[[Labels], Labels]] = {
+    "digit": lambda labels: labels,
+    "parity": lambda labels: labels % 2,
+}
 
-    It starts from the first two principal components. Near points of the map are near in the features;
-    distances between groups, and the groups' sizes, mean nothing. Points with equal features lie in one
-    place: all of them, if the layer is dead. Of ``PERPLEXITY`` distinct points or fewer, t-SNE has too
-    few neighbours; their map is the two principal components. Of features that are not finite the map is
-    nan.
+
+def embed(features: Features) -> Float[np.ndarray, "n 2"]:
+    """Return a t-SNE map of the features (thesis, figure B.2); it is deterministic.
+
+    t-SNE starts from the first two principal components. Neighbours on the map are neighbours in feature
+    space; distances between groups, and their sizes, mean nothing. Points with equal features coincide:
+    all of them, if the layer is dead. ``PERPLEXITY`` distinct points or fewer are too few for t-SNE, so
+    their map is the two principal components. If features are not finite, the map is nan.
     """
     if not features.isfinite().all():
         return np.full((len(features), 2), np.nan)
     distinct, place = _distinct(features.double().numpy())
     centred = distinct - (distinct / len(distinct)).sum(0)
     size = np.abs(centred).max()
-    # scikit-learn squares distances in float32; where they vanish, or are not finite, it crashes.
+    # scikit-learn squares distances in float32, and crashes if they underflow or overflow.
     x = distinct if 1e-6 < size < 1e6 else centred / (size or 1.0)
-    x = np.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1]))))  # it wants two features at least
+    x = np.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1]))))  # it needs two features
     if len(x) > PERPLEXITY:
         points = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0).fit_transform(x)
     else:
@@ -163,36 +144,26 @@ def embed(features: Features) -> Float[np.ndarray, "n 2"]:
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct rows in the order in which they first come, and where each row is in them."""
+    """Return the distinct rows by first occurrence, and the index of each row among them."""
     _, first, place = np.unique(x, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     return x[first[order]], np.argsort(order)[place.reshape(-1)]
 
 
 def is_one_place(points: Float[np.ndarray, "n 2"]) -> bool:
-    """Return whether all points of a map coincide: those of a dead layer, which tells nothing apart."""
+    """Return whether all points of a map coincide, as those of a dead layer do."""
     return bool(np.isfinite(points).all() and (points == points[0]).all())
 
 
 def nearest_alike(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"]) -> float:
-    """Return the share of points on a map whose nearest other point has the same label, in [0, 1].
+    """Return the share of a map's points whose nearest neighbour has the same label, in [0, 1].
 
-    Of a map that is not finite, or whose points all coincide, it is nan: no point is nearest.
+    It is nan if the map is not finite or all points coincide.
     """
     if not np.isfinite(points).all() or is_one_place(points):
         return float("nan")
     nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
     return float(np.mean(labels[nearest] == labels))
-
-
-PROBES: dict[str, Callable[[Features, Labels, TestFeatures, TestLabels], float]] = {
-    "nearest neighbours": nearest_neighbour_accuracy,
-    "linear": linear_probe_accuracy,
-}
-TARGETS: dict[str, Callable[[Labels], Labels]] = {
-    "digit": lambda labels: labels,
-    "parity": lambda labels: labels % 2,
-}
 
 
 # ---- tables ----
@@ -203,46 +174,46 @@ PROBE_COLUMNS = {
 }
 EMBEDDING_COLUMNS = {"experiment": TEXT, "weights": TEXT, "digit": WHOLE, "x": REAL, "y": REAL}
 
-_first_layers: dict[Run, Parameters] = {}  # of the runs that this process has trained
+_first_layers: dict[Run, Parameters] = {}  # of runs trained by this process
 
 
 def weights_names(runs: Sequence[Run]) -> list[str]:
-    """Name what is compared: ``pixels``, ``untrained``, then each run, as ``bp-sgd``."""
+    """Return the names of the compared features: ``pixels``, ``untrained``, then ``bp-sgd`` etc."""
     return ["pixels", "untrained", *(f"{run.method}-{run.optimizer}" for run in runs)]
 
 
 def probe_table(
-    runs: Sequence[Run], seeds: int, *, results: Results = None, jobs: int = 1
+    runs: Sequence[Run], seeds: int, *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
-    """Judge raw pixels, untrained weights and each run's trained weights by every probe.
+    """Measure every probe's accuracy on raw pixels, untrained weights and each run's trained weights.
 
-    Probes are fitted on training digits and judged on test digits, at most 10,000 of each, all of which
-    stand at the first position of the stack.
+    Probes are fitted on training digits and evaluated on test digits, at most 10,000 of each, all at the
+    first position of the stack.
 
     Parameters
     ----------
     runs
         Runs of BP, FA or DFA on digits that differ in method, feedback, optimizer and rate only, so
-        that the runs of one seed start from the same first layer. Their own seeds do not matter.
+        that the runs of one seed start from the same first layer. Their own seeds are not used.
     seeds
         Each run is trained with the seeds 0, 1, …, ``seeds - 1``.
     results
-        A CSV to read from and to save to. Seeds that it lacks are trained; more seeds may be in it.
+        A CSV to read from and to save to. Missing seeds are trained; it may hold more seeds.
     jobs
-        Processes. The numbers depend on it by rounding at most.
+        Processes. They change the numbers by rounding at most.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each seed, weights (see ``weights_names``), probe (of ``PROBES``) and target (of
-        ``TARGETS``), with the ``accuracy`` in [0, 1], or nan if the run diverged; how many digits the
-        probe was ``fitted_on`` and ``judged_on``; and ``experiment``, which names the runs.
+        One row per seed, weights (see ``weights_names``), probe (of ``PROBES``) and target (of
+        ``TARGETS``), with the ``accuracy`` in [0, 1], nan if the run diverged; the numbers of digits it
+        was ``fitted_on`` and ``judged_on``; and ``experiment``, a digest of the runs.
 
     Raises
     ------
     InputError
-        If runs cannot be compared, the data are not to be had, or the CSV is damaged or another
-        experiment's.
+        If runs cannot be compared, the data cannot be loaded, or the CSV is damaged or belongs to
+        another experiment.
     """
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
@@ -262,17 +233,17 @@ def probe_table(
     )
 
 
-def embedding_table(runs: Sequence[Run], *, results: Results = None, jobs: int = 1) -> pd.DataFrame:
+def embedding_table(runs: Sequence[Run], *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
     """Return t-SNE maps of raw pixels, untrained weights and each run's trained weights, for seed 0.
 
-    The points are test digits, at most 2,000, the same in every map, as seen at the first position.
-    Parameters and errors are those of ``probe_table``.
+    The points are the same in every map: at most 2,000 test digits, at the first position. Parameters
+    and errors are those of ``probe_table``.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each of the ``weights`` and each test digit, with ``x`` and ``y``, and the ``digit``
-        that it is; ``experiment`` names the runs.
+        One row for each of the ``weights`` and each test digit: its class ``digit``, its ``x`` and
+        ``y``, and ``experiment``, a digest of the runs.
     """
 
     def make(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
@@ -314,19 +285,19 @@ def _probe(runs: Sequence[Run], seeds: Sequence[int], jobs: int) -> list[Row]:
 def _scores(
     start: Row, features: Tensor, test_features: Tensor, labels: Tensor, test_labels: Tensor
 ) -> list[Row]:
-    """Return the rest of the row for each probe and target."""
+    """Return a row for each target and probe, with the columns of ``start`` first."""
+    sizes = len(features), len(test_features)
     return [
-        (*start, probe, target, len(features), len(test_features), accuracy)
-        for target, labelled in TARGETS.items()
-        for probe, judge in PROBES.items()
-        for accuracy in [judge(features, labelled(labels), test_features, labelled(test_labels))]
+        (*start, name, target, *sizes, probe(features, of(labels), test_features, of(test_labels)))
+        for target, of in TARGETS.items()
+        for name, probe in PROBES.items()
     ]
 
 
 def _representations(
     runs: Sequence[Run], seed: int, images: Sequence[Tensor], jobs: int
 ) -> dict[str, list[Tensor]]:
-    """Return each set of images as pixels, and as each of the weights represents it."""
+    """Return by ``weights_names`` the features of each set of images."""
     run, seeded = runs[0], [replace(run, seed=seed) for run in runs]
     assert run.k is not None
     layers = [
@@ -341,7 +312,7 @@ def _representations(
 
 
 def _train_first_layers(runs: Sequence[Run], jobs: int) -> list[Parameters]:
-    """Return the trained first layers. A run is trained once: probes and maps share it."""
+    """Return the trained first layers. Each run is trained once: probes and maps share it."""
     missing = [run for run in runs if run not in _first_layers]
     if missing:
         trained = Parallel(n_jobs=min(whole_number("jobs", jobs), len(missing)), batch_size=1)(
@@ -354,7 +325,7 @@ def _train_first_layers(runs: Sequence[Run], jobs: int) -> list[Parameters]:
 def _first_layer(run: Run) -> Parameters:
     last: Parameters = {}
     history = train(run, observe=lambda epoch, parameters: last.update(parameters))
-    if history.diverged:  # then the last weights that were seen are not the trained ones
+    if history.diverged:  # the last observed weights are not the trained ones
         sets = DIGIT_SETS[run.dataset]()
         assert run.k is not None
         last = {
@@ -365,16 +336,11 @@ def _first_layer(run: Run) -> Parameters:
 
 
 def _experiment(runs: Sequence[Run]) -> str:
-    """Name the runs, whatever their seeds: SHA-256 over their fields, first 16 hexadecimal digits."""
+    """Return a digest of the runs without their seeds: SHA-256, first 16 hexadecimal digits."""
     if not runs:
         raise InputError("runs must hold at least one run, not none.")
-    shared: dict[str, Any] = {
-        "seed": 0,
-        "method": "bp",
-        "feedback": None,
-        "optimizer": "sgd",
-        "learning_rate": 1.0,
-    }
+    shared: dict[str, Any] = {"seed": 0, "method": "bp", "feedback": None, "optimizer": "sgd"}
+    shared["learning_rate"] = 1.0
     for run in runs:
         choice("dataset", run.dataset, DIGIT_SETS)
         choice("method", run.method, ("bp", "fa", "dfa"))

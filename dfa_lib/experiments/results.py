@@ -1,10 +1,10 @@
 """Tables of runs: one row per run and epoch, with the fields of ``Run`` and the metrics of ``History``.
 
-What a reader has registered has its name followed by ``@`` and a digest of its code.
+Names of registered functions are followed by ``@`` and a digest of their code.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,12 +24,11 @@ from .kept_table import (
     KeptTable,
     Row,
     as_frame,
-    digests,
     number,
     table_path,
 )
 
-Results = dict[Run, History]
+Histories = dict[Run, History]
 
 
 def _registered(field: str) -> Column:
@@ -41,7 +40,7 @@ def _registered(field: str) -> Column:
 
 
 def _measured_or_empty(low: float) -> Column:
-    """Return the column of a metric that is left empty where it does not exist."""
+    """Return the column of a metric that not every method has; its missing values are empty."""
     return Column(
         lambda text: number(text or "nan", low, 1 + 1e-6),
         "float64",
@@ -49,7 +48,7 @@ def _measured_or_empty(low: float) -> Column:
     )
 
 
-def _truth(text: str) -> bool | str:
+def _bool(text: str) -> bool | str:
     return {"True": True, "False": False}.get(text, text)
 
 
@@ -57,29 +56,20 @@ def _widths(text: str) -> tuple[int, ...]:
     return tuple(int(width) for width in text.split("x"))
 
 
-def _column(name: str) -> Column:
-    """Return what a column of a table of runs holds."""
-    if name in TABLES:
-        return _registered(name)
-    if name in METRICS:
-        if name.endswith("loss"):
-            return LOSS
-        cosine = name in ("weight_alignment", "gradient_alignment", "update_alignment", "step_alignment")
-        return SHARE if name.endswith("accuracy") else _measured_or_empty(-1 - 1e-6 if cosine else 0.0)
-    special = {
-        "hidden": Column(_widths, None, lambda widths: "x".join(map(str, widths))),
-        "biases": Column(_truth, None),
-        "learning_rate": REAL,
-        "weight_decay": REAL,
-    }
-    for whole in ("batch_size", "epochs", "passes", "seed", "epoch"):
-        special[whole] = WHOLE
-    for maybe in ("k", "samples", "test_samples", "dimensions", "labelling"):
-        special[maybe] = WHOLE_OR_NONE
-    return special.get(name, NAME)
-
-
-COLUMNS = {name: _column(name) for name in (*FIELDS, "epoch", *METRICS)}
+_COSINES = ("weight_alignment", "gradient_alignment", "update_alignment", "step_alignment")
+_SPECIAL = {
+    **{field: _registered(field) for field in TABLES},
+    "hidden": Column(_widths, None, lambda widths: "x".join(map(str, widths))),
+    "biases": Column(_bool, None),
+    **dict.fromkeys(("learning_rate", "weight_decay"), REAL),
+    **dict.fromkeys(("batch_size", "epochs", "passes", "seed", "epoch"), WHOLE),
+    **dict.fromkeys(("k", "samples", "test_samples", "dimensions", "labelling"), WHOLE_OR_NONE),
+    **dict.fromkeys(("train_loss", "test_loss"), LOSS),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), SHARE),
+    **dict.fromkeys(("sign_agreement", "sign_share"), _measured_or_empty(0.0)),
+    **dict.fromkeys(_COSINES, _measured_or_empty(-1 - 1e-6)),
+}
+COLUMNS = {name: _SPECIAL.get(name, NAME) for name in (*FIELDS, "epoch", *METRICS)}
 """The columns of a table of runs."""
 
 
@@ -89,27 +79,31 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing, truncated, has a column too many or too few, or a value that is not one
-        or not the one that its record knows; or if it holds runs of a method, an optimizer or a random
-        matrix that is not registered here, or not with the code that they were trained with.
+        If the file is missing, truncated, has wrong columns, values that cannot be parsed or rows that
+        do not match its record; or if it holds runs of a method, an optimizer or a random matrix that is
+        not registered here, or registered with other code.
     """
-    return to_table(list(read_histories(path).values()))
+    return to_table(read_histories(path).values())
 
 
-def to_table(histories: Sequence[History]) -> pd.DataFrame:
+def to_table(histories: Iterable[History]) -> pd.DataFrame:
     """Return histories as a table of one row per run and epoch.
 
-    Whole numbers that may be missing have pandas' nullable type; other missing values are nan.
+    Integers that may be missing have pandas' nullable type; other missing values are nan.
     """
-    table = as_frame((row for history in histories for row in _rows(history)), COLUMNS)
+    table = as_frame(rows_of(histories), COLUMNS)
     return table.assign(hidden=[COLUMNS["hidden"].text(widths) for widths in table["hidden"]])
 
 
-def _rows(history: History) -> Iterator[Row]:
-    run = history.run
-    fields = [run.hidden_widths if name == "hidden" else getattr(run, name) for name in FIELDS]
-    metrics = zip(*(getattr(history, name) for name in METRICS), strict=True)
-    return ((*fields, epoch, *values) for epoch, values in enumerate(metrics, start=1))
+def rows_of(histories: Iterable[History]) -> list[Row]:
+    """Return histories as the rows of a table of runs."""
+    rows: list[Row] = []
+    for history in histories:
+        run = history.run
+        fields = [run.hidden_widths if name == "hidden" else getattr(run, name) for name in FIELDS]
+        metrics = zip(*(getattr(history, name) for name in METRICS), strict=True)
+        rows += [(*fields, epoch, *values) for epoch, values in enumerate(metrics, start=1)]
+    return rows
 
 
 def runs_table(path: str | os.PathLike[str]) -> KeptTable:
@@ -118,18 +112,13 @@ def runs_table(path: str | os.PathLike[str]) -> KeptTable:
     return KeptTable(table_path(path), COLUMNS, remedy=remedy, needs_record=False)
 
 
-def rows_of(histories: Iterable[History]) -> list[Row]:
-    """Return histories as the rows of a table of runs."""
-    return [row for history in histories for row in _rows(history)]
-
-
-def digest(history: History) -> str:
-    """Return the digest that a run has in the record of its table."""
+def run_digest(history: History) -> str:
+    """Return a run's digest in the record of its table."""
     table = KeptTable(Path(), COLUMNS)
-    return next(iter(digests("\n".join([",".join(COLUMNS), *table.text(_rows(history))]))))
+    return table.digests(table.text(rows_of([history])))[0]
 
 
-def read_histories(path: str | os.PathLike[str]) -> Results:
+def read_histories(path: str | os.PathLike[str]) -> Histories:
     """Do the work of ``read_results``."""
     table = runs_table(path)
     if not table.path.exists():
@@ -137,8 +126,8 @@ def read_histories(path: str | os.PathLike[str]) -> Results:
     return histories_in(table)
 
 
-def histories_in(table: KeptTable, *, unknown: bool = False) -> Results:
-    """Return the runs of a table, also those that its record does not know if ``unknown``."""
+def histories_in(table: KeptTable, *, unknown: bool = False) -> Histories:
+    """Return the runs of a table; ``unknown`` accepts rows that do not match its record."""
     runs: dict[Row, tuple[Run, list[Row]]] = {}
     for line, row in enumerate(table.read(unknown=unknown).rows, start=2):
         spec = row[: len(FIELDS)]

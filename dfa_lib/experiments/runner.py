@@ -13,34 +13,13 @@ import pandas as pd
 
 from ..training import History, Run, train
 from ..validation import InputError, shown, whole_number
-from .batches import train_stacked
+from .batches import train_batches
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
 from .kept_table import KeptTable, Writer
 from .orphans import tied
 from .progress import Progress, cost
-from .results import (
-    COLUMNS,
-    Results,
-    histories_in,
-    read_histories,
-    read_results,
-    rows_of,
-    runs_table,
-    to_table,
-)
-
-__all__ = [
-    "COLUMNS",
-    "Results",
-    "final_epoch",
-    "read_results",
-    "repeats",
-    "run_all",
-    "run_histories",
-    "to_table",
-]
-
+from .results import Histories, histories_in, read_histories, rows_of, runs_table, to_table
 
 MOST_SEEDS = 100_000
 
@@ -58,22 +37,22 @@ def run_all(
     Parameters
     ----------
     runs
-        In any order; a run that is given twice is trained once. Long ones are trained first.
+        In any order; duplicates are trained once. The longest are trained first.
     results
-        A CSV to read from and to save to, run by run: a kill at any moment loses the runs in flight and
-        nothing else. Without it, everything is trained and nothing saved. More seeds of the same runs
-        may be in it, and stay there. One process at a time may write it.
+        A CSV to read from and to save to, run by run: a kill at any moment loses only the runs in
+        flight. Without it, everything is trained and nothing saved. It may hold more seeds of the same
+        runs, which are kept. Only one process at a time may write it.
     reuse
-        Results files of other experiments: a run that is in one of them is taken from there.
+        Results files of other experiments, from which runs are copied instead of trained.
     jobs
-        Processes of this machine, of one thread each, at most as many as it has cores. The numbers do
-        not depend on it. Runs on a GPU train in one process instead, those of one shape as a stack.
+        Processes of one thread each, at most as many as this machine has cores. They do not change the
+        numbers. Runs on a GPU train in one process, in batches of one shape.
     cluster
         The address of a Dask scheduler, such as ``"tcp://localhost:8786"``, whose workers train the runs
-        instead of this machine; ``jobs`` has no effect then. The workers need the same ``dfa_lib`` and
-        torch as here, and no disk in common: each finds MNIST by its own ``DFA_DATA_DIR``, or downloads
-        it. A run whose worker dies is trained again on another. On the same hardware the numbers are
-        those of this machine, bit for bit.
+        instead of this machine; ``jobs`` is ignored then. The workers need the same ``dfa_lib`` and
+        torch, but no shared disk: each finds MNIST by its own ``DFA_DATA_DIR``, or downloads it. If a
+        worker dies, its run is trained again on another. On the same hardware the numbers are those of
+        this machine, bit for bit.
 
     Returns
     -------
@@ -83,13 +62,13 @@ def run_all(
     Raises
     ------
     InputError
-        If the CSV is damaged, read-only, being written by another process, or holds runs that were not
-        asked for, whatever their seeds; if the cluster cannot be used, or processes are killed. Also if
-        the CSV cannot be written any more: it stays as it was, and a copy of all results is left among
-        the temporary files.
+        If the CSV is damaged, read-only, being written by another process, or holds runs that differ
+        from ``runs`` in more than their seeds; if the cluster cannot be used, or processes are killed;
+        if the CSV cannot be written any more: it then stays as it was, and a copy of all results is
+        saved among the temporary files.
     """
     histories = run_histories(runs, results, reuse=reuse, jobs=jobs, cluster=cluster)
-    return to_table(list(histories.values()))
+    return to_table(histories.values())
 
 
 def run_histories(
@@ -100,7 +79,7 @@ def run_histories(
     jobs: int = 1,
     cluster: str | None = None,
     shared: bool = False,
-) -> Results:
+) -> Histories:
     """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
     runs, reuse = list(dict.fromkeys(checked_runs(runs))), checked_files(reuse)
     jobs = whole_number("jobs", jobs)
@@ -111,7 +90,7 @@ def run_histories(
     done = _saved(table, runs, shared)
     if any(run not in done for run in runs):
         with table.writer() if table is not None else nullcontext() as writer:
-            # Again: another process may have written it until now.
+            # Read again: another process may have written it meanwhile.
             done = _saved(table, runs, shared)
             _take_over(runs, done, writer, reuse)
             _train_missing(runs, done, writer, jobs, cluster)
@@ -144,7 +123,7 @@ def _listed(values: Any) -> list[Any]:
 
 
 def repeats(runs: Iterable[Run], seeds: int) -> list[Run]:
-    """Return each run with the seeds 0, 1, …, ``seeds - 1``, at most 100,000 of them."""
+    """Return each run with the seeds 0, 1, …, ``seeds - 1``; ``seeds`` is at most 100,000."""
     seeds = whole_number("seeds", seeds, maximum=MOST_SEEDS)
     return [replace(run, seed=seed) for run in runs for seed in range(seeds)]
 
@@ -154,8 +133,8 @@ def final_epoch(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["epoch"] == table["epochs"]]
 
 
-def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Results:
-    """Read what has been trained already."""
+def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Histories:
+    """Read the runs that have been trained already."""
     if table is None:
         return {}
     done = histories_in(table)
@@ -172,26 +151,26 @@ def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Resu
 
 def _take_over(
     runs: Sequence[Run],
-    done: Results,
+    done: Histories,
     writer: Writer | None,
     reuse: Sequence[str | os.PathLike[str]],
 ) -> None:
-    """Add the runs that other experiments have trained, and save them."""
+    """Copy runs from other experiments into ``done`` and the table."""
     for other in reuse:
         if all(run in done for run in runs):
             break
-        found = read_histories(other)
-        taken = {run: found[run] for run in runs if run in found and run not in done}
+        theirs = read_histories(other)
+        taken = {run: theirs[run] for run in runs if run in theirs and run not in done}
         if writer is not None and taken:
             writer.take(Path(other), rows_of(taken.values()))
         done |= taken
 
 
 def _train_missing(
-    runs: Sequence[Run], done: Results, writer: Writer | None, jobs: int, cluster: str | None
+    runs: Sequence[Run], done: Histories, writer: Writer | None, jobs: int, cluster: str | None
 ) -> None:
-    """Add the runs that are not ``done`` to it, and save each as it finishes."""
-    # A long run that begins last would keep everybody waiting at the end.
+    """Train the runs that are not in ``done``, and save each as it finishes."""
+    # Longest first: a long run that starts last would run alone at the end.
     missing = sorted((run for run in runs if run not in done), key=cost, reverse=True)
     if not missing:
         return
@@ -207,11 +186,11 @@ def _train_missing(
 
 
 def _train_each(runs: Sequence[Run], jobs: int, cluster: str | None) -> Generator[History, None, None]:
-    """Train runs, begun in this order, and give each as it finishes. Closed, it drops the others."""
+    """Start runs in this order, and yield each as it finishes; closing cancels the others."""
     if cluster is not None:
         yield from train_on_cluster(runs, cluster)
         return
-    yield from train_stacked([run for run in runs if run.device == "cuda"])
+    yield from train_batches([run for run in runs if run.device == "cuda"])
     runs = [run for run in runs if run.device != "cuda"]
     if jobs == 1 or len(runs) <= 1:
         for run in runs:

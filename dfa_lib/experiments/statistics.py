@@ -1,8 +1,8 @@
 """Means over seeds, their confidence intervals, and tests of where a mean lies.
 
-Every kind of number has a scale on which a Student-t interval makes sense, and the interval is taken
-there: correlations and cosines on Fisher's z, accuracies near 0 or 1 on the logit, ratios on the
-logarithm. Such an interval never leaves the range of its numbers.
+Student-t intervals are computed on a scale that suits the kind of number: Fisher's z for correlations
+and cosines, the logit for accuracies near 0 or 1, the logarithm for ratios. Transformed back, such an
+interval never leaves the range of its numbers.
 """
 
 import math
@@ -19,12 +19,12 @@ from .outcomes import NON_FINITE, UNSTABLE, outcomes
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
-"""Two one-sided tests at 5 % each amount to a 90 % interval inside the margin (Schuirmann, 1987)."""
+"""Two one-sided tests at 5 % each: a 90 % interval inside the margin (Schuirmann, 1987)."""
 EQUIVALENCES = ("equivalence", "ratio equivalence")
 MOST_CORRELATED = 0.999
-"""A correlation beyond ±0.999 counts as ±0.999: Fisher's z of exactly 1 is infinite."""
+"""Correlations are clipped to ±0.999, because Fisher's z of 1 is infinite."""
 EXAMPLES = 10_000
-"""How many examples an accuracy is taken to be measured on: MNIST's test stacks in an epoch."""
+"""Examples behind an accuracy, by default: MNIST's test stacks in an epoch."""
 MOST_SEEDS = 1_000
 
 
@@ -40,8 +40,8 @@ class Interval(NamedTuple):
 UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 
 
-class _Scale(NamedTuple):
-    """A mean on its kind's scale, its standard error there, and the way to the scale and back."""
+class _Scaled(NamedTuple):
+    """A mean on the scale of its kind, its standard error there, and the functions to it and back."""
 
     centre: float
     error: float
@@ -63,7 +63,7 @@ def _logarithm(x: float) -> float:
     return -math.inf if x <= 0 else math.log(x)
 
 
-def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:
+def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scaled:
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or not len(x):
         raise InputError(f"a mean needs a list of at least one value, not {shown(values)}.")
@@ -72,9 +72,9 @@ def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:
         half = 0.5 / examples
         x = np.where(np.isnan(x), x, np.clip(x, half, 1 - half))
         mean = float(x.mean())
-        # The delta method: the mean stays the arithmetic one, only its interval is bent.
+        # Delta method: the mean stays the arithmetic one; only the interval is transformed.
         error = _standard_error(x) / (mean * (1 - mean))
-        return _Scale(_logit(mean), error, n, mean, _logit, lambda y: float(special.expit(y)))
+        return _Scaled(_logit(mean), error, n, mean, _logit, lambda y: float(special.expit(y)))
     to, back = {
         "t": (_identity, _identity),
         "equivalence": (_identity, _identity),
@@ -84,7 +84,7 @@ def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scale:
     }[kind]
     scaled = np.array([to(value) for value in x])
     centre = float(scaled.mean())
-    return _Scale(centre, _standard_error(scaled), n, back(centre), to, back)
+    return _Scaled(centre, _standard_error(scaled), n, back(centre), to, back)
 
 
 def _logit(x: float) -> float:
@@ -101,24 +101,24 @@ def _standard_error(x: NDArray[np.float64]) -> float:
 def interval_of(
     values: ArrayLike, kind: str = "t", confidence: float = CONFIDENCE, examples: int = EXAMPLES
 ) -> Interval:
-    """Return the mean of values of a kind over independent repeats, and its interval.
+    """Return the mean over independent repeats, and its confidence interval.
 
     Parameters
     ----------
     values
-        One for each repeat. A nan makes the mean nan: it is never left out in silence.
+        One per repeat. A nan makes the mean nan: no repeat is left out silently.
     kind
-        ``"t"``, ``"fisher"`` (correlations), ``"logit"`` (accuracies), ``"ratio"`` (positive numbers) or
-        ``"binomial"`` (each 0 or 1).
+        ``"t"``, ``"fisher"`` (correlations, by Fisher's z, 1921), ``"logit"`` (accuracies), ``"ratio"``
+        (positive numbers) or ``"binomial"`` (each 0 or 1).
     confidence
         The probability with which the interval contains the mean of infinitely many repeats.
     examples
-        For ``"logit"``: how many examples an accuracy is measured on.
+        For ``"logit"``: the number of examples behind an accuracy.
 
     Returns
     -------
     Interval
-        Without ends (nan) if there is one value, except of a share.
+        With nan for its ends if there is only one value, except for ``"binomial"``.
 
     Raises
     ------
@@ -128,46 +128,27 @@ def interval_of(
     if kind == "binomial":
         hits = np.asarray(values, dtype=float)
         return binomial_interval(int(hits.sum()), len(hits), confidence)
-    scale = _on_scale(values, kind, examples)
-    half = (
-        float(special.stdtrit(scale.n - 1, (1 + confidence) / 2)) * scale.error
-        if scale.n > 1
-        else math.nan
-    )
-    return Interval(
-        scale.mean, scale.back(scale.centre - half), scale.back(scale.centre + half), scale.n
-    )
+    scaled = _on_scale(values, kind, examples)
+    t = float(special.stdtrit(scaled.n - 1, (1 + confidence) / 2)) if scaled.n > 1 else math.nan
+    low, high = (scaled.back(scaled.centre + sign * t * scaled.error) for sign in (-1, 1))
+    return Interval(scaled.mean, low, high, scaled.n)
 
 
 def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Return the mean and its Student-t interval, ``mean ± t · s/√n`` with n - 1 degrees of freedom.
 
-    The interval of a single value is unknown (nan). A nan among the values makes the mean nan: it is
-    never left out in silence.
-
-    Raises
-    ------
-    InputError
-        If there are no values.
+    This is ``interval_of`` with the kind ``"t"``.
     """
     return interval_of(values, "t", confidence)
 
 
-def fisher_interval(correlations: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Return the mean of correlations by Fisher's z = artanh ρ, and its interval inside [-1, 1].
-
-    Both are taken of z, by Student's t across repeats, and transformed back (Fisher, 1921).
-    """
-    return interval_of(correlations, "fisher", confidence)
-
-
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Return a share and its exact interval (Clopper and Pearson, 1934).
+    """Return the share ``hits / n`` and its exact interval (Clopper and Pearson, 1934).
 
     Raises
     ------
     InputError
-        If there is nothing to take a share of, or there are more hits than that.
+        If ``n`` is 0, or ``hits`` is not between 0 and ``n``.
     """
     if not 0 <= hits <= n or not n:
         raise InputError(f"a share needs hits between 0 and n, and n at least 1, not {hits} of {n}.")
@@ -181,14 +162,14 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Inte
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Return the mean of ``a - b`` and its interval, where the i-th of ``a`` and of ``b`` share a seed.
+    """Return the mean of ``a - b`` and its interval; the i-th values of ``a`` and ``b`` share a seed.
 
-    An interval that leaves out 0 says that the two differ.
+    ``a`` and ``b`` differ if the interval leaves out 0.
 
     Raises
     ------
     InputError
-        If the two are not equally long.
+        If ``a`` and ``b`` differ in length.
     """
     # Convert first: pandas would align by index, not by position.
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -204,8 +185,8 @@ def difference_from_published(
 ) -> Interval:
     """Return the mean of ``values`` minus a published mean of ``repeats`` runs, and its interval.
 
-    How far the published repeats lay apart is not known. They are taken to vary as ours do, so the
-    standard error is ``s √(1/n + 1/repeats)``.
+    The published standard deviation is not known. It is assumed to be ours, so the standard error is
+    ``s √(1/n + 1/repeats)``.
     """
     ours = mean_interval(values, confidence)
     half = (ours.high - ours.mean) * math.sqrt(1 + ours.n / repeats)
@@ -225,10 +206,10 @@ def p_value(
 ) -> float:
     """Return the p-value of the claim that the mean lies between ``above`` and ``below``.
 
-    The null hypothesis is that it lies outside; for two ends it is the larger of the two one-sided
-    p-values (Schuirmann, 1987). Of a kind other than ``"equivalence"`` the p-value is doubled. Either
-    way it is at most 0.05 if and only if the interval of the kind, 90 % for an equivalence and 95 %
-    otherwise, lies inside the range. Nan for a single value.
+    The null hypothesis is that the mean lies outside. The p-value is the larger of the two one-sided
+    ones (Schuirmann, 1987), doubled for kinds other than ``"equivalence"``. So it is at most 0.05 if and
+    only if the interval (90 % for an equivalence, else 95 %) lies inside the range. For a single value
+    it is nan.
     """
     if kind == "binomial":
         hits = np.asarray(values, dtype=float)
@@ -238,20 +219,21 @@ def p_value(
             float(special.betaincc(k + 1, n - k, below)) if k < n and below < 1 else float(below <= 1),
         ]
     else:
-        scale = _on_scale(values, kind, examples)
-        if not scale.error > 0:
-            if math.isnan(scale.error):
-                return math.nan
-            return float(not scale.to(above) < scale.centre < scale.to(below))
-        distances = (scale.centre - scale.to(above), scale.to(below) - scale.centre)
-        tails = [1 - float(special.stdtr(scale.n - 1, d / scale.error)) for d in distances]
+        scaled = _on_scale(values, kind, examples)
+        low, high = scaled.to(above), scaled.to(below)
+        if math.isnan(scaled.error):
+            return math.nan
+        if scaled.error == 0:
+            return float(not low < scaled.centre < high)
+        distances = (scaled.centre - low, high - scaled.centre)
+        tails = [1 - float(special.stdtr(scaled.n - 1, d / scaled.error)) for d in distances]
     return min(1.0, (1 if kind in EQUIVALENCES else 2) * max(tails))
 
 
 def equivalent(a: ArrayLike, b: ArrayLike, margin: float) -> tuple[Interval, float]:
-    """Return the 90 % interval of a paired difference, and the p-value that it lies inside ±margin.
+    """Test whether a paired difference lies inside ±margin, by two one-sided tests.
 
-    The two are alike, by two one-sided tests, if the interval lies inside; then p is below 0.05.
+    Return its 90 % interval, and the p-value, which is at most 0.05 if the interval lies inside.
     """
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     difference = paired_difference(x, y, EQUIVALENCE_CONFIDENCE)
@@ -259,7 +241,7 @@ def equivalent(a: ArrayLike, b: ArrayLike, margin: float) -> tuple[Interval, flo
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm, 1979): each can be compared with 0.05."""
+    """Return p-values corrected for multiple testing (Holm, 1979), to be compared with 0.05."""
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
@@ -274,10 +256,10 @@ def seeds_needed(
     kind: str = "t",
     examples: int = EXAMPLES,
 ) -> int | None:
-    """Estimate how many repeats would put the interval on one side of each end of a range.
+    """Estimate how many repeats it takes until the interval contains neither end of a range.
 
-    The mean and the standard deviation are taken to stay what they are. None if that takes more than
-    ``MOST_SEEDS``, or there is a single value.
+    It is assumed that mean and standard deviation stay the same. None if it takes more than
+    ``MOST_SEEDS``, or if there is a single value.
     """
     if kind == "binomial":
         hits = np.asarray(values, dtype=float)
@@ -288,11 +270,11 @@ def seeds_needed(
             if (above < low and high < below) if inside else (high <= above or low >= below):
                 return n
         return None
-    scale = _on_scale(values, kind, examples)
-    spread = scale.error * math.sqrt(scale.n)
-    ends = [abs(scale.centre - scale.to(end)) for end in (above, below)]
+    scaled = _on_scale(values, kind, examples)
+    spread = scaled.error * math.sqrt(scaled.n)
+    ends = [abs(scaled.centre - scaled.to(end)) for end in (above, below)]
     confidence = EQUIVALENCE_CONFIDENCE if kind in EQUIVALENCES else CONFIDENCE
-    counts = np.arange(max(scale.n, 2), MOST_SEEDS + 1)
+    counts = np.arange(max(scaled.n, 2), MOST_SEEDS + 1)
     half = special.stdtrit(counts - 1, (1 + confidence) / 2) * spread / np.sqrt(counts)
     enough = counts[half < min(ends)]
     return int(enough[0]) if len(enough) else None
@@ -301,22 +283,9 @@ def seeds_needed(
 # ---- tables ----
 
 
-def in_words(difference: Interval) -> str:
-    """Say a paired difference with its interval, to three places: ``+0.120 (95 % interval …)``."""
-    if difference.n == 1:
-        return f"{difference.mean:+.3f} in the one seed that was run"
-    interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
-    return f"{difference.mean:+.3f} (95 % interval {interval}, {difference.n} paired seeds)"
-
-
 SUMMARY = (
-    *Interval._fields,
-    "unstable",
-    "non_finite",
-    "undefined",
-    "mean_sound",
-    "low_sound",
-    "high_sound",
+    *(*Interval._fields, "unstable", "non_finite", "undefined"),
+    *("mean_sound", "low_sound", "high_sound"),
 )
 
 
@@ -326,21 +295,20 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accurac
     Parameters
     ----------
     table
-        Rows of a results table. Outcomes are those of its column ``outcome``, see ``with_outcomes``, or
-        are told from its rows, if all epochs are there. Otherwise a nan counts as a non-finite run.
+        Rows of a results table. Outcomes are taken from its column ``outcome``, see ``with_outcomes``,
+        or computed, if all epochs are there. Otherwise a nan counts as a non-finite run.
     by
-        The columns that make a group.
+        The columns that define a group.
     value
         The metric.
 
     Returns
     -------
     pandas.DataFrame
-        The columns ``by``, then ``mean``, ``low``, ``high`` over all runs with a value and their number
-        ``n``; how many runs are ``unstable`` or ``non_finite``; how many finite runs have no value,
-        being 0/0 (``undefined``: they are in no mean); ``mean_sound``, ``low_sound`` and ``high_sound``
-        over the runs that are neither unstable nor non-finite. A group with a non-finite run has no
-        mean: nan.
+        The columns ``by``, then ``mean``, ``low``, ``high`` over the ``n`` runs that have a value, nan
+        if one of them is non-finite; the numbers of runs that are ``unstable``, ``non_finite``, or
+        ``undefined`` (finite, but the value is 0/0, so it is in no mean); ``mean_sound``, ``low_sound``
+        and ``high_sound`` over the runs that are neither unstable nor non-finite.
     """
     if "outcome" not in table and _has_all_epochs(table):
         table = with_outcomes(table)
@@ -352,8 +320,8 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accurac
 
 
 def with_outcomes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a results table, all epochs of each run in it, with a column ``outcome``."""
-    # By position: tables that were put together may have the same row labels twice.
+    """Return a results table, with all epochs of its runs, with a column ``outcome``."""
+    # Assign by position: the index of concatenated tables is not unique.
     return table.assign(outcome=outcomes(table.reset_index(drop=True)).to_numpy())
 
 
@@ -361,12 +329,10 @@ def _has_all_epochs(table: pd.DataFrame) -> bool:
     needed = {"epoch", "epochs", "train_loss", "test_accuracy", "test_samples"}
     if not needed <= set(table):
         return False
-    # Every run has as many rows as epochs.
+    # Every run has as many rows as epochs, so the reciprocals of ``epochs`` add up to the runs.
     epochs = table["epochs"].astype(float)
-    runs = int((table["epoch"] == 1).sum())
-    return math.isclose(float((1 / epochs).sum()), runs) and runs == int(
-        (table["epoch"] == epochs).sum()
-    )
+    first, last = (int((table["epoch"] == end).sum()) for end in (1, epochs))
+    return first == last and math.isclose(float((1 / epochs).sum()), first)
 
 
 def _summary(group: pd.DataFrame, value: str) -> dict[str, float]:
@@ -376,17 +342,12 @@ def _summary(group: pd.DataFrame, value: str) -> dict[str, float]:
     else:
         unstable, non_finite = missing & False, missing
     undefined = missing & ~non_finite
+    defined = group[value][~undefined]
     sound = group[value][~(unstable | non_finite | undefined)]
-    values = group[value][~undefined]
-    every = mean_interval(values) if len(values) else UNKNOWN
-    others = mean_interval(sound) if len(sound) else UNKNOWN
-    counts = {
-        "unstable": int(unstable.sum()),
-        "non_finite": int(non_finite.sum()),
-        "undefined": int(undefined.sum()),
-    }
+    every, of_sound = (mean_interval(values) if len(values) else UNKNOWN for values in (defined, sound))
+    counts = {"unstable": unstable, "non_finite": non_finite, "undefined": undefined}
     return (
         every._asdict()
-        | counts
-        | {f"{name}_sound": getattr(others, name) for name in ("mean", "low", "high")}
+        | {name: int(count.sum()) for name, count in counts.items()}
+        | {f"{name}_sound": getattr(of_sound, name) for name in ("mean", "low", "high")}
     )

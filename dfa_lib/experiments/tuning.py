@@ -1,15 +1,15 @@
 """Choosing a learning rate on validation digits (thesis, section 2.1, made fair and robust).
 
-The score of a rate is the thesis's, the mean accuracy of the last ten epochs, but on digits that are
-neither trained on nor reported on. A rate has to hold for seeds that did not choose it, so the search
-has two passes:
+The score of a rate is the thesis's, the mean accuracy of the last ten epochs, but on validation digits
+instead of test digits. A rate must also hold for seeds that did not choose it, so the search has two
+passes:
 
 1. *Coarse*: one seed, rates 1, 2, 5, 10, …, until both neighbours of the best have been tried.
 2. *Fine*: several seeds, rates 1, 1.4, 2, 3, 5, 7, 10, … around the coarse pass's best.
 
 A rate at which a run is *unsound* (unstable, not finite, or at the end more than 0.05 below its own
-best epoch) is not chosen while there is one at which all are sound. Of the rates within one standard
-error of the best, the smallest is chosen (Breiman et al., 1984, section 3.4.3). Where all are at chance,
+best epoch) is not chosen if there is one at which all runs are sound. Of the rates within one standard
+error of the best, the smallest is chosen (Breiman et al., 1984, section 3.4.3). If all are at chance,
 the lowest validation loss decides.
 """
 
@@ -25,18 +25,18 @@ from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
-from .results import Results, histories_in, runs_table
+from .results import Histories, histories_in, runs_table
 from .runner import MOST_SEEDS, checked_files, checked_runs, run_histories
 
 SCORED_EPOCHS = 10
-# Tuning has seeds of its own, far from those of the repeats, which are 0, 1, 2, …
+# Tuning seeds, disjoint from those of the repeats, which are 0, 1, 2, …
 FIRST_SEED = 1_000
-# Methods with random matrices explode at a rate that depends on the matrix: more seeds show where.
+# Methods with random matrices become unstable at a rate that depends on the matrix: use more seeds.
 SEEDS_WITH_FEEDBACK, SEEDS = 5, 3
-# What a run may lose against its own best epoch, in accuracy.
+# How far a run may end below its own best epoch, in accuracy.
 TOLERATED_LOSS = 0.05
 LOWEST, HIGHEST = 1e-7, 1e4
-# How far below the first fine rates a sound one is looked for, in half steps: a decade.
+# How far below the first fine rates a sound one is searched for: 6 half steps, a decade.
 WAY_DOWN = 6
 
 _SERIES = (1, 1.4, 2, 3, 5, 7)
@@ -57,14 +57,14 @@ def tune(
     Parameters
     ----------
     runs
-        Their own learning rates are where the coarse pass starts: each at the nearest of 1, 2, 5, 10,
-        …, with a step on either side. Adadelta's also has the rate 1, which is Adadelta as it was
-        published, without a learning rate.
+        The coarse pass starts at their learning rates: at the nearest of 1, 2, 5, 10, …, and one step
+        on either side. For Adadelta it includes the rate 1, that is Adadelta as published, without a
+        learning rate.
     seeds
         Seeds of the fine pass (default: 5 for methods with random matrices, 3 for others). With 0, the
         coarse pass alone decides.
     results
-        A CSV that keeps the tuning runs of any number of experiments.
+        A CSV for the tuning runs, which several experiments may share.
     reuse, jobs, cluster
         As for ``run_all``.
 
@@ -73,8 +73,8 @@ def tune(
     runs
         The same, at the chosen rates.
     scores
-        One row per run and rate: what was tuned, ``learning_rate``, ``score`` (mean over the seeds that
-        were trained, in [0, 1]; nan if a run is not finite), ``seeds``, ``unsound`` (how many of them),
+        One row per run and rate: the run's fields, ``learning_rate``, ``score`` (mean over the trained
+        seeds, in [0, 1]; nan if a run is not finite), ``seeds``, ``unsound`` (how many of them),
         ``chosen``.
 
     Raises
@@ -84,10 +84,10 @@ def tune(
     """
     if seeds is not None:
         seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
-    done = Results()
-    # Read once: a search has dozens of steps, and a table of tuning runs thousands of rows.
-    stored = histories_in(runs_table(results)) if results is not None else Results()
-    runs, reuse = checked_runs(runs), checked_files(reuse)  # which are gone through several times
+    done = Histories()
+    # Read once: a search has dozens of steps, and the table thousands of rows.
+    stored = histories_in(runs_table(results)) if results is not None else Histories()
+    runs, reuse = checked_runs(runs), checked_files(reuse)  # lists, because iterators can be read once
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
     while steps:
@@ -127,21 +127,21 @@ def is_sound(history: History) -> bool:
 
 @dataclass
 class _Search:
-    """The search for one run's rate. Rates are steps of the series; trials are looked up in ``done``."""
+    """The search for one run's rate. Rates are steps of the series; ``done`` has the trials."""
 
     run: Run
     seeds: int | None
-    done: Results
+    done: Histories
     chosen: int = 0
 
     def steps(self) -> Generator[list[Run], None, None]:
-        """Yield the trials that are needed next; between two steps they are trained."""
+        """Yield the next trials; the caller trains them before it asks for more."""
         self.chosen = yield from self._coarse()
         if self.seeds != 0:
             yield from self._fine(self.chosen)
 
     def rows(self) -> list[dict[str, object]]:
-        """Return a row of the table of scores for each rate that was tried."""
+        """Return a row of the table of scores for each rate tried."""
         tuned = {
             name: getattr(self.run, name) for name in ("dataset", "k", "method", "feedback", "optimizer")
         }
@@ -172,7 +172,7 @@ class _Search:
         while True:
             yield [self._trial(i, 0) for i in sorted(tried)]
             sound = [i for i in tried if self._sound(i, 1)]
-            best = self._best(sound, 1) if sound else min(tried)  # lower rates are sounder
+            best = self._best(sound, 1) if sound else min(tried)  # the most stable
             missing = self._new([best - _COARSE, best + _COARSE], tried)
             if not missing:
                 break
@@ -194,7 +194,7 @@ class _Search:
         lowest = min(window) - WAY_DOWN
         while True:
             for seed in range(seeds):
-                # An unsound rate is not chosen, so it needs no further seeds.
+                # An unsound rate will not be chosen: spend no more seeds on it.
                 yield [self._trial(i, seed) for i in sorted(window) if self._sound(i, seed)]
             sound = [i for i in window if self._sound(i, seeds)]
             lower = self._new([min(window) - 1], window) if not sound else set()
@@ -209,9 +209,9 @@ class _Search:
             if not missing:
                 break
             window |= missing
-        # Both neighbours with all seeds, sound or not: they say how sensitive the method is to its rate.
+        # Both neighbours with all seeds, sound or not: they show the sensitivity to the rate.
         compared = {self.chosen - 1, self.chosen + 1} & window
-        if self.run.optimizer == "adadelta":  # and its published rate 1: what is tuning it worth?
+        if self.run.optimizer == "adadelta":  # its published rate 1: it shows what tuning gains
             compared.add(0)
         yield [self._trial(i, seed) for i in sorted(compared) for seed in range(seeds)]
 
@@ -219,7 +219,7 @@ class _Search:
         return {i for i in steps if i not in tried and LOWEST <= rate(i) <= HIGHEST}
 
     def _best(self, steps: Sequence[int], seeds: int) -> int:
-        """Return the step of the highest score, or of the lowest loss where all are at chance."""
+        """Return the step of the highest score, or of the lowest loss if all are at chance."""
         if any(self._learned(i, seeds) for i in steps):
             return max(sorted(steps), key=lambda i: self._mean_score(i, seeds))
         return min(sorted(steps), key=lambda i: self._loss(i, seeds))
@@ -241,7 +241,7 @@ class _Search:
         return self.done[self._trial(step, seed)]
 
     def _sound(self, step: int, seeds: int) -> bool:
-        """Return whether the first ``seeds`` trials at a rate were all trained, and are sound."""
+        """Return whether the first ``seeds`` trials at a rate are all trained and sound."""
         trials = [self._trial(step, seed) for seed in range(seeds)]
         return all(trial in self.done and is_sound(self.done[trial]) for trial in trials)
 

@@ -634,7 +634,7 @@ def test_alignment_before_accuracy_by_hand():
         weight_alignment=lambda s, e: 0.1 * e,  # half of 1.0 at epoch 5
         test_accuracy=lambda s, e: 0.5 if e < 8 + s else 0.7,  # half way at epoch 8, or 9
     )
-    assert mean_of(measures.ALIGNMENT_BEFORE_ACCURACY, with_tables(alignment=table)) == -3.5
+    assert mean_of(measures.alignment_before_accuracy(), with_tables(alignment=table)) == -3.5
 
 
 def test_a_run_that_falls_back_keeps_its_half_way_marks():

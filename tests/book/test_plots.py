@@ -39,7 +39,7 @@ from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments.names import PAPER, TINT
-from dfa_lib.experiments.runner import to_table
+from dfa_lib.experiments.results import to_table
 from dfa_lib.experiments.statistics import mean_interval
 from dfa_lib.methods import METHODS
 from dfa_lib.optimizers import OPTIMIZERS

@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like, and run. No time is ever asserted."""
+"""The benchmarks run, and their baselines train the same network. No time is asserted."""
 
 import importlib
 import math
@@ -45,7 +45,7 @@ def test_the_baselines_train_the_same_network(
     assert relative_error(baseline.parameters(), start) < 1e-15
     for _ in range(steps):
         baseline.step()
-    # Of what has moved: the weights themselves would hide an error in a small step.
+    # Compare the changes: the weights themselves would hide an error in a small step.
     moved, expected = (
         {name: end[name] - start[name] for name in start} for end in (baseline.parameters(), after[0])
     )
@@ -98,16 +98,14 @@ def test_without_mnist_steps_are_timed_on_random_pixels(benchmark_module, monkey
     assert pieces.count("Left out, as MNIST is not here.") == 2
 
 
-def test_stacked_runs_are_rated_per_run(benchmark_module, monkeypatch):
-    from dfa_lib import training
-
+def test_runs_of_a_batch_are_rated_per_run(benchmark_module, monkeypatch):
     engine = benchmark_module("engine")
     trained = []
-    monkeypatch.setattr(training, "train_stack", trained.append, raising=False)
-    scale = replace(engine.QUICK, stacked=4, stacked_epochs=1)
-    table = engine.stack_table("digits", scale, "cpu").splitlines()
+    monkeypatch.setattr(engine, "train_stack", trained.append)
+    scale = replace(engine.QUICK, batched=4, batched_epochs=1)
+    table = engine.batch_table("digits", scale, "cpu").splitlines()
     assert [run.seed for run in trained[-1]] == [0, 1, 2, 3]
-    assert [cells(row)[0] for row in table[2:]] == ["1 at a time", "4 stacked"]
+    assert [cells(row)[0] for row in table[2:]] == ["1 at a time", "a batch of 4"]
 
 
 def test_a_quick_report_has_every_table_and_numbers_in_it(benchmark_module, capsys):
@@ -118,7 +116,7 @@ def test_a_quick_report_has_every_table_and_numbers_in_it(benchmark_module, caps
     machine, *sections = capsys.readouterr().out.split("### ")
     assert "cores" in machine
     assert torch.__version__ in machine
-    titles = ["One step", "Against PyTorch", "Runs side by side", "Memory", "Stacked runs"]
+    titles = ["One step", "Against PyTorch", "Runs side by side", "Memory", "Batches of runs"]
     assert [title for title, s in zip(titles, sections, strict=True) if s.startswith(title)] == titles
 
     tables = [[line for line in s.splitlines() if line.startswith("|")] for s in sections]

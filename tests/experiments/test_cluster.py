@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def dask():
-    """Two worker processes that are started again when they die, and that train two runs at a time."""
-    # One that is not back in time is given up: by default in 15 s, which a busy machine may need.
+    """Two worker processes of two threads each, which are restarted when they die."""
+    # A worker that is not restarted in time is given up; a busy machine may need the default 15 s.
     patient = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
     with (
         dask_config.set(patient),
@@ -44,14 +44,14 @@ def dask():
 
 @pytest.fixture
 def address(dask):
-    """Where both workers are there, and the tests before have left nothing."""
+    """The cluster, with both workers up and no work left over from earlier tests."""
     wait_until(lambda: len(dask.scheduler.workers) == 2 and not dask.scheduler.tasks)
     return dask.scheduler_address
 
 
 @pytest.fixture
 def other_workers():
-    """Start a cluster in this very process, in which a test can change what workers have."""
+    """Start a cluster in this process, so that a test can patch the workers."""
     with contextlib.ExitStack() as stack:
 
         def start(n_workers):
@@ -71,7 +71,7 @@ def other_workers():
 
 @pytest.fixture
 def after_first_save(monkeypatch):
-    """Do something once, when the first run has been saved and others are in training."""
+    """Do something once, after the first run has been saved and while others are training."""
     real = Writer.append
 
     def set_up(action):
@@ -95,7 +95,7 @@ def wait_until(condition, seconds=60):
 
 
 def kill_a_busy_worker(dask):
-    """Kill it with runs in training. Return how many it had."""
+    """Kill a worker while runs are training. Return how many it had."""
     wait_until(lambda: any(worker.processing for worker in dask.scheduler.workers.values()))
     busy = max(dask.scheduler.workers.values(), key=lambda worker: len(worker.processing))
     (nanny,) = [n for n in dask.workers.values() if n.worker_address == busy.address]
@@ -140,7 +140,7 @@ def test_what_a_reader_has_registered_goes_to_the_workers(address, tmp_path, sma
 
 @pytest.fixture
 def registered(registrations_end):
-    """A learning rule and an optimizer of this name, which the library has not."""
+    """A learning rule and an optimizer of this name, which are not the library's."""
 
     def transport(parameters, layer, error, delta):
         return delta @ parameters[f"W{layer + 1}"].sign().mT
@@ -188,7 +188,7 @@ def test_a_run_whose_workers_keep_dying_is_given_up_and_what_finished_is_saved(
     assert "dfa with sgd at rate 0.1 on digits k=3, seed" in str(caught.value)
     saved = len(read_results(file)) // 4
     assert 1 <= saved < len(runs)
-    # Nothing goes on training for a client that has gone.
+    # Nothing is trained for a client that has disconnected.
     wait_until(lambda: not dask.scheduler.tasks)
 
 
@@ -207,7 +207,7 @@ def test_an_interrupt_saves_what_finished_and_drops_the_rest(
 
 
 def test_what_a_run_raises_on_a_worker_is_raised_here(address, small_run, monkeypatch):
-    # That the worker has no GPU either is what this test takes for granted.
+    # This test assumes that the worker has no GPU either.
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -1,11 +1,10 @@
-"""Tables of solved models: what they are solved on, how the penalty is chosen, and how they are kept."""
+"""Tables of solved models: their data, the choice of the penalty, and the saved file."""
 
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from dfa_lib import InputError
-from dfa_lib.experiments import run_all
 from dfa_lib.experiments.converged import (
     COLUMNS,
     FEATURES,
@@ -13,10 +12,9 @@ from dfa_lib.experiments.converged import (
     converged_table,
     solve,
     solved_errors,
-    trained_errors,
 )
+from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import Record
-from dfa_lib.experiments.results import digests
 from dfa_lib.training import initial_parameters, load_problem
 
 
@@ -127,7 +125,7 @@ def test_the_record_knows_every_row(cases, tmp_path):
     converged_table(cases, 2, results=path)
     session = Record.read(path).sessions[0]
     assert session["runs"] == 4
-    assert set(session["digests"].split()) == digests(path.read_text()).keys()
+    assert set(session["digests"].split()) == unit_digests(path.read_text()).keys()
 
 
 @pytest.mark.parametrize("change", [{"samples": 32}, {"dimensions": 6}, {"test_samples": 50}])
@@ -160,28 +158,3 @@ def test_errors_are_selected_by_seed(points, small_run):
     averaged = solved_errors(table, "relu_features")
     assert averaged.to_numpy() == pytest.approx((wrong[:2] + wrong[2:]) / 2)
     assert solved_errors(table, "relu_features", samples=48, dimensions=15)[1] == wrong[3]
-
-
-def test_errors_of_runs_are_those_of_the_last_epoch_by_seed(small_run):
-    runs = [
-        small_run(dataset="clusters", samples=48, dimensions=d, test_samples=100, method=m, seed=seed)
-        for d in (5, 15)
-        for m in ("bp", "relu_features")
-        for seed in (1, 0)
-    ]
-    table = run_all(runs)
-    final = {(r.dimensions, r.method, r.seed): 1 - r.test_accuracy for r in table.itertuples()}
-    at_five = trained_errors(table, "bp", samples=48, dimensions=5)
-    assert at_five.to_dict() == {seed: final[5, "bp", seed] for seed in (0, 1)}
-    averaged = trained_errors(table, "relu_features")
-    for seed in (0, 1):
-        both = [final[d, "relu_features", seed] for d in (5, 15)]
-        assert averaged[seed] == pytest.approx(sum(both) / 2)
-    assert trained_errors(table, "bp", "adam").empty
-
-
-def test_an_error_is_unknown_where_a_run_diverged(small_run):
-    table = run_all([small_run(dataset="clusters", samples=48, dimensions=d) for d in (5, 15)])
-    table.loc[(table["dimensions"] == 5) & (table["epoch"] == 2), "test_accuracy"] = float("nan")
-    assert trained_errors(table, "bp").isna().all()
-    assert trained_errors(table, "bp", dimensions=15).notna().all()

@@ -33,7 +33,7 @@ def examples(n=60, p=5, seed=0):
 def test_logistic_regression_agrees_with_scikit_learn(penalty):
     X, y = examples()
     fit = logistic_regression(X, y, penalty)
-    # Its loss is a sum, ours a mean: C = 1 / (n · penalty). It does not penalise the intercept either.
+    # scikit-learn's loss is a sum, ours a mean: C = 1 / (n · penalty). Neither penalises the intercept.
     theirs = LogisticRegression(C=1 / (len(y) * penalty), solver="newton-cholesky", tol=1e-12)
     theirs.fit(X, y)
     assert fit.weights == pytest.approx(theirs.coef_[0], rel=1e-6)

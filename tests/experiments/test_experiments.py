@@ -46,7 +46,7 @@ def same(a, b):
 
 
 def files(folder):
-    """The names of a folder's files, without those that say what a results file was made with."""
+    """Return the names of a folder's files, without records."""
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".json")
 
 
@@ -70,7 +70,7 @@ def interrupted(seeds, file, seed, happens):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Record which runs are trained, and make up their numbers."""
+    """Fake the training: record the runs, and invent their numbers."""
     runs = []
 
     def made_up(run):
@@ -131,7 +131,7 @@ def test_bad_jobs_and_seeds_are_named(value, small_run):
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    """Let a machine with one core pass for one with two."""
+    """Pretend to have at least two cores."""
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
 
 
@@ -151,7 +151,7 @@ def test_runs_give_the_same_bits_alone_in_a_pool_and_in_any_order(tmp_path, smal
     same(alone, pool)
     turned = [backwards[2 * i : 2 * i + 2] for i in reversed(range(len(runs)))]
     same(pd.concat(turned, ignore_index=True), alone)
-    # The file does not depend on the order of training either.
+    # Nor does the file depend on the order of training.
     content = (tmp_path / "alone.csv").read_bytes()
     assert (tmp_path / "pool.csv").read_bytes() == content
     assert (tmp_path / "backwards.csv").read_bytes() == content
@@ -266,7 +266,7 @@ def test_any_number_survives_the_csv(rows, rate, hidden, seed, tmp_path_factory)
     (again,) = run_histories([run], file).values()
     assert again.run == run
     for name in METRICS:
-        # As text: nan equals itself there, and -0.0 differs from 0.0.
+        # Compare texts: there, nan equals nan, and -0.0 differs from 0.0.
         assert list(map(str, getattr(again, name))) == list(map(str, getattr(history, name)))
 
 
@@ -326,7 +326,7 @@ def test_killed_run_resumes_without_retraining(tmp_path, small_run, trained):
     table = run_all(repeats([small_run()], 4), file)
     assert [run.seed for run in trained] == [2, 3]
     same(table[:4], before)
-    # Neither a lock nor half a file stays behind.
+    # No lock and no temporary file is left.
     assert files(tmp_path) == ["results.csv"]
 
 
@@ -338,7 +338,7 @@ def test_what_a_kill_left_of_a_write_is_gone_after_the_next_run(trained, tmp_pat
 
 
 def at_the(number, real, happens):
-    """Do what ``real`` does, except that something happens at one of the calls."""
+    """Wrap ``real`` so that something happens at one of the calls."""
     calls = []
 
     def call(*given, **named):
@@ -417,7 +417,7 @@ def test_a_relative_path_is_enough(trained, tmp_path, small_run, monkeypatch):
 
 @pytest.fixture
 def no_space(monkeypatch, tmp_path):
-    """Let the disk be full in some folders; temporary files lie in ``tmp_path / "tmp"``."""
+    """Simulate a full disk in some folders; temporary files are in ``tmp_path / "tmp"``."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     full, real = [], Path.open
@@ -433,7 +433,7 @@ def no_space(monkeypatch, tmp_path):
 
 @pytest.fixture
 def full_while_training(no_space, monkeypatch):
-    """Let disks be full from the next run on."""
+    """Simulate full disks from the next run on."""
     made_up = experiments.train
 
     def fill(*folders):
@@ -467,7 +467,7 @@ def test_a_full_disk_leaves_the_old_file_and_a_copy_with_all_results(
     assert read_results(file)["seed"].tolist() == [0, 0]
     assert read_results(copy / "sgd.csv")["seed"].tolist() == [0, 0, 1, 1]
 
-    # The advice is good.
+    # Follow the advice of the message.
     no_space.clear()
     for name in ("sgd.csv", "sgd.json"):
         (copy / name).replace(folder / name)
@@ -551,7 +551,7 @@ def test_a_second_process_is_refused_and_neither_loses_anything(trained, tmp_pat
             run_all(repeats([small_run()], 4), file)
         assert "nothing was trained or changed here" in str(caught.value)
         assert file.read_bytes() == content
-        # Nothing to train, nothing to write: reading goes on beside it.
+        # Nothing to train or write: reading works meanwhile.
         assert len(run_all([small_run()], file)) == 2
         first.communicate("\n")
     assert first.returncode == 0
@@ -614,7 +614,7 @@ def test_a_diverged_run_is_nan_in_the_csv_and_in_every_mean(tmp_path, small_run)
     for line in lines[1:]:
         diverged = line[where["learning_rate"]] == "1e+38"
         assert all((line[where[name]] == "nan") == diverged for name in MEASURED)
-        # What was never measured is empty, which is something else.
+        # A metric that was not measured is empty.
         assert line[where["weight_alignment"]] == ""
 
     same(run_all(runs, file), table)
@@ -631,7 +631,7 @@ def test_a_diverged_run_is_nan_in_the_csv_and_in_every_mean(tmp_path, small_run)
 
 @pytest.fixture
 def results(trained, tmp_path, small_run):
-    """A file of two runs, and a check that a file is refused with a sentence and left as it is."""
+    """A file of two runs, and a check that damage is reported and the file is not changed."""
     file = tmp_path / "results.csv"
     runs = [small_run(method="dfa"), small_run(method="dfa", seed=1)]
     run_all(runs, file)
@@ -693,7 +693,7 @@ def test_a_file_cut_anywhere_is_refused_or_holds_whole_runs(results):
         accepted.append(cut)
         if len(table):
             same(table, whole[: len(table)])
-    # Just the header, with its end of line or without; and whole runs, likewise.
+    # Only the header, or whole runs, each with and without a line break at the end.
     assert accepted == [ends[0] - 1, ends[0], ends[2] - 1, ends[2], ends[4] - 1]
 
 
@@ -786,7 +786,7 @@ def test_missing_repeated_or_shuffled_epochs_are_refused(results):
 def test_a_changed_or_rounded_number_is_noticed(results):
     file, runs, trained = results
     content = file.read_bytes()
-    known = "is damaged: lines 2 and following (one unit of rows of 2) are not what its record"
+    known = "is damaged: lines 2 and following (1 of 2 units of rows) are not what its record"
     assert_refused(file, edited(content, 3, "test_accuracy", "0.99"), runs, known)
     rounded = pd.read_csv(file, dtype={"learning_rate": str, "weight_decay": str})
     text = rounded.to_csv(index=False, float_format="%.4f").encode()
@@ -863,7 +863,7 @@ def test_a_damaged_file_to_reuse_is_named_and_nothing_is_trained(trained, small_
 
 
 def test_what_a_process_left_that_was_killed_at_its_very_end_is_tidied_up(trained, small_run, tmp_path):
-    # All runs are saved, so that the next call has nothing to train and takes no lock.
+    # All runs are saved, so the next call trains nothing and takes no lock.
     path = tmp_path / "some.csv"
     run_all([small_run()], results=path)
     names = (".some.csv.lock", ".some.csv.log", ".some.csv.tmp", ".some.json.tmp")

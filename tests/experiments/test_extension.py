@@ -1,4 +1,4 @@
-"""What a reader adds to the library in a few lines, and what is said where that goes wrong."""
+"""Registered methods, optimizers and random matrices, and the errors for wrong ones."""
 
 import json
 import linecache
@@ -33,11 +33,10 @@ from dfa_lib import (
     train,
     tune,
 )
-from dfa_lib.experiments import batches as stacks
-from dfa_lib.experiments import extension
+from dfa_lib.experiments import batches, extension
 from dfa_lib.experiments import runner as experiments
 from dfa_lib.experiments.digest import code_digest
-from dfa_lib.experiments.names import COLOURS, LINE_STYLES
+from dfa_lib.experiments.names import COLOURS, OPTIMIZER_NAMES
 from dfa_lib.feedback import FEEDBACK
 from dfa_lib.learning_rules import backpropagation, gradients
 from dfa_lib.methods import METHODS
@@ -173,7 +172,7 @@ def test_gradients_decide_what_is_trained(small_run):
     assert history.weight_alignment[-1] > history.weight_alignment[0]
     for name in ("b1", "b2"):
         assert torch.equal(seen[1][name], seen[60][name])
-    # B and W2ᵀ take the same steps, and forget how they differed.
+    # B and W2ᵀ take the same steps, and weight decay shrinks their difference.
     apart = [torch.linalg.vector_norm(seen[i]["W2"].mT - seen[i]["B1"]) for i in (1, 60)]
     assert apart[1] < 0.01 * apart[0]
 
@@ -242,7 +241,7 @@ def test_learning_rates_are_tuned(small_run):
 
 
 def mixed(theta, g, state, learning_rate):
-    # As long as it is alone: of a stack, it would take the length of all gradients.
+    # Right for a single run only: in a batch, this is the norm over all runs.
     return theta - learning_rate * g / torch.linalg.vector_norm(g), state
 
 
@@ -261,8 +260,8 @@ def test_only_what_keeps_runs_apart_trains_in_a_stack(update, sizes, small_run, 
         made.append(len(runs))
         return train_stack(runs)
 
-    monkeypatch.setattr(stacks, "train_stack", counted)
-    histories = list(stacks.train_stacked(runs))
+    monkeypatch.setattr(batches, "train_stack", counted)
+    histories = list(batches.train_batches(runs))
     assert made == sizes
     for run, history in zip(runs, histories, strict=True):
         assert history.test_loss == pytest.approx(train(run).test_loss, rel=1e-4)
@@ -271,11 +270,11 @@ def test_only_what_keeps_runs_apart_trains_in_a_stack(update, sizes, small_run, 
 def test_a_rule_for_one_run_at_a_time_does_not_stack():
     register_method("of_one", lambda p, l, e, d: d @ p[f"W{l + 1}"].t())
     register_method("of_many", own_bp)
-    assert not extension.stacks(Run(method="of_one", learning_rate=0.1))
-    assert extension.stacks(Run(method="of_many", learning_rate=0.1))
+    assert not extension.REGISTERED["method", "of_one"].batches
+    assert extension.REGISTERED["method", "of_many"].batches
 
 
-# In a process of its own: torch.compile cannot read through the checks of types that tests run with.
+# In a separate process: torch.compile cannot trace the type checks that the tests run with.
 COMPILE = """
 import json, logging, math
 import torch
@@ -320,7 +319,7 @@ def test_an_optimizer_is_compiled_if_it_can_be_and_trains_as_it_is_otherwise():
     losses = json.loads(ran.stdout)
     assert losses.keys() == {"lion", "clipped", "uncompiled"}
     for compiled, eager in losses.values():
-        # Lion takes a sign, which rounding may turn over where a number is nearly 0.
+        # Lion takes signs, which rounding may flip near 0.
         assert compiled == pytest.approx(eager, rel=1e-3)
     assert losses["uncompiled"][0] == losses["uncompiled"][1]
 
@@ -418,7 +417,7 @@ def test_the_digest_follows_what_a_function_uses(monkeypatch):
 
 
 def defined(source, **values):
-    """Define a function as a notebook's cell does, with its source where Python looks for it."""
+    """Define a function as a notebook cell does, with its source in ``linecache``."""
     name = f"<cell {len(linecache.cache)}>"
     source = textwrap.dedent(source)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -444,7 +443,7 @@ def test_the_digest_ignores_comments_layout_and_docstrings():
 )
 def test_the_digest_sees_small_differences(one, other):
     assert code_digest(defined(one)) != code_digest(defined(other))
-    # Also where the source cannot be had.
+    # Also without their source.
     bare = [dict[str, object](), dict[str, object]()]
     for source, space in zip((one, other), bare, strict=True):
         exec(compile(source, "<nowhere>", "exec"), space)
@@ -498,21 +497,18 @@ def test_it_is_drawn_beside_the_librarys(small_run):
     assert rate_curves(tried, scores, by="optimizer").axes[0].get_title() == "sign SGD"
 
 
-def test_without_a_label_it_is_called_by_its_name_and_has_a_look_of_its_own():
+def test_without_a_label_it_is_called_by_its_name_and_has_a_colour_of_its_own():
     for i in range(3):
         register_method(f"rule{i}", own_bp)
         register_optimizer(f"optimizer{i}", sign_sgd)
     assert label("rule1", "optimizer2") == "rule1, optimizer2"
     assert len(set(COLOURS.values())) == len(COLOURS)
-    assert len(set(LINE_STYLES.values())) == len(LINE_STYLES)
 
 
-def test_colours_and_styles_do_not_run_out():
+def test_colours_do_not_run_out():
     for i in range(12):
         register_method(f"rule{i}", own_bp)
-        register_optimizer(f"optimizer{i}", sign_sgd)
     assert len(COLOURS) == len(METHODS)
-    assert len(LINE_STYLES) == len(OPTIMIZERS)
 
 
 def test_a_cell_that_is_run_again_changes_nothing():
@@ -520,8 +516,8 @@ def test_a_cell_that_is_run_again_changes_nothing():
         register_method("own", own_bp)
         register_optimizer("own", sign_sgd)
         register_feedback("own", own_uniform)
-        looks = (COLOURS["own"], LINE_STYLES["own"], list(extension.REGISTERED))
-    assert looks == (COLOURS["own"], LINE_STYLES["own"], list(extension.REGISTERED))
+        entered = (COLOURS["own"], list(extension.REGISTERED))
+    assert entered == (COLOURS["own"], list(extension.REGISTERED))
     register_method("own", own_bp, colour="#123456")
     register_method("own", sign_symmetric)
     assert COLOURS["own"] == "#123456"
@@ -631,7 +627,7 @@ def test_a_bad_optimizer_is_told_in_one_sentence(sentence, unchecked):
         register_optimizer(name, update, **options)
     assert "\n" not in str(said.value)
     assert optimizers == OPTIMIZERS
-    assert LINE_STYLES.keys() == OPTIMIZERS.keys()
+    assert OPTIMIZER_NAMES.keys() == OPTIMIZERS.keys()
 
 
 BAD_MATRICES = {

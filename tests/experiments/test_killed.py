@@ -1,4 +1,4 @@
-"""Kills at random moments, and the results of a call that nobody disturbed."""
+"""Kills at random moments give the results of an undisturbed call."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLS = 60
 
-# Imports once, and forks a process for each attempt. Runs again and again until the file is complete,
-# from an empty folder again if that took too few kills.
+# Imports once, and forks a process for each attempt. Repeats until the file is complete, and starts
+# again in an empty folder if that took too few kills.
 ATTEMPTS = """if True:
     import json, os, random, signal, sys, time
     from pathlib import Path
@@ -94,7 +94,7 @@ def test_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(portion
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert sorted(report["runs"]) == list(range(24))
-    # Kills that came before a run had begun are not counted.
+    # Kills before the first run has started are not counted.
     assert report["in_training"] >= kills
     attacks("signals to run_all with one process", report["in_training"])
     assert report["again"] == []

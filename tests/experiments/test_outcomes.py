@@ -1,4 +1,4 @@
-"""What became of a run is decided from its losses and accuracies."""
+"""The outcome of a run follows from its losses and accuracies."""
 
 import math
 

@@ -9,7 +9,7 @@ from dfa_lib.experiments.progress import Progress
 
 
 class Clock:
-    """Time passes when a test says so."""
+    """A clock that tests advance."""
 
     def __init__(self):
         self.now = 1_000.0
@@ -30,7 +30,7 @@ def clock():
 
 @pytest.fixture
 def train_for(clock):
-    """Let each of some runs take so many seconds."""
+    """Simulate runs of so many seconds each."""
 
     def train(shown, runs, seconds):
         for run in runs:
@@ -158,7 +158,7 @@ def test_in_jupyter_the_line_is_updated_in_place_and_gone_at_the_end(
     small_run, clock, train_for, monkeypatch, capsys
 ):
     seen, places = [], []
-    monkeypatch.setattr(progress._Notebook, "_place", (None, None))
+    monkeypatch.setattr(progress, "_output_area", (None, None))
 
     class Handle:
         def update(self, data, *, raw):
@@ -188,7 +188,7 @@ def test_in_jupyter_the_line_is_updated_in_place_and_gone_at_the_end(
         {"text/html": "", "text/plain": ""},
     ]
     assert places == [7]
-    # The same cell again, as when it tunes, and another one.
+    # Twice in the same cell, as ``tune`` does, and in another one.
     for ZMQInteractiveShell.execution_count in (7, 8):
         with Progress(runs, clock):
             pass

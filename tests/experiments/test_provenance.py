@@ -8,6 +8,7 @@ import pytest
 from dfa_book.site.freshness import staleness
 from dfa_lib import InputError, run_all, train
 from dfa_lib.experiments import kept_table, provenance
+from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import (
     checksums,
     commit,
@@ -19,7 +20,7 @@ from dfa_lib.experiments.provenance import (
     source_digest,
     versions,
 )
-from dfa_lib.experiments.results import digest, digests, read_histories, rows_of, runs_table
+from dfa_lib.experiments.results import read_histories, rows_of, run_digest, runs_table
 
 LIBRARY = Path(provenance.__file__).parents[1]
 
@@ -63,12 +64,12 @@ def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
     path = tmp_path / "some.csv"
     run_all([small_run(seed=seed) for seed in range(3)], results=path)
     (session,) = read_record(path)
-    found = digests(path.read_text())
+    found = unit_digests(path.read_text())
     assert set(session["digests"].split()) == set(found)
     assert sorted(fields["seed"] for fields in found.values()) == ["0", "1", "2"]
-    assert {digest(history) for history in read_histories(path).values()} == set(found)
+    assert {run_digest(history) for history in read_histories(path).values()} == set(found)
     other = path.read_text().replace(",0.1,", ",0.10,")
-    assert not set(digests(other)) & set(found)
+    assert not set(unit_digests(other)) & set(found)
 
 
 def test_a_kill_between_log_and_results_leaves_no_run_that_no_record_knows(
@@ -86,10 +87,10 @@ def test_a_kill_between_log_and_results_leaves_no_run_that_no_record_knows(
     runs = [small_run(seed=seed) for seed in range(2)]
     with pytest.raises(KeyboardInterrupt):
         run_all(runs, results=path)
-    assert len(digests(path.read_text())) == 1
+    assert len(unit_digests(path.read_text())) == 1
     assert staleness(path) is None
     run_all(runs, results=path)
-    assert len(digests(path.read_text())) == 2
+    assert len(unit_digests(path.read_text())) == 2
     assert staleness(path) is None
 
 
@@ -160,7 +161,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A function that commits files of ``tmp_path``, and one that says where the library lies there."""
+    """A function that commits files in ``tmp_path``, and one that puts the library there."""
 
     def git(*words):
         author = ["-c", "user.name=A Reader", "-c", "user.email=reader@example.org"]
@@ -195,7 +196,7 @@ def test_the_commit_is_marked_where_the_library_was_edited_and_not_for_results(r
 
 @pytest.mark.parametrize("committed", ["thesis.tex", "."])
 def test_the_commit_of_another_projects_repository_is_not_named(committed, repository, tmp_path):
-    """Neither beside the library, in an environment that git ignores, nor with it, in a copy."""
+    """Neither if git ignores the environment with the library, nor if it tracks a copy of it."""
     commit_files, library_at = repository
     library_at("venv/lib/site-packages")
     (tmp_path / "thesis.tex").write_text("text\n", encoding="utf-8")
@@ -212,7 +213,7 @@ def test_digits_have_a_checksum_and_clusters_none():
 
 @pytest.fixture
 def library(tmp_path):
-    """Return a function that writes a file of a small library and digests the whole."""
+    """Return a function that changes files of a small library and returns its digest."""
     files = {
         "training.py": "from .engine import step\n",
         "engine.py": "def step(x):\n    return x + 1\n",
@@ -257,7 +258,7 @@ def test_the_digest_knows_what_is_imported_and_not_where(library):
 
 
 def test_a_statement_may_move_to_another_module_and_not_change(library):
-    """What moves is the set of statements; the numbers that they compute stay."""
+    """The set of statements stays the same, and so do the numbers that they compute."""
     one = "from torch import add\ndef step(x):\n    return add(x, scale)\n"
     before = library(**{"engine.py": "from .data.parity import x\nscale = 2\n" + one})
     moved = library(

@@ -22,9 +22,7 @@ from dfa_lib.experiments.representations import (
     embed,
     embedding_table,
     is_one_place,
-    linear_probe_accuracy,
     nearest_alike,
-    nearest_neighbour_accuracy,
     probe_table,
     weights_names,
 )
@@ -96,19 +94,19 @@ def test_a_first_layer_of_another_k_is_refused(random_network, images):
 
 
 def planted(n, seed, *, spread=0.3):
-    """Ten groups of points, one for each digit, on the axes of ten dimensions."""
+    """Ten groups of points, one per digit, on the axes of ten dimensions."""
     source = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 10
     features = torch.eye(10)[labels] * 3 + spread * torch.randn(n, 10, generator=source)
     return features, labels
 
 
-@pytest.mark.parametrize("probe", [nearest_neighbour_accuracy, linear_probe_accuracy])
+@pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_find_a_planted_structure(probe):
     assert probe(*planted(300, 0), *planted(100, 1)) == 1.0
 
 
-@pytest.mark.parametrize("probe", [nearest_neighbour_accuracy, linear_probe_accuracy])
+@pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_probes_are_at_chance_on_noise(probe):
     features = torch.randn(1_300, 10, generator=torch.Generator().manual_seed(2))
     labels = torch.arange(1_300) % 10
@@ -121,16 +119,16 @@ def test_only_nearest_neighbours_find_a_structure_that_no_line_separates():
     points = 4 * torch.rand(1_500, 2, generator=torch.Generator().manual_seed(4))
     labels = (points.floor().long().sum(dim=1)) % 2  # a chessboard
     split = points[:1_000], labels[:1_000], points[1_000:], labels[1_000:]
-    assert nearest_neighbour_accuracy(*split) > 0.85
-    assert linear_probe_accuracy(*split) < 0.65
+    assert PROBES["nearest neighbours"](*split) > 0.85
+    assert PROBES["linear"](*split) < 0.65
 
 
 def test_the_linear_probe_does_not_depend_on_the_features_scale():
     features, labels = planted(300, 0, spread=1.5)
     test_features, test_labels = planted(100, 1, spread=1.5)
     scale = 10.0 ** torch.linspace(-3, 3, 10)
-    plain = linear_probe_accuracy(features, labels, test_features, test_labels)
-    scaled = linear_probe_accuracy(features * scale, labels, test_features * scale, test_labels)
+    plain = PROBES["linear"](features, labels, test_features, test_labels)
+    scaled = PROBES["linear"](features * scale, labels, test_features * scale, test_labels)
     assert plain == pytest.approx(scaled, abs=0.02)
     assert plain < 1
 
@@ -215,7 +213,7 @@ def runs():
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_digits():
-    """Tables of so few digits take no time."""
+    """Use few digits, so that tables are fast."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PROBE_DIGITS", COUNT)
         patch.setattr(module, "EMBEDDED_DIGITS", COUNT)
@@ -224,7 +222,7 @@ def _few_digits():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Forget what other tests have trained, and count what this one trains."""
+    """Clear the cache of trained layers, and count the runs that are trained."""
     seen = []
     monkeypatch.setattr(module, "_first_layers", {})
 
@@ -245,7 +243,7 @@ BUILDERS = {"probes": two_seeds, "maps": embedding_table}
 
 @pytest.fixture(scope="module")
 def saved(runs, tmp_path_factory):
-    """Each table as it was built, and the text of the CSV that was saved, and of its record."""
+    """Each table, and the text of its CSV and of its record."""
     folder = tmp_path_factory.mktemp("saved") / "new"
     tables = {name: build(runs, results=folder / f"{name}.csv") for name, build in BUILDERS.items()}
     return {
@@ -256,7 +254,7 @@ def saved(runs, tmp_path_factory):
 
 @pytest.fixture(params=BUILDERS)
 def file(request, saved, tmp_path):
-    """A builder, its table, and a CSV of it to be spoilt."""
+    """A builder, its table, and a CSV of it to damage."""
     table, text, record = saved[request.param]
     path = tmp_path / "table.csv"
     path.write_text(text)
@@ -288,7 +286,7 @@ def test_the_scores_are_those_of_the_runs_own_first_and_last_weights(runs, saved
     train(run, observe=lambda epoch, parameters: weights.update({"bp-sgd": parameters}))
     table = saved["probes"][0].set_index(["seed", "weights", "probe", "target"])["accuracy"]
     for name, parameters in weights.items():
-        expected = nearest_neighbour_accuracy(
+        expected = PROBES["nearest neighbours"](
             digit_representation(parameters, sets.train.images[:COUNT], 0, 3),
             sets.train.labels[:COUNT] % 2,
             digit_representation(parameters, sets.test.images[:COUNT], 0, 3),
@@ -356,7 +354,7 @@ def test_tables_have_records_that_know_their_rows(runs, trained, tmp_path):
 
 
 def test_two_writers_of_a_table_lose_no_seed(runs, tmp_path, monkeypatch):
-    """One asks for two seeds, and another, which is done before the first has the lock, for three."""
+    """One call asks for two seeds; another asks for three, and ends before the first has the lock."""
     path, real = tmp_path / "probes.csv", KeptTable.writer
 
     @contextmanager

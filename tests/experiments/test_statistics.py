@@ -8,13 +8,10 @@ from scipy import stats
 from dfa_lib import InputError
 from dfa_lib.experiments.statistics import (
     SUMMARY,
-    Interval,
     binomial_interval,
     difference_from_published,
     equivalent,
-    fisher_interval,
     holm,
-    in_words,
     interval_of,
     mean_interval,
     p_value,
@@ -88,7 +85,7 @@ def test_paired_difference_sees_what_separate_intervals_cannot():
 
 
 def test_paired_difference_pairs_by_position_whatever_the_rows_of_a_table_are_called():
-    # Columns cut out of one table have different row labels, and pandas would align by them.
+    # Columns of one table may have different indices, by which pandas would align them.
     a, b = pd.Series([0.72, 0.84], index=[0, 1]), pd.Series([0.70, 0.80], index=[5, 6])
     assert paired_difference(a, b) == paired_difference(list(a), list(b))
     assert paired_difference(a, b).n == 2
@@ -110,7 +107,7 @@ def test_paired_difference_of_unequal_lengths_is_refused():
 def test_fisher_interval_by_hand():
     z = np.arctanh([0.2, 0.5, 0.8])
     half = stats.t.ppf(0.975, 2) * z.std(ddof=1) / 3**0.5
-    interval = fisher_interval([0.2, 0.5, 0.8])
+    interval = interval_of([0.2, 0.5, 0.8], "fisher")
     assert interval[:3] == pytest.approx(np.tanh([z.mean(), z.mean() - half, z.mean() + half]))
 
 
@@ -118,8 +115,8 @@ def test_correlations_near_one_have_an_interval_within_one():
     # Student's t on the same values ends at 1.07.
     values = [0.99, 0.98, 0.35, 0.97, 0.52]
     assert mean_interval(values).high > 1
-    assert -1 <= fisher_interval(values).low < fisher_interval(values).high <= 1
-    assert fisher_interval([1.0, 1.0, -1.0]).high <= 1
+    assert -1 <= interval_of(values, "fisher").low < interval_of(values, "fisher").high <= 1
+    assert interval_of([1.0, 1.0, -1.0], "fisher").high <= 1
 
 
 def test_logit_interval_by_hand():
@@ -225,7 +222,7 @@ def test_p_value_of_equal_values_and_of_one():
 
 
 def test_holm_by_hand():
-    # Smallest × 4, next × 3, and none smaller than the one before it.
+    # Smallest × 4, next × 3 …; and none is smaller than the one before it.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
@@ -296,7 +293,7 @@ def test_summary_counts_unstable_runs_and_gives_the_mean_of_the_others(table):
 
 
 def test_a_cosine_that_is_not_defined_is_not_a_run_that_is_not_finite():
-    # A batch whose gradient is exactly 0 has no direction: 0/0 in a run that is otherwise sound.
+    # A gradient that is exactly 0 has no direction: the cosine is 0/0 in an otherwise sound run.
     table = pd.DataFrame(
         {"outcome": "learned", "method": "dfa", "gradient_alignment": [0.2, math.nan, 0.4]}
     )
@@ -360,12 +357,6 @@ def test_intervals_cover_the_truth_in_95_of_100_experiments():
     intervals = [mean_interval(sample) for sample in random.normal(0.7, 0.1, size=(2_000, 5))]
     covered = np.mean([interval.low <= 0.7 <= interval.high for interval in intervals])
     assert covered == pytest.approx(0.95, abs=0.02)
-
-
-def test_a_difference_in_words_has_its_interval_and_says_when_there_is_none():
-    three = Interval(0.12, -0.0105, 0.25, 3)
-    assert in_words(three) == "+0.120 (95 % interval -0.011 to +0.250, 3 paired seeds)"
-    assert in_words(paired_difference([0.5], [0.7])) == "-0.200 in the one seed that was run"
 
 
 def test_the_ratio_of_a_run_that_is_not_finite_is_not_zero():

@@ -1,4 +1,4 @@
-"""What is stored in results/mnist was made by the protocol (appendix C)."""
+"""The results stored in results/mnist follow the protocol (appendix C)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from dfa_lib.experiments.results import read_histories
 
 FOLDER = Path(__file__).parents[2] / "results" / "mnist"
 FILES = [path for path in sorted(FOLDER.glob("*.csv")) if path.stem in EXPERIMENTS]
-# What a run is, but for its rate, its seed, and what it is judged on.
+# All fields of a run but its rate, its seed and ``evaluate_on``.
 WHAT = [
     *("dataset", "k", "samples", "dimensions", "method", "feedback", "hidden", "activation"),
     *("optimizer", "weight_decay", "batch_size", "epochs", "passes", "precision"),

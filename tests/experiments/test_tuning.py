@@ -17,7 +17,7 @@ RATES = [0.01, 0.014, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.5, 0.7, 1, 
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Let a function of the run decide its accuracies and its loss, and record what is trained.
+    """Fake the training: a function of the run returns its accuracies and loss; record the runs.
 
     It returns an accuracy, or a list of one an epoch, and may add a loss; nan is a run that diverges.
     """
@@ -111,7 +111,7 @@ def test_adadelta_as_published_with_rate_1_is_always_tried(scripted, small_run):
     scripted(peak_at(0.02))
     (chosen,), scores = tune([small_run(learning_rate=0.02, optimizer="adadelta")])
     assert chosen.learning_rate == 0.02
-    # With all seeds: the ledger compares it with the chosen rate, seed by seed.
+    # With all seeds, because the ledger compares it with the chosen rate seed by seed.
     assert scores.set_index("learning_rate")["seeds"][1.0] == 3
 
 
@@ -153,7 +153,7 @@ def test_a_score_is_the_mean_of_the_last_ten_epochs(small_run):
 
 
 def test_a_rate_that_diverges_is_never_chosen(scripted, small_run):
-    # The better the larger, up to where it diverges.
+    # Larger rates are better until the run diverges.
     scripted(lambda run: math.nan if run.learning_rate > 0.3 else 0.5 + run.learning_rate)
     (chosen,), scores = tune([small_run(learning_rate=0.1)])
     assert chosen.learning_rate == 0.3

@@ -82,7 +82,7 @@ def test_fas_matrices_are_compared_with_the_next_weights_transposed(random_netwo
 
 
 def test_a_hidden_layer_as_narrow_as_the_output_does_not_turn_dfa_into_fa(random_network):
-    """The shape of B cannot tell: the first edition compared B2 with W3 alone here."""
+    """FA and DFA have B of the same shape here; the first edition compared B2 with W3 alone."""
     p = random_network((6, 8, 1, 5, 1), feedback="dfa")
     for layer in (1, 2, 3):
         path = np.linalg.multi_dot(
@@ -104,7 +104,7 @@ def test_sign_agreement_is_the_share_of_w2_on_units_that_have_bs_sign():
 
 
 def test_the_direction_of_unit_updates_follows_the_signs(random_network, random_batch):
-    """A unit's update of W1 is the exact gradient's times B_j / W2_j: downhill where the signs agree."""
+    """A unit's update of W1 is the exact gradient's times B_j / W2_j: it descends if the signs agree."""
     p = random_network((5, 7, 1), feedback="dfa")
     X, y = random_batch(11, 5)
     dfa, bp = (gradients(rule(p, X, y))["W1"] for rule in (direct_feedback_alignment, backpropagation))

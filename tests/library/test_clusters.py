@@ -17,7 +17,7 @@ def draw(samples=2_000, dimensions=15, density="centred", seed=0):
 
 
 def nearest_centre(points):
-    """The cluster of each point, and how far from its centre it is, in radii."""
+    """Return the cluster of each point, and its distance from the centre in radii."""
     distance = torch.cdist(points[:, 1:3].double(), cluster_centres(C))
     nearest = distance.min(dim=1)
     return nearest.indices, nearest.values / RADIUS

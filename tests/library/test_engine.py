@@ -197,7 +197,7 @@ def test_a_stack_that_diverges_as_a_whole_is_padded_with_nan(small_run):
     "change", [{"k": 1}, {"method": "dfa"}, {"optimizer": "adam"}, {"epochs": 3}, {"hidden": 8}]
 )
 def test_runs_of_different_shapes_are_refused_in_one_stack(change, small_run):
-    with pytest.raises(InputError, match=r"runs in one stack may differ in seed, learning_rate"):
+    with pytest.raises(InputError, match=r"runs in one batch may differ in seed, learning_rate"):
         train_stack([small_run(), small_run(**change)])
     assert stackable(small_run()) != stackable(small_run(**change))
 
@@ -244,7 +244,7 @@ def always_compile(monkeypatch):
     monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
 
 
-# In a process of its own: torch.compile cannot read through the checks of types that tests run with.
+# In a separate process: torch.compile cannot trace the type checks that the tests run with.
 COMPARE = """
 import json, math
 from dfa_lib import Run, engine, train

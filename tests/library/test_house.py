@@ -1,4 +1,4 @@
-"""The packages' order: the library knows nothing of the book, and is quick to import."""
+"""Imports: dfa_lib never imports dfa_book, there are no cycles, and heavy packages are imported late."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ HEAVY = ("pandas", "joblib", "matplotlib", "sklearn", "scipy", "IPython", "torch
 
 
 def imports():
-    """Return, for each module of the two packages, those that it imports, wherever it does so."""
+    """Return the modules of the two packages that each module imports, also inside functions."""
     paths = [path for name in ("dfa_lib", "dfa_book") for path in (ROOT / name).rglob("*.py")]
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
     found = {}

@@ -34,7 +34,7 @@ def ntk(random_network):
 
 
 def ntk_logits(p, X):
-    """The model of the thesis, section 1.3.1, in torch's words."""
+    """The model of the thesis, section 1.3.1, written with torch.nn.functional."""
     gates = F.linear(X, p["V1"].T, p["c1"][0]) > 0
     return F.linear(torch.where(gates, F.linear(X, p["W1"].T, p["b1"][0]), 0.0), p["W2"].T, p["b2"][0])
 
@@ -82,7 +82,7 @@ def test_ntk_gradients_agree_with_autograd(ntk, random_batch, relative_error):
 def test_glu_gradients_agree_with_autograd_and_with_torchs_gated_linear_unit(
     ntk, random_batch, relative_error
 ):
-    """The thesis's section 1.3.1: first and extra layer side by side enter a gated linear unit."""
+    """Thesis, section 1.3.1: first and extra layer, concatenated, enter a gated linear unit."""
 
     def logits(p, X):
         first = F.linear(X, p["W1"].T, p["b1"][0])

@@ -143,7 +143,7 @@ def test_fa_and_dfa_agree_with_their_equations_written_out(
 
 
 def test_the_first_update_of_dfa_by_hand():
-    # One example, two hidden units of which the second is shut; every number can be checked in the head.
+    # One example and two hidden units, the second inactive; all numbers can be checked by hand.
     parameters = {
         "W1": torch.tensor([[1.0, -1.0]]).double(),
         "W2": torch.tensor([[1.0], [1.0]]).double(),
@@ -237,8 +237,8 @@ def test_hidden_layers_do_not_silently_get_backpropagations_gradient(
 
 @pytest.mark.parametrize("rule", ["fa", "dfa"])
 def test_feedback_rules_do_not_read_w2_on_the_way_back(rule, random_network, random_batch):
-    # Two twin hidden units: moving weight in W2 from one to the other leaves the output as it is, so a
-    # rule whose backward pass does not look at W2 cannot tell.
+    # Two identical hidden units: moving weight in W2 from one to the other does not change the output,
+    # so a rule whose backward pass does not use W2 gives the same gradients.
     before = random_network((5, 2, 1), feedback=rule)
     before["W1"][:, 1], before["b1"][:, 1] = before["W1"][:, 0], before["b1"][:, 0]
     before["W2"] = torch.tensor([[1.0], [2.0]]).double()

@@ -1,4 +1,4 @@
-"""MNIST: how it is read and refused, on a made-up MNIST of 80 images; and the real one where it is."""
+"""Loading and refusing MNIST, on a fake MNIST of 80 images; and on the real one, if it is there."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def idx(array):
-    """An array in the format of MNIST's files: magic number, sizes, bytes."""
+    """Return an array in the format of MNIST's files: magic number, sizes, bytes."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 @pytest.fixture
 def made_up(tmp_path, monkeypatch):
-    """A small MNIST of random pixels, whose checksums pass for the right ones."""
+    """A small MNIST of random pixels, whose checksums are accepted."""
     random = np.random.default_rng(0)
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_train_and_validation_split_the_training_file_and_test_is_the_test_file(
     assert [len(digits) for digits in sets] == [50, 10, 20]
     assert sets.pixels == 784
 
-    # The random pixels reach from 0 to 255, which undoes the scale.
+    # The random pixels span 0 to 255, so the normalisation can be inverted.
     low, high = sets.train.images.min(), sets.train.images.max()
 
     def with_labels(digits):
@@ -131,7 +131,7 @@ def test_a_damaged_file_is_named_and_left_alone(name, damage, made_up):
 
 
 def run_python(code):
-    """Run code where nothing of torchvision is imported yet, from the repository's root."""
+    """Run code in a new process without torchvision, in the repository's root."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -144,7 +144,7 @@ def run_python(code):
 
 
 def test_torchvision_is_imported_only_for_mnist_and_beside_a_cpu_only_torch_too():
-    # The index has torchvision compiled for CUDA only. Imported plainly beside a CPU-only one it raises
+    # PyPI has torchvision for CUDA only. With a CPU-only torch, a plain import raises
     # "operator torchvision::nms does not exist".
     done = run_python(
         "import sys, dfa_lib.data.mnist as mnist\n"
@@ -158,7 +158,7 @@ def test_torchvision_is_imported_only_for_mnist_and_beside_a_cpu_only_torch_too(
 def test_three_sets_of_the_real_mnist_share_no_image(mnist_folder):
     sets = mnist.load_mnist()
     assert [len(digits) for digits in sets] == [55_000, 5_000, 10_000]
-    # No picture occurs twice in MNIST, so the sets are disjoint as pictures, not only as rows.
+    # No image occurs twice in MNIST, so the sets are disjoint as images, not only as indices.
     pictures = {
         hashlib.md5(image.numpy().tobytes()).digest() for digits in sets for image in digits.images
     }

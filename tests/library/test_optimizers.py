@@ -25,8 +25,8 @@ RATE = {
     "rmsprop": 0.01,
     "adam": 0.01,
 }
-# What torch.optim needs to follow the thesis's equation; where ε is placed differently, the docstrings
-# say so, and the scalar calculations below check it.
+# Arguments with which torch.optim follows the thesis's equations. Where it places ε differently, the
+# docstrings say so, and the scalar calculations below check it.
 TORCH = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9),
@@ -49,7 +49,7 @@ def start(runs=()):
 
 
 def slope(theta):
-    """A gradient that is not linear in the parameters, and is not 0 where they are."""
+    """A gradient that is nonlinear in the parameters, and not 0 at 0."""
     return 2 * theta + torch.sin(3 * theta) - 0.7
 
 
@@ -103,7 +103,7 @@ def scalar(x):
 
 
 def follow(update, theta, slopes, state, **hyperparameters):
-    """Apply an update to one number, slope by slope."""
+    """Apply an update to a single number for each of the gradients."""
     theta, state, values = scalar(theta), tuple(map(scalar, state)), []
     for g in slopes:
         theta, state = update(theta, scalar(g), state, **hyperparameters)

@@ -17,7 +17,7 @@ def generator(seed=0):
 
 
 def raw_images(digits):
-    """Pixels as scikit-learn has them, 0 to 16, undone from the scale of all three sets."""
+    """Invert the normalisation: pixels of all three sets from 0 to 16, as in scikit-learn."""
     lowest = load_digits().train.images.min()
     highest = load_digits().train.images.max()
     return torch.round(16 * (digits.images - lowest) / (highest - lowest)).to(torch.uint8).numpy()
@@ -32,7 +32,7 @@ def test_splits_are_1257_training_180_validation_and_360_test_digits():
 
 def test_train_validation_and_test_share_no_image():
     images = [{image.tobytes() for image in raw_images(digits)} for digits in load_digits()]
-    # No image occurs twice in the source, so the three are disjoint as pictures, not only as rows.
+    # No image occurs twice in the source, so the sets are disjoint as images, not only as indices.
     assert [len(s) for s in images] == [1257, 180, 360]
     assert not images[0] & images[1]
     assert not images[0] & images[2]
@@ -60,7 +60,7 @@ def test_pixels_have_mean_0_and_deviation_1_on_training_digits_alone():
     train, validation, test = (digits.images.double() for digits in load_digits())
     assert train.mean().item() == pytest.approx(0, abs=1e-6)
     assert train.std().item() == pytest.approx(1, abs=1e-6)
-    # The others are scaled by the training digits' numbers, so theirs are near but not at 0 and 1.
+    # Validation and test digits are normalised by the training digits: nearly, not exactly, to 0 and 1.
     assert all(1e-4 < abs(x.mean()) < 0.1 for x in (validation, test))
 
 
@@ -94,7 +94,7 @@ def test_label_is_the_parity_of_the_digits_in_the_picture(k, samples, seed):
     X, y = stacks.batch(0, samples)
     assert X.shape == (samples, 64 * k)
     assert y.shape == (samples, 1)
-    # From the pixels back to the digits: no image occurs twice.
+    # Look the digits up by their pixels: no image occurs twice.
     shown = {
         image.numpy().tobytes(): int(d) for image, d in zip(digits.images, digits.labels, strict=True)
     }

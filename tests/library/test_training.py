@@ -118,7 +118,7 @@ def test_metrics_are_those_of_the_parameters_at_the_epochs_end(samples, test_sam
     for epoch in range(run.epochs):
         stacks = {"train": problem.training(), "test": problem.held_out()}
         for name, examples in stacks.items():
-            # As many training stacks as held-out ones, from the first of the epoch on.
+            # The epoch's first training stacks, as many as there are held-out ones.
             X, y = examples.batch(0, test_samples)
             logits = forward(seen[epoch], X).logits
             loss = F.binary_cross_entropy_with_logits(logits, y).item()
@@ -471,7 +471,7 @@ def settings():
 
 @pytest.fixture
 def restored():
-    """Put torch's settings back, which are those of the whole process."""
+    """Restore torch's global settings."""
     threads = torch.get_num_threads()
     yield
     torch.set_float32_matmul_precision("highest")
@@ -498,7 +498,7 @@ def test_a_runs_numbers_do_not_depend_on_torchs_settings_which_stay(setting, dat
 
 @pytest.mark.usefixtures("restored")
 def test_products_in_bfloat16_would_give_other_numbers():
-    """Otherwise the test above could not fail; not every processor has them."""
+    """Otherwise the test above could not fail: not every processor flushes denormal numbers."""
     a, b = torch.randn(2, 256, 256, generator=torch.Generator().manual_seed(0))
     exact = a @ b
     SETTINGS["products in bfloat16"]()

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -633,12 +634,12 @@ def test_a_fold_and_the_list_of_figures_say_who_has_confirmed_them(drawn, monkey
     from dfa_book.site import figures
     from dfa_book.site.build import build_site
     from dfa_book.site.confirmations import Report
-    from dfa_book.site.freshness import runs_in
+    from dfa_lib.experiments.kept_table import units_in
 
     book, path, _ = drawn
     (book.source / "figures.md").write_text(f"# Figures\n\n{figures.PLACE}\n")
     (book.root / "_toc.yml").write_text("format: jb-book\nroot: one\nchapters:\n- file: figures\n")
-    report = Report("a.json", ("<Fast>", "AVX2", "none"), dict.fromkeys(runs_in(path), True))
+    report = Report("a.json", ("<Fast>", "AVX2", "none"), dict.fromkeys(units_in(path), True))
     monkeypatch.setattr(figures, "confirmations", lambda book: ([report], ["b.json is refused."]))
     assert build_site(book) == 0
     said = r"confirmed on 1 machine, 1 to the bit (\<Fast\>, AVX2)"
@@ -907,9 +908,10 @@ def told(book, figure):
 
     (book.staging / LIST).write_text(PLACE)
     write_list(book, [figure])
-    directives = [_fold(book, figure), (book.staging / LIST).read_text()]
-    inside = [text.split("\n", 1)[1].rsplit("\n", 1)[0] for text in directives]
-    return Structure(parser().render("\n\n".join([*inside, f"({_staleness(figure.files[0])})"])))
+    directives = "\n".join([_fold(book, figure), (book.staging / LIST).read_text()])
+    inside, fences = re.subn(r"(?m)^:{3,4}(\{(container|dropdown)\} .*(\n:class-.*)?)?$", "", directives)
+    assert fences == 10  # a container of three dropdowns, and that of the list
+    return Structure(parser().render(f"{inside}\n\n({_staleness(figure.files[0])})"))
 
 
 def test_whatever_a_record_has_is_refused_or_shown_as_text(copied, attacks):

@@ -20,6 +20,7 @@ export function mount(place, view, workerText, digits) {
   let settings = null, problem = "";
   let speed = view.speed, playing = false, step = 0, history = [], latest = null, drawn = 0, announced = 0, pending = null;
   let id = 0, ready = null, resume = false;
+  performance.now(); // before there is a worker: Firefox 153 can hang where both ask for the time first at once
   const worker = new Worker(URL.createObjectURL(new Blob([workerText], { type: "text/javascript" })));
 
   const tell = (message) => ready.then(() => worker.postMessage(message));
