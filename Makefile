@@ -27,7 +27,7 @@ pdf: $(VENV)/.installed ## print the whole book as _build/book.pdf, with Chromiu
 	@test -f _build/html/index.html || $(MAKE) book
 	$(BIN)/dfa-book pdf
 
-teach: $(VENV)/.installed ## write notebooks for students and for instructors into _build/teach
+teach: $(VENV)/.installed ## write notebooks for students, for instructors and for graders into _build/teach
 	$(BIN)/dfa-book teach
 
 test: $(VENV)/.installed ## check style, types and spelling, and run every test

@@ -23,6 +23,7 @@ from dfa_lib.training import Run
 from dfa_lib.validation import InputError, choice, nearest, shown, whole_number
 
 from .panels import SVG, figure_html
+from .site.markdown import plain
 
 PARAMETERS: dict[str, Any] = {
     "profile": "digits",
@@ -225,18 +226,20 @@ class Answer(NamedTuple):
 
 
 def show(answer: Answer | str) -> None:
-    """Display Markdown or an answer, and glue the answer's values."""
+    """Display MyST or an answer, and glue the answer's values."""
     from myst_nb import glue  # slow to import, and used by notebooks only
 
     answer = Answer(answer) if isinstance(answer, str) else answer
     if answer.text:
-        display(Markdown(answer.text))
+        shown = {"text/markdown": plain(answer.text), MYST: answer.text}
+        display(shown, raw=True)
     for name, value in answer.values.items():
         glue(name, value, display=False)
 
 
 # MIME type that Jupyter ignores.
 FOR_THE_SITE = "application/vnd.dfa.figure+html"
+MYST = "application/vnd.dfa.myst"
 
 
 def show_figure(
@@ -266,4 +269,4 @@ def show_figure(
     about = {"name": name, "caption": caption, "alt": alt, "results": drawn_from}
     shown = {"image/svg+xml": svg.getvalue(), FOR_THE_SITE: html, "text/plain": alt}
     display(shown, raw=True, metadata={"dfa_figure": about})
-    display(Markdown(f"*{caption}*"), metadata={"dfa_caption": name})
+    display(Markdown(f"*{plain(caption)}*"), metadata={"dfa_caption": name})

@@ -67,17 +67,18 @@ def packed(check: Check) -> str:
     return base64.b85encode(zlib.compress(json.dumps(check).encode(), 9)).decode()
 
 
-def check_cell(label: str, solution: Sequence[str]) -> str | None:
+def check_cell(label: str, solution: Sequence[str], *, grade: bool = False) -> str | None:
     """Return the cell that checks a student's answer; None if the solution asserts nothing."""
     found = check_of(solution)
     if found is None:
         return None
     said = [comment for _, comment in found.assertions if comment]
     about = "\n".join(f"# {text}" for text in said or [f"Reads {', '.join(found.names)}."])
-    return f"{about}\nfrom dfa_book.exercises import check\n\ncheck({label!r}, {packed(found)!r})"
+    given = f"{label!r}, {packed(found)!r}{', grade=True' if grade else ''}"
+    return f"{about}\nfrom dfa_book.exercises import check\n\ncheck({given})"
 
 
-def check(label: str, check: str) -> None:
+def check(label: str, check: str, *, grade: bool = False) -> None:
     """Say whether the answer to an exercise, in the notebook that calls this, is right.
 
     Parameters
@@ -86,12 +87,19 @@ def check(label: str, check: str) -> None:
         The exercise's label, for example ``"ex-derivation-softmax"``.
     check
         What is asked, packed.
+    grade
+        Say nothing of a right answer, and raise ``AssertionError`` for another, as programs that grade
+        expect.
     """
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_name != "<module>":  # the cell's
         frame = frame.f_back
     assert frame is not None
-    print(f"{label}: {outcome(check, frame.f_globals)}")
+    said = f"{label}: {outcome(check, frame.f_globals)}"
+    if not grade:
+        print(said)
+    elif not said.endswith(": right."):
+        raise AssertionError(said)
 
 
 def outcome(check: str, namespace: Mapping[str, Any]) -> str:

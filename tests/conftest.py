@@ -46,6 +46,10 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(items):
     """Begin with the file that takes longest: a process builds the site there, others do the rest."""
     items.sort(key=lambda item: item.path.name != "test_site.py")
+    if os.name == "nt":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="Windows has no such signals, forks or files"))
 
 
 def pytest_terminal_summary(terminalreporter):

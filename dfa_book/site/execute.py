@@ -18,7 +18,7 @@ from dfa_lib.experiments.progress import PROGRESS_FILE, duration
 from dfa_lib.experiments.provenance import Record, commit, digests_of
 from dfa_lib.validation import InputError, choice
 
-from ..chapter import FOR_THE_SITE, check_parameters
+from ..chapter import FOR_THE_SITE, MYST, check_parameters
 from .book import Book
 from .checks import parameter_problems, problems, typed_results
 from .children import python, run
@@ -254,8 +254,8 @@ def _papermill(
 def _prepare(notebook: nbformat.NotebookNode) -> None:
     """Turn an executed chapter into a page.
 
-    Outputs of ``show_figure`` become numbered figures of MyST; papermill's parameters, which include
-    paths of this machine, are hidden.
+    Outputs of ``show`` become MyST, and those of ``show_figure`` its numbered figures; papermill's
+    parameters, which include paths of this machine, are hidden.
     """
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
@@ -263,6 +263,8 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
         outputs = cell.get("outputs", [])
         for output in outputs:
             figure = output.get("metadata", {}).get("dfa_figure")
+            if MYST in output.get("data", {}):
+                output["data"] = {"text/markdown": output["data"][MYST]}
             if figure is not None:
                 cell.metadata["mystnb"] = {
                     "figure": {"name": figure["name"], "caption": figure["caption"]}

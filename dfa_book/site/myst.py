@@ -25,6 +25,8 @@ DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
 OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
 # What has no place in plain Markdown: labels, comments, breaks between cells.
 UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
+# Scripts of the site, which notebooks lack.
+SCRIPT = re.compile(r"\s*<script\b[^>]*></script>\s*")
 # In code cells roles are in strings; f-strings double the braces.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
 IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")
@@ -49,6 +51,7 @@ DROPPED = (
     "contents",
     "exercise-end",
     "index",
+    "only",
     "solution-end",
     "tableofcontents",
     "toctree",
@@ -334,7 +337,7 @@ class Writer:
         done: set[tuple[int, int]] = set()
         for token in reversed(parsed(text)):  # from the end, so that places before it stay
             start, end = token.map or (0, 0)
-            if token.type in UNSEEN:
+            if token.type in UNSEEN or (token.type == "html_block" and SCRIPT.fullmatch(token.content)):
                 lines[start:end] = []
             elif token.type == "math_block_label":
                 indent = lines[start][: -len(lines[start].lstrip())]

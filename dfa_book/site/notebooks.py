@@ -63,8 +63,9 @@ def glued(notebook: nbformat.NotebookNode) -> dict[str, str]:
     values = {}
     for output in outputs(notebook):
         about = output.get("metadata", {}).get("scrapbook")
-        if about and all(kind.endswith("text/plain") for kind in output["data"]):
-            values[about["name"]] = "".join(output["data"].values())
+        data = output.get("data")
+        if about and data and all(kind.endswith("text/plain") for kind in data):
+            values[about["name"]] = "".join(data.values())
     return values
 
 

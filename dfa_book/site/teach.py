@@ -1,11 +1,11 @@
 """The teaching edition: each chapter as a notebook for students and as one for instructors.
 
 Both are plain Jupyter notebooks, without what only the site can show, and set to the profile ``class``.
-The student's lacks the solutions; in the place of each is a gap that says whose it is.
+The student's lacks the solutions; in the place of each is a gap that says whose it is. From two others
+nbgrader and Otter-Grader make assignments of their own.
 """
 
 import ast
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,20 +15,22 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError
 
-from ..exercises import check_cell
 from .book import Book, put_in_place, read_config, read_page
 from .checks import parameter_problems
+from .gaps import GAP, GAPS, NBGRADER_CONFIG, OTTER_CONFIG, Solution
 from .launch import repository, site_address
 from .myst import FIGURE, Bibliography, Directive, Page, Writer, blocks, labels
 from .notebooks import glued, read_notebook
 from .status import status
 
+# In these all can read; from the others, two programs make assignments.
 EDITIONS = ("student", "instructor")
+GRADED = ("nbgrader", "otter")
 PROFILE = "class"
 # Below _build.
 EDITIONS_FOLDER = "teach"
@@ -36,7 +38,6 @@ EDITIONS_FOLDER = "teach"
 LEFT_OUT = ("index",)
 # Code that the site folds or does not show is folded in Jupyter.
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
-GAP = "gap"
 # Of an exercise: it is part of cells' ids.
 LABEL = re.compile(r"[A-Za-z0-9_-]{1,50}")
 ALONE = re.compile(r"^#+ +(?:Exercise|Solution)\b.*", re.MULTILINE)
@@ -59,7 +60,7 @@ class Piece:
 
 
 def teach(book: Book) -> dict[str, dict[str, int]]:
-    """Write both editions of every chapter into ``_build/teach``.
+    """Write both editions of every chapter, and what graders need, into ``_build/teach``.
 
     Returns
     -------
@@ -73,13 +74,17 @@ def teach(book: Book) -> dict[str, dict[str, int]]:
         in the book, or a solution without its exercise. What was written before is still there then.
     """
     with book.workspace() as folder:
-        counts = write_editions(book, folder / EDITIONS_FOLDER)
+        counts = write_editions(book, folder / EDITIONS_FOLDER, (*EDITIONS, *GRADED))
+        config = folder / EDITIONS_FOLDER / "nbgrader" / "nbgrader_config.py"
+        config.write_text(NBGRADER_CONFIG, encoding="utf-8")
         put_in_place(folder / EDITIONS_FOLDER, book.build / EDITIONS_FOLDER)
     return counts
 
 
-def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
-    """Write both editions of every chapter into folders below one; else as ``teach``."""
+def write_editions(
+    book: Book, folder: Path, editions: Sequence[str] = EDITIONS
+) -> dict[str, dict[str, int]]:
+    """Write editions of every chapter into folders below one; else as ``teach``."""
     pages = read_pages(book)
     known, names = labels(pages), [page.name for page in pages]
     taught = taught_chapters(book)
@@ -92,14 +97,18 @@ def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
         for said in parameter_problems(notebook):
             raise InputError(f"{name}: {said}.")
         pieces = list(_pieces(name, notebook))
-        for edition in EDITIONS:
+        for edition in editions:
             writer = Writer(page, chapters, known, bibliography, results, names, address)
             cells = list(_cells(pieces, writer, edition))
             first = _about(book, page, edition, quotes=bool(writer.quoted))
             metadata = {key: notebook.metadata[key] for key in METADATA if key in notebook.metadata}
             made = new_notebook(cells=[first, *cells], metadata=metadata)
-            nbformat.validate(made)
             target = folder / edition / f"{name}.ipynb"
+            if edition == "otter":
+                made.cells.insert(0, new_raw_cell(OTTER_CONFIG.format(name=name), id="config"))
+            elif edition == "nbgrader":  # which wants a folder for each assignment
+                target = folder / edition / "source" / name / f"{name}.ipynb"
+            nbformat.validate(made)
             target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(made, target)
             for image in writer.images:
@@ -109,6 +118,10 @@ def write_editions(book: Book, folder: Path) -> dict[str, dict[str, int]]:
                     "exercises": len({p.solution for p in pieces} - {None}),
                     "gaps": sum(GAP in c.metadata.get("tags", []) for c in cells),
                 }
+    kept = book.root / "results" / PROFILE
+    for edition in editions:
+        if edition in EDITIONS and kept.is_dir():  # learning rates that take minutes to tune
+            shutil.copytree(kept, folder / edition / "results" / PROFILE)
     return counts
 
 
@@ -217,10 +230,10 @@ def _value(text: str) -> Any:
 def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[NotebookNode]:
     """Yield an edition's cells."""
     for place, piece in enumerate(pieces):
-        if piece.solution is not None and edition == "student":
+        if piece.solution is not None and edition in GAPS:
             if piece.solution not in (before.solution for before in pieces[:place]):
                 own = [other for other in pieces if other.solution == piece.solution]
-                yield from _gap(piece.solution, own, writer)
+                yield from GAPS[edition](_solution(piece.solution, own, writer))
         elif piece.cell.cell_type == "code":
             if FIGURE.search(piece.text):
                 names = (figure["name"] for figure in FIGURE.finditer(piece.text))
@@ -262,24 +275,10 @@ def _code(piece: Piece, writer: Writer) -> NotebookNode:
     return _cell(new_code_cell(source, id=piece.cell.id, metadata=metadata))
 
 
-def _gap(label: str, solution: Sequence[Piece], writer: Writer) -> Iterator[NotebookNode]:
-    """Yield what stands in a solution's place: room for text, and for code if the solution shows any."""
-    whose = writer.exercise(label)
-    yield new_markdown_cell(
-        f"**{whose}:** *your answer goes here.*", id=f"{label}-answer", metadata={"tags": [GAP]}
-    )
-    shown = [p for p in solution if p.cell.cell_type == "code" and not p.tags & {"remove-input"}]
-    if shown:
-        reminder = f"{whose}: your code goes here."
-        # The tag lets "Run all" go on to what comes after the gap.
-        yield new_code_cell(
-            f"raise NotImplementedError({json.dumps(reminder, ensure_ascii=False)})",
-            id=f"{label}-code",
-            metadata={"tags": [GAP, "raises-exception"]},
-        )
-    cell = check_cell(label, [piece.text for piece in shown])
-    if cell is not None:
-        yield new_code_cell(cell, id=f"{label}-check", metadata={"tags": ["check"]})
+def _solution(label: str, pieces: Sequence[Piece], writer: Writer) -> Solution:
+    texts = (writer.markdown(p.text) for p in pieces if p.cell.cell_type == "markdown")
+    shown = [p.text for p in pieces if p.cell.cell_type == "code" and "remove-input" not in p.tags]
+    return Solution(label, writer.exercise(label), "\n\n".join(filter(None, texts)), shown)
 
 
 def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNode:
@@ -288,10 +287,15 @@ def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNod
     version, _, changed = commit().partition("-")
     published = repository(book.root)
     if published is None:
-        source, library, where = "", "FOLDER[book]", ", where FOLDER is a copy of the book's repository"
+        source, where = "", ", where FOLDER is a copy of the book's repository"
+        install = 'pip install -c FOLDER/requirements.txt "FOLDER[notebooks]"'
     else:
         source, where = f" of <{published.url}>", ""
-        library = f"dfa_lib[book] @ git+{published.url}@{version}"
+        install = (
+            f"pip install -c {published.url}/raw/{version}/requirements.txt "
+            f'"dfa_lib[notebooks] @ git+{published.url}@{version}"'
+        )
+    edition = "instructor" if edition == "instructor" else "student"  # graders cut solutions out
     follows = "a gap for your answer" if edition == "student" else "its solution"
     edited = ", edited" if changed else ""
     about = (
@@ -308,7 +312,7 @@ def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNod
 To run it, install the book's library, once{where}:
 
 ```
-pip install "{library}"
+{install}
 ```
 
 Nothing is downloaded while it runs, and two cores need less than a minute. The cell of parameters

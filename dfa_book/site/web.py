@@ -8,7 +8,7 @@ they load one stylesheet and few scripts from the site itself.
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from html import escape, unescape
 from itertools import pairwise
@@ -76,6 +76,14 @@ addEventListener("beforeprint", () => {
 """
 
 
+MOVED = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Moved</title><meta name="robots" content="noindex">
+<meta http-equiv="refresh" content="0; url={0}"></head>
+<body><p>This page has moved to <a href="{0}">{0}</a>.</p></body></html>
+"""
+
+
 class _InOrder(HTMLFormatter):
     """Writes attributes in their original order."""
 
@@ -94,6 +102,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("dfa_other_hosts", [], "html", [list])
     app.add_config_value("dfa_notebooks", [], "html", [list])
     app.add_config_value("dfa_launch", {}, "html", [dict])
+    app.add_config_value("dfa_moved", {}, "html", [dict])
     app.add_config_value("dfa_complete", False, "html", [bool])
     app.add_config_value("dfa_other_edition", None, "html")
     app.add_js_file(None, body=FROM_FILES)
@@ -135,6 +144,19 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
         config = app.config
         for problem in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
             logger.warning(problem)
+        redirect(Path(app.outdir), config.dfa_moved)
+
+
+def redirect(html: Path, moved: Mapping[str, str]) -> None:
+    """Let the addresses of pages that were renamed lead to the new ones: by old name, the new."""
+    for old, new in moved.items():
+        page, target = html / f"{old}.html", html / f"{new}.html"
+        if page.exists() or not target.is_file():
+            logger.warning(f"dfa_moved: {old} is a page of the site, or {new} is none")
+            continue
+        address = quote(Path(relpath(target, page.parent)).as_posix())
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(MOVED.format(address), encoding="utf-8")
 
 
 # ---- what pages load ----

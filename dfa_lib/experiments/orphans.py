@@ -31,8 +31,14 @@ def end_with(parent: int) -> None:
         return
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(INTERVAL)
+        if sys.platform == "win32":  # there, getppid goes on to name a parent that has ended
+            import ctypes
+
+            kernel, synchronize, infinite = ctypes.windll.kernel32, 0x00100000, -1
+            kernel.WaitForSingleObject(kernel.OpenProcess(synchronize, False, parent), infinite)
+        else:
+            while os.getppid() == parent:
+                time.sleep(INTERVAL)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -161,6 +161,7 @@ def test_tuning_on_a_cluster_chooses_as_on_this_machine(address, small_run):
     assert scores.equals(scores_here)
 
 
+@pytest.mark.posix
 def test_a_worker_killed_amid_its_runs_changes_no_byte(
     dask, address, tmp_path, small_run, after_first_save
 ):
@@ -177,6 +178,7 @@ def test_a_worker_killed_amid_its_runs_changes_no_byte(
 # ---- runs that do not come to an end ----
 
 
+@pytest.mark.posix
 def test_a_run_whose_workers_keep_dying_is_given_up_and_what_finished_is_saved(
     dask, address, tmp_path, small_run, after_first_save, monkeypatch
 ):

@@ -157,6 +157,7 @@ def test_runs_give_the_same_bits_alone_in_a_pool_and_in_any_order(tmp_path, smal
     assert (tmp_path / "backwards.csv").read_bytes() == content
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("two_cores")
 def test_a_killed_process_of_the_pool_loses_what_was_in_training_and_says_so(
     tmp_path, small_run, monkeypatch
@@ -314,6 +315,7 @@ def test_each_run_is_saved_as_it_finishes(trained, tmp_path, small_run, monkeypa
     assert saved == [0, 1, 2]
 
 
+@pytest.mark.posix
 def test_killed_run_resumes_without_retraining(tmp_path, small_run, trained):
     file = tmp_path / "results.csv"
     code = interrupted(4, file, 2, "os.kill(os.getpid(), signal.SIGKILL)")
@@ -502,6 +504,7 @@ def test_a_disk_that_is_full_already_is_told_before_anything_is_trained(
     assert files(folder) == ["sgd.csv"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("read_only", ["file", "record", "folder"])
 def test_what_is_read_only_is_refused_before_anything_is_trained(
     read_only, trained, tmp_path, small_run
@@ -913,6 +916,7 @@ def test_what_others_remove_while_runs_are_trained_is_put_back(
 # ---- links, and files that others have put there ----
 
 
+@pytest.mark.posix
 def test_a_results_file_that_is_a_link_stays_one_and_its_target_has_the_results(
     trained, small_run, tmp_path
 ):
@@ -940,6 +944,7 @@ def test_a_results_file_that_is_a_link_stays_one_and_its_target_has_the_results(
 PLANTED = [".some.csv.tmp", ".some.json.tmp", ".some.csv.log", ".some.csv.lock"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_link_is_not_written_through(name, trained, small_run, tmp_path):
     victim = tmp_path / "victim"
@@ -959,6 +964,7 @@ def test_a_planted_log_does_not_vouch_for_rows(results):
     assert read_results(file)["seed"].tolist() == [0, 0]  # the changed run counts as unfinished
 
 
+@pytest.mark.posix
 def test_a_file_keeps_its_permissions(trained, small_run, tmp_path):
     file = tmp_path / "some.csv"
     run_all([small_run()], file)

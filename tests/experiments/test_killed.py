@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[2]
 KILLS = 60
 

@@ -102,5 +102,15 @@ def test_the_cell_shows_nothing_of_the_solution_and_runs(capsys):
     assert exercises.check_cell("ex-none", ["1 + 1"]) is None
 
 
+def test_a_grader_is_told_by_an_error_and_hears_nothing_of_a_right_answer(capsys):
+    cell = check_cell("ex-area", [SOLUTION], grade=True)
+    with pytest.raises(AssertionError, match=r"^ex-area: not answered yet\. "):
+        exec(cell, {})
+    names = {}
+    exec(SOLUTION, names)
+    exec(cell, names)
+    assert capsys.readouterr().out == ""
+
+
 def test_without_a_comment_the_cell_names_what_it_reads():
     assert check_cell("ex-a", ["b = 2\nassert b == 2"]).startswith("# Reads b.\n")

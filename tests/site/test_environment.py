@@ -1,8 +1,14 @@
 """One list of pinned dependencies, and everything that has to agree with it."""
 
+import ast
+import subprocess
+import sys
 import tomllib
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -77,3 +83,44 @@ def test_the_conda_environments_python_is_one_that_the_project_accepts():
 def test_the_citation_names_the_version_that_is_installed():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["version"]
+
+
+def test_notebooks_import_nothing_beyond_the_library_and_the_extra_for_notebooks():
+    """Those who only run notebooks need none of what builds and tests the site."""
+    cells = (
+        cell.source
+        for path in sorted((ROOT / "book").glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code" and "colab" not in cell.metadata.get("tags", [])
+    )
+    imports = {
+        ast.unparse(node)
+        for source in cells
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    program = "\n".join(
+        [*sorted(imports), "import sys", "print(*{n.partition('.')[0] for n in sys.modules})"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    of_modules = metadata.packages_distributions()
+    loaded = {canonicalize_name(d) for name in done.stdout.split() for d in of_modules.get(name, [])}
+    allowed = closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["notebooks"]])
+    assert loaded - allowed - {"dfa-lib"} == set()
+
+
+def closure(lines):
+    """The names of these requirements, and of all that they require in turn here."""
+    found, waiting = set(), list(lines)
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in found and (
+            requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ):
+            found.add(name)
+            with suppress(metadata.PackageNotFoundError):
+                waiting += metadata.requires(name) or []
+    return found

@@ -281,11 +281,12 @@ def test_on_colab_the_cell_asks_for_an_address_that_it_does_not_have(commands, c
 
 def test_colab_gets_every_dependency_that_it_does_not_have():
     on_colab = {
-        "filelock", "joblib", "matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch",
-        "torchvision", "tqdm",
+        "filelock", "ipykernel", "ipython", "joblib", "matplotlib", "nbformat", "numpy", "pandas",
+        "pyyaml", "scikit-learn", "scipy", "torch", "torchvision", "tqdm",
     }  # fmt: skip
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = {Requirement(line).name for line in project["dependencies"]} | {"myst-nb"}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["notebooks"]]
+    needed = {Requirement(line).name for line in lines}
     assert {name for name in needed - on_colab if f'"{name}"' not in COLAB_CELL} == set()
 
 
@@ -335,4 +336,4 @@ def test_binder_has_python_alone_and_then_what_notebooks_need():
     assert binder["channels"] == conda["channels"]
     *_, torch, others = (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8").splitlines()
     assert torch.endswith("--index-url https://download.pytorch.org/whl/cpu")
-    assert others.endswith("--constraint requirements.txt . jupyterlab myst-nb nbgitpuller")
+    assert others.endswith('--constraint requirements.txt ".[notebooks]" jupyterlab nbgitpuller')

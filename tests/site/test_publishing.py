@@ -807,6 +807,44 @@ def test_foreign_text_is_one_line_of_markdown(value, text, code):
     assert as_code(value) == code
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("(claim-1a)=\n**Made in:** 2", '<a id="claim-1a"></a>\n**Made in:** 2'),
+        ("{ref}`1a <claim-1a>` holds", "1a holds"),
+        ("Its figure is {numref}`fig-sgd`.", "Its figure is `fig-sgd`."),
+        ("so {cite}`refinetti2021,launay2019` say", "so (Refinetti 2021; Launay 2019) say"),
+        ("[Below](#sec-adaptive) and [1a](#claim-1a)", "Below and [1a](#claim-1a)"),
+        ("[two](two.ipynb), `{x}`, {a: b}", "[two](two.ipynb), `{x}`, {a: b}"),
+        (r"\{ref\}\`x\`", r"\{ref\}\`x\`"),  # foreign text
+    ],
+)
+def test_what_code_displays_is_plain_in_jupyter(text, shown):
+    from dfa_book.site.markdown import plain
+
+    assert plain(text) == shown
+
+
+def test_what_code_displays_is_plain_in_jupyter_and_myst_on_the_site(small_book):
+    from dfa_book.site import execute as executing
+    from dfa_book.site.cli import main
+
+    book = small_book(one=["from dfa_book.chapter import show\nshow('By {ref}`1a <claim-1a>`.')"])
+    prepare, shown = executing._prepare, []
+
+    def watched(notebook):
+        for when in (lambda _: None, prepare):
+            when(notebook)
+            shown.append(notebook.cells[-1].outputs[0]["data"]["text/markdown"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executing, "_prepare", watched)
+        assert main(["execute", "one"]) == 0
+    assert shown == ["By 1a.", "By {ref}`1a <claim-1a>`."]
+    stored = nbformat.read(book.executed("one"), as_version=4)
+    assert stored.cells[-1].outputs[0]["data"] == {"text/markdown": "By {ref}`1a <claim-1a>`."}
+
+
 def test_a_code_block_ends_where_it_should():
     from dfa_book.site.markdown import as_block
 

@@ -13,6 +13,36 @@ from dfa_book.site.crate import cite_repository
 from dfa_book.site.launch import ADDRESS
 
 ROOT = Path(__file__).parents[2]
+# The pages of the first release, which others have linked to.
+ADDRESSES = [
+    "appendix-derivation",
+    "appendix-representations",
+    "appendix-reproducibility",
+    "bibliography",
+    "conclusion",
+    "deviations",
+    "experiments",
+    "extension",
+    "figures",
+    "foundations",
+    "glossary",
+    "index",
+    "introduction",
+    "learning-problems",
+    "ledger",
+    "live",
+    "reference/analysis",
+    "reference/data",
+    "reference/figures",
+    "reference/index",
+    "reference/machinery",
+    "reference/optimizers",
+    "reference/own",
+    "reference/rules",
+    "reference/runs",
+    "teaching",
+    "two-minutes",
+]
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+), (not released yet|\d{4}-\d\d-\d\d)$", re.MULTILINE)
 
 
@@ -86,3 +116,9 @@ def test_the_citation_says_once_where_the_code_is(tmp_path):
     cite_repository(book, "")
     assert "repository-code" not in yaml.safe_load(cited.read_text())
     assert cited.read_text().startswith("title: A title\n")
+
+
+def test_every_address_that_was_published_leads_somewhere():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    moved = config["sphinx"]["config"].get("dfa_moved", {})
+    assert set(ADDRESSES) <= {page.name for page in Book(ROOT, ROOT).pages()} | moved.keys()

@@ -229,6 +229,8 @@ APPENDIX = [markdown("```{prf:theorem} Big\n:label: thm-big\nTrue.\n```")]
         ("[site](https://example.org/a#b)", "[site](https://example.org/a#b)"),
         ("```python\n(sec-a)=\n{eq}`x`\n```", "```python\n(sec-a)=\n{eq}`x`\n```"),
         ("% a comment\ntext", "text"),
+        ('text\n\n<script defer src="_static/a.mjs"></script>', "text"),
+        ("text\n\n```{only} html\nIt is folded.\n```", "text"),
         ("term\n: what it means", "**term:** what it means"),
         (
             ":::{note}\nTake {eq}`eq-far`.\n:::",
@@ -365,9 +367,10 @@ def test_a_notebook_says_what_it_is_and_how_to_install_what_it_needs(book, monke
     about = taught(book, "student", "one").cells[0].source
     assert about.startswith("**One**, student edition. From *A book: an executable companion*.")
     assert "https://github.com/someone/companion" in about
-    assert re.search(
-        r"pip install \"dfa_lib\[book\] @ git\+https://github\.com/someone/companion@\w+\"", about
-    )
+    address = "https://github.com/someone/companion"
+    found = re.search(r'pip install -c (\S+) "dfa_lib\[notebooks\] @ git\+(\S+)@(\w+)"', about)
+    assert found[1] == f"{address}/raw/{found[3]}/requirements.txt"  # with the versions that were tested
+    assert found[2] == address
 
 
 def test_the_class_profile_is_set_and_plotting_code_is_folded(book):
@@ -391,6 +394,18 @@ def test_the_same_sources_make_the_same_files(book):
     teach(book)
     assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == first
     assert sorted({path.stem for path in first}) == ["appendix", "introduction", "one", "two"]
+
+
+def test_kept_learning_rates_come_along(book):
+    """A notebook finds them beside it; without them, each student's machine would tune for minutes."""
+    book = book()
+    kept = book.root / "results" / "class"
+    kept.mkdir(parents=True)
+    (kept / "tuning.csv").write_text("a table")
+    teach(book)
+    for edition in EDITIONS:
+        there = book.build / "teach" / edition / "results" / "class" / "tuning.csv"
+        assert there.read_text() == "a table"
 
 
 def test_pictures_come_along(book):
@@ -517,6 +532,13 @@ def test_links_to_what_is_on_the_site_alone_lead_there_if_it_is_published(book, 
 def own(tmp_path_factory):
     book = Book(ROOT, tmp_path_factory.mktemp("teach"))
     return book, teach(book)
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_chapter_speaks_of_folds_or_links_that_a_notebook_has_not(own, edition, name):
+    text = "\n".join(c.source for c in taught(own[0], edition, name).cells if c.cell_type == "markdown")
+    assert not re.search(r"\bfold(?:ed|s)?\b|that is linked", text)
 
 
 @pytest.mark.parametrize("edition", EDITIONS)

@@ -320,3 +320,26 @@ def test_a_chapters_buttons_download_its_notebooks_and_not_its_source():
 def test_addresses_of_launch_buttons_are_escaped():
     found = buttons(dfa_launch={"Binder": 'https://example.org/"><script>?a=1&b=PAGE-NAME'})
     assert found["launch-buttons"] == ["https://example.org/&quot;&gt;&lt;script&gt;?a=1&amp;b=one"]
+
+
+def test_the_old_address_of_a_page_leads_to_the_new_one(tmp_path, caplog):
+    for name in ("new", "reference/new"):
+        (tmp_path / f"{name}.html").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.html").write_text("here")
+    web.redirect(tmp_path, {"old/page": "new", "old": "reference/new"})
+    for old, address in (("old/page", "../new.html"), ("old", "reference/new.html")):
+        page = BeautifulSoup((tmp_path / f"{old}.html").read_bytes(), "html.parser")
+        assert page.a["href"] == address
+        assert page.find("meta", {"http-equiv": "refresh"})["content"] == f"0; url={address}"
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("moved", [{"new": "new"}, {"old": "none"}])
+def test_a_redirect_that_hides_a_page_or_leads_nowhere_is_a_warning(tmp_path, monkeypatch, moved):
+    said = []
+    monkeypatch.setattr(web.logger, "warning", said.append)
+    (tmp_path / "new.html").write_text("here")
+    web.redirect(tmp_path, moved)
+    assert len(said) == 1
+    assert (tmp_path / "new.html").read_text() == "here"
+    assert not (tmp_path / "old.html").exists()
