@@ -220,10 +220,9 @@ def test_a_signal_at_any_moment_loses_nothing_and_leaves_no_process(name, cheap_
             continue
         attacks(f"signals to {name}")
         assert process.returncode in (-number, 128 + number), said
-        by_command = process.returncode == 128 + number
-        assert said.count("\n") == by_command, (
-            said
-        )  # before it is ready to answer, a signal just ends it
+        # Before dfa-book is ready to answer, and in a script, a signal ends Python in Python's own way.
+        if process.returncode == 128 + number:
+            assert said.count("\n") == 1, said
         assert wait_for(lambda family=family: not alive(family)), family
         old = {place: place.with_name(f".{place.name}.old") for place in whole}
         for place, files in whole.items():  # between two renames, the earlier one lies beside
