@@ -37,8 +37,8 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
-test-long: $(VENV)/.installed ## run the tests that take minutes, such as all notebooks that are handed out
-	$(BIN)/python -m pytest -m long
+test-long: $(VENV)/.installed ## run the tests that take minutes: attacks on everything, which are counted
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n 2 --dist load --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
 test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }

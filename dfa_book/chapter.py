@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from dfa_lib.methods import METHODS
 from dfa_lib.training import Run
-from dfa_lib.validation import InputError, choice, nearest, whole_number
+from dfa_lib.validation import InputError, choice, nearest, shown, whole_number
 
 from .panels import SVG, figure_html
 from .site.markdown import plain
@@ -189,7 +189,7 @@ def check_parameters(given: dict[str, Any]) -> Settings:
 
     results = values["results"]
     if not (results is None or isinstance(results, (str, os.PathLike))):
-        raise InputError(f"results must be the path of a folder, or None, not {results!r}.")
+        raise InputError(f"results must be the path of a folder, or None, not {shown(results)}.")
     return Settings(
         profile=values["profile"],
         seeds=number("seeds", profile.seeds),

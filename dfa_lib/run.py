@@ -14,7 +14,7 @@ from .feedback import FEEDBACK
 from .methods import METHODS, Method
 from .networks import ACTIVATIONS
 from .optimizers import OPTIMIZERS
-from .validation import LARGEST, LARGEST_SEED, InputError, choice, positive_number, whole_number
+from .validation import LARGEST, LARGEST_SEED, InputError, choice, positive_number, shown, whole_number
 
 DIGIT_SETS: dict[str, Callable[[], DigitSets]] = {"digits": load_digits, "mnist": load_mnist}
 DATASETS = (*DIGIT_SETS, "clusters")
@@ -135,7 +135,7 @@ class Run:
         choice("activation", self.activation, ACTIVATIONS)
         self._set("activation", method.activation or self.activation)
         if not isinstance(self.biases, bool):
-            raise InputError(f"biases must be True or False, not {self.biases!r}.")
+            raise InputError(f"biases must be True or False, not {shown(self.biases)}.")
         choice("optimizer", self.optimizer, OPTIMIZERS)
         self._set("learning_rate", positive_number("learning_rate", self.learning_rate))
         self._set("weight_decay", positive_number("weight_decay", self.weight_decay, or_zero=True))
@@ -172,7 +172,7 @@ class Run:
         if method.lazy and len(widths) > 1:
             raise InputError(
                 f"hidden must be one width for {self.method}, which has one hidden layer, "
-                f"not {self.hidden!r}."
+                f"not {shown(self.hidden)}."
             )
         return widths[0] if len(widths) == 1 else widths
 

@@ -6,6 +6,7 @@ to be in place before the first import.
 
 import os
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+ATTACKS = "attacks"
 
 hypothesis.settings.register_profile(
     "suite", derandomize=True, database=None, deadline=None, max_examples=30
@@ -51,11 +53,42 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what tests have measured, whichever process they ran in."""
+    """Print what tests have measured, and how often they attacked, whichever process they ran in."""
+    attacks = Counter()
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for title, text in report.user_properties:
-            terminalreporter.section(title)
-            terminalreporter.write_line(text)
+        for title, told in report.user_properties:
+            if title == ATTACKS:
+                attacks.update(told)
+            else:
+                terminalreporter.section(title)
+                terminalreporter.write_line(told)
+    if attacks:
+        terminalreporter.section(ATTACKS)
+        for kind, count in sorted(attacks.items()):
+            terminalreporter.write_line(f"{count:7,} {kind}")
+
+
+@pytest.fixture
+def attacks(record_property):
+    """Count what a test tries on purpose, by kind; the summary adds it up."""
+    counts = {}  # which xdist can send
+    record_property(ATTACKS, counts)
+
+    def count(kind, number=1):
+        counts[kind] = counts.get(kind, 0) + number
+
+    return count
+
+
+@pytest.fixture(params=["sample", pytest.param("all", marks=pytest.mark.long)])
+def portion(request):
+    """Let a test try some of its cases, evenly spread; `make test-long` tries all."""
+
+    def some(cases, sample):
+        cases = list(cases)
+        return cases if request.param == "all" else cases[:: max(1, len(cases) // sample)]
+
+    return some
 
 
 @pytest.fixture(scope="session")

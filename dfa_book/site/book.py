@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sphinx_external_toc.api import SiteMap
 
 TOC = "_toc.yml"
+UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
+"""What reading a YAML file raises; of deeply nested ones, a RecursionError."""
 
 
 class Listed(NamedTuple):
@@ -68,7 +70,7 @@ class Book:
         path = self.root / TOC
         try:
             return list(_pages(parse_toc_yaml(path)))
-        except (MalformedError, yaml.YAMLError, OSError, ValueError, TypeError) as problem:
+        except (MalformedError, TypeError, *UNREADABLE) as problem:
             reason = " ".join(str(problem).split())
             raise InputError(
                 f"{path} is not a table of contents of Jupyter Book: {reason}."
@@ -121,14 +123,18 @@ def read_page(path: Path) -> str:
 
 def read_config(book: Book) -> dict[str, Any]:
     """Return Jupyter Book's configuration, ``_config.yml``, or raise ``InputError``."""
-    path = book.root / "_config.yml"
+    return read_mapping(book.root / "_config.yml")
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, or raise ``InputError``."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except UNREADABLE as problem:
         raise InputError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
-    if not isinstance(config, dict):
+    if not isinstance(found, dict):
         raise InputError(f"{path} is no mapping of names to values.")
-    return config
+    return found
 
 
 def _pages(site: "SiteMap") -> Iterator[Listed]:

@@ -15,7 +15,7 @@ from typing import Any
 from dfa_lib.validation import InputError, choice, positive_number
 
 # Commands import what they need: torch, Sphinx and others take seconds.
-from .book import Book, find_book, sole_builder
+from .book import TOC, Book, find_book, sole_builder
 from .children import Stopped, stoppable
 
 # Messages when a command is stopped: what is kept, and how to continue.
@@ -240,7 +240,11 @@ def _verify(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from .status import status
 
-    rows = status(find_book(options.output))
+    book = find_book(options.output)
+    rows = status(book)
+    if not rows:
+        print(f"{book.root / TOC} lists no notebook that is in {book.source}.")
+        return 0
     if not any(row["problem"] for row in rows):
         rows = [{name: text for name, text in row.items() if name != "problem"} for row in rows]
     header = {name: name for name in rows[0]}

@@ -6,6 +6,7 @@ They are untrusted: each field is checked, and pages escape it.
 
 import json
 import math
+import re
 import reprlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -177,7 +178,7 @@ def _misshapen(report: Any) -> str | None:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value.isidentifier() and value.isascii()
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", value) is not None
 
 
 # ---- counting ----

@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dfa_lib.experiments.provenance import commit, fingerprint
 
 from ..claims.export import METADATA, NAME, SCHEMA_NAME, write_claims
-from .book import Book
+from .book import Book, read_mapping, read_page
 from .launch import public_address, repository
 from .notebooks import glued, outputs, read_notebook
 
@@ -38,7 +36,7 @@ def cite_repository(book: Book, url: str) -> None:
     """Write the repository's address into ``CITATION.cff``, or remove it if it is empty."""
     path = book.root / CITED
     if path.is_file():
-        text = re.sub(r"(?m)^repository-code:.*\n", "", path.read_text(encoding="utf-8"))
+        text = re.sub(r"(?m)^repository-code:.*\n", "", read_page(path))
         line = f"repository-code: {json.dumps(public_address(url))}\n" if url else ""
         path.write_text(text.rstrip("\n") + "\n" + line, encoding="utf-8")
 
@@ -69,7 +67,7 @@ def write_data(book: Book, html: Path) -> None:
 
 def _graph(book: Book, html: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
     cited = book.root / CITED
-    citation = yaml.safe_load(cited.read_text(encoding="utf-8")) if cited.is_file() else {}
+    citation = read_mapping(cited) if cited.is_file() else {}
     published = repository(book.root)
     code: dict[str, Any] = {
         "@id": published.url if published else "#code",

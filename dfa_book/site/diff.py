@@ -28,7 +28,7 @@ def _read(site: Path, name: str) -> dict[str, Any]:
         raise InputError(
             f"{site} has no {name}: name the folder of a built site, such as _build/html."
         ) from problem
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{path} cannot be read: {problem}.") from problem
     if not isinstance(content, dict):
         raise InputError(f"{path} is not what dfa-book writes.")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from dfa_lib.validation import InputError
+from dfa_lib.validation import InputError, shown
 
 from .book import Book
 from .notebooks import read_notebook
@@ -97,7 +97,7 @@ def checked_address(name: str, address: str, scheme: str = "https") -> str:
     if not re.fullmatch(ADDRESS.replace("https", scheme, 1), address):
         raise InputError(
             f"{name} must be an address such as https://example.org/book, without a user's name, spaces "
-            f"or quotes, not {address.rpartition('@')[2]!r}."
+            f"or quotes, not {shown(address.rpartition('@')[2])}."
         )
     return address
 

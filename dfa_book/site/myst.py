@@ -217,6 +217,8 @@ class Bibliography:
         entry = self._entries[key]
         authors: list[Person] = entry.persons.get("author", [])
         names = [str(Text.from_latex(" ".join([*a.prelast_names, *a.last_names]))) for a in authors]
+        if not names or "year" not in entry.fields:
+            raise InputError(f"{key} has no author or no year in the bibliography.")
         several = len(names) > 2 or names[-1] == "others"
         short = f"{names[0]} et al." if several else " and ".join(names)
         return short, entry.fields["year"]
@@ -226,7 +228,11 @@ class Bibliography:
         style, backend = Style(), Backend()
         entries = sorted((self.named(key, ""), key) for key in set(keys))
         lines = []
-        for formatted in style.format_entries([self._entries[key] for _, key in entries]):
+        try:
+            formatted_entries = list(style.format_entries([self._entries[key] for _, key in entries]))
+        except (PybtexError, AttributeError) as problem:  # a field or a style that there is not
+            raise InputError(f"the bibliography cannot be shown: {problem}.") from problem
+        for formatted in formatted_entries:
             text = formatted.text.render(backend)
             # The backend escapes more than Markdown needs.
             lines.append("- " + re.sub(r"\\([-.()+!#])", r"\1", text).replace("\n", " "))

@@ -32,7 +32,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise _unusable(path, "it begins with a byte order mark; save it as UTF-8 without one")
     try:
         content = json.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         merge = MERGE.search(text)
         if merge is not None:
             line = text.count("\n", 0, merge.start()) + 1

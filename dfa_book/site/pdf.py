@@ -24,7 +24,7 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Fit
 
 from dfa_lib.experiments.provenance import commit
-from dfa_lib.validation import InputError
+from dfa_lib.validation import InputError, shown
 
 from .book import Book, put_in_place, read_config
 from .children import run
@@ -104,7 +104,7 @@ def browser() -> str:
     given = os.environ.get("DFA_CHROMIUM")
     programs = [path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))]
     if not programs:
-        missing = f"{given}, which DFA_CHROMIUM names, is not" if given else "none is"
+        missing = f"{shown(given)}, which DFA_CHROMIUM names, is not" if given else "none is"
         raise InputError(
             f"the PDF is printed by Chromium, and {missing} here: install it (on Debian, apt install "
             "chromium), or let DFA_CHROMIUM name a Chromium or a Chrome."

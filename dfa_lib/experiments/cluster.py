@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import torch
 
 from ..training import History, Run
-from ..validation import InputError
+from ..validation import InputError, shown
 from .extension import ship, train_shipped
 from .provenance import fingerprint
 
@@ -164,12 +164,12 @@ def _check_greeting(address: str) -> None:
 
 def _check_address(address: Any) -> None:
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(address if isinstance(address, str) else "")
         right = parts.scheme in ("tcp", "tls") and bool(parts.hostname) and parts.port is not None
     except (AttributeError, TypeError, ValueError):
         right = False
     if not right:
         raise InputError(
             f"cluster must be the address of a Dask scheduler, such as tcp://localhost:8786, "
-            f"not {address!r}."
+            f"not {shown(address)}."
         )

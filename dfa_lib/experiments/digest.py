@@ -5,12 +5,13 @@ import dis
 import hashlib
 import inspect
 import textwrap
+from contextlib import suppress
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
-from torch import Tensor, dtype
+from torch import Tensor, dtype, strided
 
 
 def code_digest(value: Any) -> str:
@@ -44,14 +45,15 @@ def _described(value: Any, home: str | None, seen: list[Any]) -> str:
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, partial):
         return f"partial({describe(value.func)}, {describe(value.args)}, {describe(value.keywords)})"
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.layout == strided and not value.is_meta:
         return f"{value.dtype} {value.tolist()}"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{describe(key)}: {describe(value[key])}' for key in value)}}}"
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(describe, value))})"
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, dtype)):
-        return repr(value)
+        with suppress(ValueError):  # Python's limit on converting an integer to text
+            return repr(value)
     return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
 
 

@@ -9,7 +9,6 @@ A reader may edit the function, so its name alone does not say what was trained.
 workers, the name is followed by a digest of the code: ``sign_symmetric@3f2a9c41``.
 """
 
-import copy
 import inspect
 import pickle
 import re
@@ -30,12 +29,15 @@ from ..methods import METHODS, Method
 from ..networks import Parameters, forward, initialise_network
 from ..optimizers import OPTIMIZERS, Optimizer, State
 from ..training import History, Run, train
-from ..validation import InputError
+from ..validation import InputError, shown
 from .digest import code_digest
 from .names import COLOURS, FEEDBACK_NAMES, METHOD_NAMES, OPTIMIZER_NAMES, SPARE_COLOURS
 
 TABLES: dict[str, dict[str, Any]] = {"method": METHODS, "optimizer": OPTIMIZERS, "feedback": FEEDBACK}
 """For each field of ``Run`` that can be extended, the table of its values."""
+
+MOST_STATE = 100
+"""The most tensors that an optimizer may keep; each is as long as all weights together."""
 
 Gradients = Callable[[Parameters, Tensor, Tensor, str], Parameters]
 
@@ -92,9 +94,9 @@ def register_method(
         layers.
     """
     if (transport is None) == (gradients is None):
-        raise InputError(f"method {name!r} needs either a transport or gradients, and not both.")
-    if direct_feedback not in (None, True, False):
-        raise InputError(f"direct_feedback must be None, True or False, not {direct_feedback!r}.")
+        raise InputError(f"method {shown(name)} needs either a transport or gradients, and not both.")
+    if not (direct_feedback is None or isinstance(direct_feedback, bool)):
+        raise InputError(f"direct_feedback must be None, True or False, not {shown(direct_feedback)}.")
     options = {
         "form": "gradients" if transport is None else "transport",
         "direct_feedback": direct_feedback,
@@ -133,8 +135,8 @@ def register_optimizer(
         changes nothing in place. ``theta`` and the gradient ``g`` are vectors; ``learning_rate`` is a
         number, or a tensor of one.
     state
-        How many tensors shaped like θ the optimizer keeps, zeros at first; or a function of θ that
-        returns the first state, a tuple of tensors.
+        How many tensors shaped like θ the optimizer keeps, at most 100, zeros at first; or a function of
+        θ that returns the first state, a tuple of tensors.
     label
         In figures (default: the name).
 
@@ -244,12 +246,12 @@ def _entry(field: str, name: Any, function: Any, options: Mapping[str, Any]) -> 
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
         raise InputError(
             f"the {field}'s name must be small letters, digits and underscores, and begin with a "
-            f"letter, not {name!r}."
+            f"letter, not {shown(name)}."
         )
     if name in TABLES[field] and (field, name) not in REGISTERED:
         raise InputError(f"the {field} {name!r} is the library's own: choose another name.")
     if not callable(function):
-        raise InputError(f"the {field} {name!r} must be a function, not {function!r}.")
+        raise InputError(f"the {field} {name!r} must be a function, not {shown(function)}.")
     return Registration(field, name, function, options, code_digest((function, dict(options))))
 
 
@@ -281,8 +283,8 @@ def _value(entry: Registration) -> Any:
 
 
 def _checked_label(name: str, label: str | None) -> str:
-    if label is not None and not (isinstance(label, str) and label.strip()):
-        raise InputError(f"label must be a text that figures show for {name!r}, not {label!r}.")
+    if label is not None and not (isinstance(label, str) and label.strip() and label.isprintable()):
+        raise InputError(f"label must be a text that figures show for {name!r}, not {shown(label)}.")
     return label or name
 
 
@@ -292,7 +294,7 @@ def _checked_colour(name: str, colour: Any) -> str:
         repeated = SPARE_COLOURS[len(COLOURS) % len(SPARE_COLOURS)]
         return COLOURS.get(name, unused[0] if unused else repeated)
     if not (isinstance(colour, str) and re.fullmatch("#[0-9A-Fa-f]{6}", colour)):
-        raise InputError(f"colour must be red, green and blue, as in '#D100A7', not {colour!r}.")
+        raise InputError(f"colour must be red, green and blue, as in '#D100A7', not {shown(colour)}.")
     for other, theirs in COLOURS.items():
         if other != name and colour.lower() == theirs.lower():
             raise InputError(f"colour {colour!r} is that of {other}: a colour means one method.")
@@ -341,7 +343,7 @@ def _pure_call(what: str, function: Callable[..., Any], *arguments: Any, **named
     """Call a reader's function twice; refuse one that changes its arguments or is not deterministic."""
     results = []
     for _ in range(2):
-        copies = copy.deepcopy(arguments)
+        copies = _copied(arguments)
         results.append(_call(what, function, *copies, **named))
         if not _equal(copies, arguments):
             raise InputError(
@@ -354,14 +356,27 @@ def _pure_call(what: str, function: Callable[..., Any], *arguments: Any, **named
     return results[0]
 
 
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: tensor.clone() for name, tensor in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _is_dense(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_meta
+
+
 def _equal(a: Any, b: Any) -> bool:
     """Whether tensors, or dictionaries or tuples of them, are equal; other values are not compared."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a.nan_to_num(), b.nan_to_num())
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and _is_dense(a) and _is_dense(b):
+        same_type = a.dtype == b.dtype and a.shape == b.shape
+        return same_type and bool(((a == b) | ((a != a) & (b != b))).all())
     return type(a) is type(b)
 
 
@@ -373,20 +388,22 @@ def _rule(entry: Registration, call: Callable[..., Any] = _call) -> Callable[...
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
             signal = call(what, function, parameters, layer, error, delta)
             width = parameters[f"W{layer}"].shape[-1]
-            return _shaped(f"the signal of {what} for layer {layer}", signal, (*X.shape[:-1], width))
+            shape = (*X.shape[:-1], width)
+            return _shaped(f"the signal of {what} for layer {layer}", signal, shape, X.dtype)
 
         return backward(parameters, forward(parameters, X, activation), y, activation, transport)
 
     def by_gradients(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         result = call(what, function, dict(parameters), X, y, activation)
         if not isinstance(result, dict) or not result:
-            raise InputError(f"{what} must return a dictionary of gradients, not {result!r}.")
+            raise InputError(f"{what} must return a dictionary of gradients, not {shown(result)}.")
         for name, gradient in result.items():
             if name not in parameters:
                 raise InputError(
-                    f"{what} returned a gradient for {name!r}; there are {', '.join(parameters)}."
+                    f"{what} returned a gradient for {shown(name)}; there are {', '.join(parameters)}."
                 )
-            _shaped(f"the gradient of {name} from {what}", gradient, tuple(parameters[name].shape))
+            shape, dtype = tuple(parameters[name].shape), parameters[name].dtype
+            result[name] = _shaped(f"the gradient of {name} from {what}", gradient, shape, dtype)
         return ((name, *_as_product(gradient)) for name, gradient in result.items())
 
     return by_transport if entry.options["form"] == "transport" else by_gradients
@@ -415,12 +432,17 @@ def _matrix(entry: Registration) -> Callable[..., Tensor]:
     return draw
 
 
-def _shaped(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+def _shaped(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor if it has this shape and type (None: any real type), detached from autograd."""
     if not isinstance(value, Tensor):
-        raise InputError(f"{what} must be a tensor of shape {shape}, not {value!r}.")
+        raise InputError(f"{what} must be a tensor of shape {shape}, not {shown(value)}.")
     if tuple(value.shape) != shape:
         raise InputError(f"{what} must have the shape {shape}, not {tuple(value.shape)}.")
-    return value
+    if not _is_dense(value) or value.is_complex():
+        raise InputError(f"{what} must be a plain tensor of real numbers, not {shown(value)}.")
+    if dtype is not None and value.dtype != dtype:
+        raise InputError(f"{what} must be of {dtype}, as what it is computed from, not {value.dtype}.")
+    return value.detach()
 
 
 # ---- trials ----
@@ -476,31 +498,38 @@ def _try_widths(entry: Registration, widths: tuple[int, ...]) -> bool:
 def _try_update(entry: Registration) -> bool:
     """Make two updates of a small vector. Return whether runs can be computed with it as one batch."""
     what, state = f"the optimizer {entry.name!r}", entry.options["state"]
-    if not callable(state) and (isinstance(state, bool) or not isinstance(state, int) or state < 0):
-        raise InputError(f"state must be how many tensors {what} keeps, or a function, not {state!r}.")
+    count = isinstance(state, int) and not isinstance(state, bool) and 0 <= state <= MOST_STATE
+    if not (callable(state) or count):
+        raise InputError(
+            f"state must be how many tensors {what} keeps, at most {MOST_STATE}, or a function, "
+            f"not {shown(state)}."
+        )
     _check_signature(what, entry.function, "theta", "g", "state", learning_rate=0.1)
     start, g = torch.randn(2, 2, 7, generator=torch.Generator().manual_seed(0))
 
     def updated(theta: Tensor, g: Tensor, rate: float | Tensor) -> Parameters:
         state = _pure_call(what, _initial_state(entry), theta)
         if not (isinstance(state, tuple) and all(isinstance(value, Tensor) for value in state)):
-            raise InputError(f"the first state of {what} must be a tuple of tensors, not {state!r}.")
+            raise InputError(
+                f"the first state of {what} must be a tuple of tensors, not {shown(state)}."
+            )
         for _ in range(2):
             result = _pure_call(what, entry.function, theta, g, state, learning_rate=rate)
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], tuple)):
                 raise InputError(
                     f"{what} must return the new theta and the new state, a tuple of tensors, "
-                    f"not {result!r}."
+                    f"not {shown(result)}."
                 )
             if len(result[1]) != len(state):
                 raise InputError(
                     f"{what} must keep a state of {len(state)} tensors, as it began with, "
                     f"not {len(result[1])}."
                 )
-            theta = _shaped(f"the new theta of {what}", result[0], tuple(theta.shape))
-            for new, old in zip(result[1], state, strict=True):
-                _shaped(f"the new state of {what}", new, tuple(old.shape))
-            state = result[1]
+            theta = _shaped(f"the new theta of {what}", result[0], tuple(theta.shape), theta.dtype)
+            state = tuple(
+                _shaped(f"the new state of {what}", new, tuple(old.shape), old.dtype)
+                for new, old in zip(result[1], state, strict=True)
+            )
         return {"theta": theta}
 
     alone = [updated(start[i], g[i], 0.1) for i in range(2)]

@@ -26,9 +26,9 @@ import filelock
 import pandas as pd
 
 from ..training import Run
-from ..validation import InputError, nearest
+from ..validation import InputError, nearest, shown
 from .files import half_written, reason, replace_text
-from .provenance import Entry, Record, Session, log_path, record_path
+from .provenance import Entry, Record, Session, digests_logged, log_path, record_path
 
 FIELDS = tuple(f.name for f in fields(Run))
 TablePath = str | os.PathLike[str] | None
@@ -148,6 +148,9 @@ class KeptTable:
         units = _units(header, lines)
         while logged and units and next(reversed(units)) not in known:
             lines = lines[: units.popitem()[1][0]]
+            units = _units(header, lines)  # the dropped lines may have been amid another unit
+        if logged and self.whole and not digests_logged(self.path) <= units.keys():
+            lines, units = [], {}  # an unfinished table that is computed as a whole
         width = len(self.columns)
         for i, line in enumerate(lines):
             cells = line.count(",") + 1
@@ -224,7 +227,7 @@ class KeptTable:
         missing = [name for name in accepted if name not in names]
         if foreign:
             raise self._damaged(
-                f"it has a column that it should not have, {foreign[0]!r}"
+                f"it has a column that it should not have, {shown(foreign[0])}"
                 f"{nearest(foreign[0], accepted)}; accepted are {', '.join(accepted)}; move it away or"
             )
         if names != accepted:
@@ -491,21 +494,24 @@ def table_path(results: str | os.PathLike[str]) -> Path:
         If ``results`` is no path, or has the name of a record.
     """
     if not isinstance(results, (str, os.PathLike)) or isinstance(os.fspath(results), bytes):
-        raise InputError(f"results must be the path of a CSV file, not {results!r}.")
+        raise InputError(f"results must be the path of a CSV file, not {shown(results)}.")
     try:
         path = Path(os.path.realpath(results))
-        path.is_file()
         path.stat()
     except FileNotFoundError:
         pass
-    except (OSError, ValueError) as problem:
-        why = reason(problem) if isinstance(problem, OSError) else problem
-        raise InputError(f"{results} cannot be read or written ({why}).") from problem
+    except OSError as problem:
+        raise InputError(f"{results} cannot be read or written ({reason(problem)}).") from problem
+    except ValueError as problem:  # a name that no file can have
+        raise InputError(f"results cannot be {shown(results)} ({problem}).") from problem
     if record_path(path) == path:
         raise InputError(
             f"results cannot be {results}, which is the name of a record: name a CSV file, such as "
             f"{path.stem}.csv."
         )
+    for place in (path, record_path(path)):
+        if place.exists() and not place.is_file():  # a pipe would be waited for, a device never ends
+            raise InputError(f"{place} cannot be read or written (it is no regular file).")
     return path
 
 
@@ -522,8 +528,9 @@ def sole_writer(path: Path) -> Iterator[None]:
     lock = filelock.FileLock(_lock_file(path), blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _lock_file(path).is_symlink():
-            _lock_file(path).unlink()
+        held = _lock_file(path)
+        if os.path.lexists(held) and (held.is_symlink() or held.stat().st_nlink > 1):
+            held.unlink()  # whoever takes the lock empties that file
         lock.acquire()
     except filelock.Timeout as problem:
         raise InputError(

@@ -356,8 +356,8 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
 
 
 # Names of machines and files are free text, which pages escape. Control characters cannot be printed,
-# and lone surrogates cannot be encoded.
-_is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,300}")
+# lone surrogates cannot be encoded, and bidirectional controls show a text in another order.
+_is_text = _matches(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,300}")
 
 
 def _texts(*names: str) -> Callable[[Any], bool]:
@@ -469,11 +469,18 @@ class Session:
 def _read_log(path: Path) -> Entry | None:
     """Return a log as an entry of a record, without a last line that a kill has cut short."""
     try:
-        text = "" if path.is_symlink() else path.read_text(encoding="utf-8")
+        own = path.is_file() and not path.is_symlink()
+        text = path.read_text(encoding="utf-8") if own else ""
         entry = _as_entry(*(json.loads(line) for line in text.split("\n")[:-1]))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return None if _misshapen({"sessions": [entry]}) else entry
+
+
+def digests_logged(results: Path) -> set[str]:
+    """Return the digests of the units that a session has logged, but not yet put into the record."""
+    entry = _read_log(log_path(results))
+    return digests_of(entry) if entry else set()
 
 
 def _as_entry(first: Entry, *lines: list[Any]) -> Entry:

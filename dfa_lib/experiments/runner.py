@@ -1,18 +1,18 @@
 """Many runs: a results table that is cache and result at once."""
 
 import os
-import reprlib
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pandas as pd
 
 from ..training import History, Run, train
-from ..validation import InputError, whole_number
+from ..validation import InputError, shown, whole_number
 from .batches import train_batches
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
@@ -81,7 +81,7 @@ def run_histories(
     shared: bool = False,
 ) -> Histories:
     """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
-    runs = _checked(runs)
+    runs, reuse = list(dict.fromkeys(checked_runs(runs))), checked_files(reuse)
     jobs = whole_number("jobs", jobs)
     if cluster is None and jobs > joblib.cpu_count():
         cores = joblib.cpu_count()
@@ -99,13 +99,27 @@ def run_histories(
     return {run: done[run] for run in runs}
 
 
-def _checked(runs: Iterable[Run]) -> list[Run]:
-    """Return each run once."""
-    runs = list(runs) if isinstance(runs, Iterable) else [runs]
+def checked_runs(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs, or raise InputError if something else is among them."""
+    runs = _listed(runs)
     for run in runs:
         if not isinstance(run, Run):
-            raise InputError(f"runs must be a list of Run(...), and {reprlib.repr(run)} is none.")
-    return list(dict.fromkeys(runs))
+            raise InputError(f"runs must be a list of Run(...), and {shown(run)} is none.")
+    return runs
+
+
+def checked_files(reuse: Iterable[str | os.PathLike[str]] | None) -> list[str | os.PathLike[str]]:
+    """Return the results files to take runs from: of one, None or a list of them."""
+    if reuse is None:
+        return []
+    return [reuse] if isinstance(reuse, (str, os.PathLike)) else _listed(reuse)
+
+
+def _listed(values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:  # no list, so that what it is is named later
+        return [values]
 
 
 def repeats(runs: Iterable[Run], seeds: int) -> list[Run]:
@@ -139,10 +153,10 @@ def _take_over(
     runs: Sequence[Run],
     done: Histories,
     writer: Writer | None,
-    reuse: Iterable[str | os.PathLike[str]],
+    reuse: Sequence[str | os.PathLike[str]],
 ) -> None:
     """Copy runs from other experiments into ``done`` and the table."""
-    for other in [reuse] if isinstance(reuse, (str, os.PathLike)) else reuse or ():
+    for other in reuse:
         if all(run in done for run in runs):
             break
         theirs = read_histories(other)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from ..validation import InputError
+from ..validation import InputError, shown
 from .outcomes import NON_FINITE, UNSTABLE, outcomes
 
 CONFIDENCE = 0.95
@@ -66,7 +66,7 @@ def _logarithm(x: float) -> float:
 def _on_scale(values: ArrayLike, kind: str, examples: int) -> _Scaled:
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or not len(x):
-        raise InputError(f"a mean needs a list of at least one value, not {values!r}.")
+        raise InputError(f"a mean needs a list of at least one value, not {shown(values)}.")
     n = len(x)
     if kind == "logit":
         half = 0.5 / examples

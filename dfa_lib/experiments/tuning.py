@@ -26,7 +26,7 @@ from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
 from .results import Histories, histories_in, runs_table
-from .runner import MOST_SEEDS, run_histories
+from .runner import MOST_SEEDS, checked_files, checked_runs, run_histories
 
 SCORED_EPOCHS = 10
 # Tuning seeds, disjoint from those of the repeats, which are 0, 1, 2, …
@@ -87,8 +87,7 @@ def tune(
     done = Histories()
     # Read once: a search has dozens of steps, and the table thousands of rows.
     stored = histories_in(runs_table(results)) if results is not None else Histories()
-    if not isinstance(reuse, (str, os.PathLike)):
-        reuse = list(reuse or ())  # an iterator would be exhausted by the first step
+    runs, reuse = checked_runs(runs), checked_files(reuse)  # lists, because iterators can be read once
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
     while steps:

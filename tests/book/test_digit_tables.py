@@ -181,7 +181,9 @@ def execute():
     InteractiveShell.clear_instance()
 
 
-@pytest.mark.parametrize("name", ["learning-problems", "appendix-representations"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("learning-problems", marks=pytest.mark.long), "appendix-representations"]
+)
 def test_the_mnist_edition_executes_from_its_results_where_mnist_is_not(
     name, execute, no_images, tmp_path
 ):

@@ -20,6 +20,7 @@ BOOK = Path(__file__).parents[2] / "book"
 TRAINS = re.compile(r"\b(train|run_all|tune)\(")
 # The answers of other chapters need their experiments, which take a minute a chapter.
 QUICK = ("appendix-derivation", "foundations", "introduction")
+SLOW = ("ex-foundations-kolen-pollack",)
 
 
 def exercises():
@@ -40,7 +41,8 @@ def exercises():
                 elif kind == "solution-end":
                     if codes:
                         trains = TRAINS.search("\n".join(codes))
-                        marks = [pytest.mark.long] if trains or path.stem not in QUICK else []
+                        slow = trains or path.stem not in QUICK or label in SLOW
+                        marks = [pytest.mark.long] if slow else []
                         yield pytest.param(label, there, codes, id=label, marks=marks)
                     label = None
 

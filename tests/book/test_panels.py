@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from attacks import MARKUP
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
@@ -50,6 +52,28 @@ def two_panels():
         panel.set(title=name, xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
     legend_below(figure, [panels[0].lines[-1], seeds_entry()])
     return figure
+
+
+def test_no_text_of_a_figure_becomes_markup(attacks):
+    def drawn(text):
+        figure, (panel,) = row_of_panels(1, height=2.0)
+        panel.plot([0, 1], [0, 1], label=text, gid=text)
+        panel.set(title=text, xlabel=text, ylabel=text)
+        panel.set_xticks([0, 1], [text, text])
+        panel.annotate(text, (0.5, 0.5))
+        panel.legend(title=text)
+        attacks("injections")
+        html = figure_html(figure, text, "fig-test")
+        tags = BeautifulSoup(html, "html.parser").find_all()
+        return {tag.name for tag in tags}, {name for tag in tags for name in tag.attrs}
+
+    plain = drawn("harmless")
+    for payload in (*MARKUP, '"><script>x</script>', "]]><script>", "--><script>", "' onload='x"):
+        text = payload.replace("$", "")  # between these is TeX, which matplotlib sets
+        for start in range(0, len(text), 30):
+            tags, attributes = drawn(text[start : start + 30])
+            assert tags <= plain[0] | {"g", "use", "tspan"}, text
+            assert attributes <= plain[1], text
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,7 @@ def test_runs_of_a_batch_are_rated_per_run(benchmark_module, monkeypatch):
     assert [cells(row)[0] for row in table[2:]] == ["1 at a time", "a batch of 4"]
 
 
+@pytest.mark.long
 def test_a_quick_report_has_every_table_and_numbers_in_it(benchmark_module, capsys):
     threads = torch.get_num_threads()
     engine = benchmark_module("engine")

@@ -980,7 +980,7 @@ def test_a_file_keeps_its_permissions(trained, small_run, tmp_path):
         ("runs.json", r"results cannot be runs\.json, which is the name of a record"),
         (5, "results must be the path of a CSV file, not 5"),
         (b"runs.csv", "results must be the path of a CSV file, not b'runs.csv'"),
-        ("a\0b.csv", "cannot be read or written"),
+        ("a\0b.csv", "embedded null byte"),
         ("x" * 300 + ".csv", "cannot be read or written"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Twenty kills at random moments give the results of an undisturbed call."""
+"""Kills at random moments give the results of an undisturbed call."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[2]
-KILLS = 20
+KILLS = 60
 
 # Imports once, and forks a process for each attempt. Repeats until the file is complete, and starts
 # again in an empty folder if that took too few kills.
@@ -88,16 +88,72 @@ ATTEMPTS = """if True:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="attempts are forked, which this system cannot")
-def test_twenty_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(tmp_path):
-    command = [sys.executable, "-c", ATTEMPTS, str(tmp_path), str(KILLS)]
+def test_kills_at_random_moments_end_in_the_bytes_of_an_undisturbed_call(portion, attacks, tmp_path):
+    kills = len(portion(range(KILLS), 10))
+    command = [sys.executable, "-c", ATTEMPTS, str(tmp_path), str(kills)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert sorted(report["runs"]) == list(range(24))
     # Kills before the first run has started are not counted.
-    assert report["in_training"] >= KILLS
+    assert report["in_training"] >= kills
+    attacks("signals to run_all with one process", report["in_training"])
     assert report["again"] == []
     assert report["strangers"] == []
     for same_bytes, files in report["endings"]:
         assert same_bytes
         assert files == ["results.csv", "results.json"]
+
+
+# Three processes train the same runs into one file, and a fourth reads it all the while.
+TOGETHER = """if True:
+    import os, sys, time
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from dfa_lib import InputError, Run, read_results
+    from dfa_lib.experiments import repeats, run_all
+    from dfa_lib.data.digits import load_digits
+    load_digits()
+    small = dict(samples=256, test_samples=64, hidden=8, epochs=2, learning_rate=0.1)
+    runs = repeats([Run(**small), Run(method="dfa", **small)], 6)
+    folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
+    whole = run_all(runs, folder / "whole.csv")
+
+    def write(file, first):
+        for last in range(first, len(runs) + 1, 3):
+            while True:
+                try:
+                    run_all(runs[:last], file)
+                    break
+                except InputError as refused:
+                    assert "another process" in str(refused), refused
+                    time.sleep(0.002)
+
+    def read(file):
+        while len(found := read_results(file) if file.exists() else []) < len(whole):
+            assert len(found) % 2 == 0
+
+    for number in range(rounds):
+        file = folder / f"{number}.csv"
+        children = []
+        works = [lambda first=first: write(file, first) for first in (3, 6, 12)]
+        for work in (*works, lambda: read(file)):
+            pid = os.fork()
+            if pid == 0:
+                work()
+                os._exit(0)
+            children.append(pid)
+        assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+        assert file.read_bytes() == (folder / "whole.csv").read_bytes()
+    print(sorted(path.suffix for path in folder.iterdir() if path.name.startswith(".")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked, which this system cannot")
+def test_three_writers_and_a_reader_at_once_end_in_the_same_bytes(portion, attacks, tmp_path):
+    rounds = len(portion(range(20), 2))
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path), str(rounds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    attacks("processes at once", 4 * rounds)

@@ -167,6 +167,7 @@ def test_three_sets_of_the_real_mnist_share_no_image(mnist_folder):
     assert sets.train.images.double().std().item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.long
 def test_backpropagation_with_rmsprop_reads_three_mnist_digits_after_three_epochs(mnist_folder):
     run = Run(
         dataset="mnist", k=3, method="bp", optimizer="rmsprop", learning_rate=0.0004, epochs=3, seed=0

@@ -1,12 +1,15 @@
 """Reports of stored runs that others have trained again."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from attacks import MARKUP, TEXTS
 
 from dfa_book.site.book import Book, find_book
+from dfa_book.site.checks import parser
 from dfa_book.site.cli import main
 from dfa_book.site.confirmations import confirmations, confirmed, read_report
 from dfa_book.site.verify import _compare
@@ -90,6 +93,41 @@ def test_kinds_of_machine_are_counted_and_their_names_are_escaped(book, report):
     assert confirmed(accepted, files(book, Path(other_run["file"]).stem)).startswith(
         "confirmed on 2 machines, 2 to the bit"
     )
+
+
+def test_no_field_of_a_report_becomes_markup(book, report, attacks):
+    """Whatever stands in a field or in its name: the report is refused, or the text escaped."""
+    mine, store = report
+
+    def told(changed):
+        attacks("injections")
+        store(changed)
+        accepted, refused = confirmations(book)
+        assert len(accepted) + len(refused) == 1
+        assert all(said.isprintable() for said in refused)
+        return confirmed(accepted, files(book, "one", "two"))
+
+    def ways(value, path=()):
+        if isinstance(value, dict | list):
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from ways(inner, (*path, key))
+        else:
+            yield path
+
+    for way in ways(mine):
+        for payload in (*MARKUP, *TEXTS):
+            for name in (way[-1], payload):
+                changed = json.loads(json.dumps(mine))
+                place = changed
+                for key in way[:-1]:
+                    place = place[key]
+                if isinstance(place, dict):
+                    place[name] = payload
+                else:
+                    place[way[-1]] = payload
+                said = told(changed)
+                shown = parser().render(said)
+                assert set(re.findall(r"<[^>]*>", shown)) <= {"<p>", "</p>"}, (way, payload)
 
 
 @pytest.mark.parametrize(

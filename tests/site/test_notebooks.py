@@ -67,6 +67,7 @@ def test_every_source_is_in_the_bibliography_once_and_cited():
     assert cited == set(entries)
 
 
+@pytest.mark.long  # from the chapters' folder it is run in make test
 def test_a_chapter_runs_by_plain_papermill_from_the_root(tmp_path):
     given = ["-p", "profile", "smoke", "-p", "seeds", "2", "-p", "epochs", "1", "-p", "jobs", "1"]
     done = papermill("book/learning-problems.ipynb", ROOT, tmp_path / "out.ipynb", *given)

@@ -146,7 +146,7 @@ def test_without_chromium_it_says_what_to_install(book, monkeypatch):
     with pytest.raises(InputError, match=r"none is here: install it .*apt install chromium"):
         print_book(book)
     monkeypatch.setenv("DFA_CHROMIUM", "/nowhere/chrome")
-    with pytest.raises(InputError, match="/nowhere/chrome, which DFA_CHROMIUM names, is not here"):
+    with pytest.raises(InputError, match=r"/nowhere/chrome., which DFA_CHROMIUM names, is not here"):
         browser()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from attacks import MARKUP
 from firefox import find_firefox, in_firefox
 
 ROOT = Path(__file__).parents[2]
@@ -866,15 +867,6 @@ def test_a_figure_with_markup_in_its_name_is_refused():
 
 # ---- records are other people's ----
 
-# On one line, as a record may have them: what is markup anywhere, and what is so at the start of a line.
-HOSTILE = (
-    '<script>alert(4711)</script> <img src=x onerror="alert(4711)"> </code></p> '
-    "[x](javascript:alert(4711)) ![x](y) <javascript:alert(4711)> `<script>` ``<b>`` {raw}`<b>` [](#x)",
-    "{download}`x <y>` {{ title }} $x$ $$y$$ \\(z\\) (label)= [^1] &lt;b&gt; &#60;b> \\ \\<b> **a** _b_ "
-    "~~c~~ https://evil.example www.evil.example a@evil.example ::: <b> ```{raw} html <b>",
-    *("::: <b>", "```{raw} html <b>", "% gone", "# title", "- item", "1. item", ": definition"),
-    *("| a | b |", "+++", "<!--"),
-)
 MISSHAPEN = (
     None,
     [],
@@ -960,7 +952,7 @@ def told(book, figure):
     return Structure(parser().render(f"{inside}\n\n({_staleness(figure.files[0])})"))
 
 
-def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
+def test_whatever_a_record_has_is_refused_or_shown_as_text(copied, attacks):
     from dfa_book.site.figures import figures
     from dfa_lib import InputError
 
@@ -969,6 +961,7 @@ def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
     record, outcomes, refusals = rich_record(path), {}, []
 
     def tell(value):
+        attacks("injections")
         path.with_suffix(".json").write_text(json.dumps(value))
         try:
             return told(book, figure)
@@ -980,7 +973,7 @@ def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
     for way in leaves(record):
         harmless = tell(replaced(record, way, "harmless"))
         outcomes[way] = harmless and harmless.text != plain.text
-        for payload in HOSTILE:
+        for payload in MARKUP:
             page = tell(replaced(record, way, payload))
             assert (page is None) == (harmless is None), (way, payload)
             if page is not None:
@@ -990,7 +983,7 @@ def test_whatever_a_record_has_is_refused_or_shown_as_text(copied):
             tell(replaced(record, way, payload))
         if isinstance(way[-1], str):
             # A name that nobody gave: where any is accepted, it is as harmless.
-            page = tell(replaced(record, (*way[:-1], HOSTILE[0]), "x"))
+            page = tell(replaced(record, (*way[:-1], MARKUP[0]), "x"))
             assert page is None or page.tags in (plain.tags, harmless and harmless.tags)
     assert {said.partition(": ")[0] for said in refusals} == {f"{path.with_suffix('.json')} is damaged"}
     assert all(said.isprintable() and said.endswith(" anew.") for said in refusals)

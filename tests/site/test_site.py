@@ -131,7 +131,7 @@ def test_below_each_figure_stands_how_it_was_made(html, name):
         assert line in text
         if "nothing was trained" not in text:
             assert re.search(r"digits, checksum \w{16}|clusters, which each run draws", text)
-            assert f"{fingerprint().split()[1]}, torch" in text
+            assert f"numerical code {fingerprint().split()[1]}" in text
             assert "the numerical code, torch and the data are those of this build" in text
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -147,23 +148,121 @@ def test_what_a_killed_command_has_started_ends_by_itself(stopped):
     assert wait_for(lambda: not alive(family))
 
 
-@pytest.mark.long
+# ---- at any moment ----
+
+TRAIN = f"""{TRAINS}
+run_all(runs[:12], results="_build/results/digits/some.csv", jobs=2)
+"""
+ATTACKED = {
+    "run_all with two processes": ["-c", TRAIN],
+    **{f"dfa-book {name}": ["-c", DFA_BOOK, name] for name in ("execute", "build", "teach")},
+}
+SIGNALS = 40
+
+
+@pytest.fixture
+def cheap_book(book):
+    """The book with fewer runs, a home page, and what Jupyter Book needs of its own."""
+    notebook = nbformat.read(book.notebook("one"), as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# One"))
+    notebook.cells[-1].source = notebook.cells[-1].source.replace("run_all(runs,", "run_all(runs[:12],")
+    nbformat.write(notebook, book.notebook("one"))
+    (book.source / "home.md").write_text("# Home\n\nSee [](one.ipynb).\n")
+    (book.root / "_toc.yml").write_text("format: jb-book\nroot: home\nchapters:\n  - file: one\n")
+    extensions = "[dfa_book.site.mathematics, dfa_book.site.web]"
+    (book.root / "_config.yml").write_text(f"sphinx: {{extra_extensions: {extensions}}}\n")
+    return book
+
+
+def tree(folder):
+    """The files of a folder, and whether every page is complete."""
+    pages = [path for path in folder.rglob("*") if path.is_file()]
+    cut = [
+        path
+        for path in pages
+        if path.suffix == ".html" and path.stem != "index" and "</html>" not in path.read_text()
+    ]
+    assert cut == []
+    for path in folder.rglob("*.ipynb"):
+        nbformat.read(path, as_version=4)
+    return sorted(path.relative_to(folder).as_posix() for path in pages if path.suffix != ".svg")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0, 2.0, 3.0, 4.0])
-def test_a_signal_at_any_moment_leaves_no_process(book, start, name, delay):
-    number = getattr(signal, name)
-    process = start("-c", DFA_BOOK, "execute", folder=book.root)
-    assert "running" in process.stdout.readline()
-    time.sleep(delay)
-    family = family_of(process)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == (-number if name == "SIGKILL" else 128 + number)
-    assert said.count("\n") == (name != "SIGKILL")
-    assert wait_for(lambda: not alive(family))
-    with sole_builder(book):
-        assert [path.name for path in book.build.glob(".work-*")] == []
+@pytest.mark.long
+@pytest.mark.parametrize("name", ATTACKED)
+def test_a_signal_at_any_moment_loses_nothing_and_leaves_no_process(name, cheap_book, start, attacks):
+    """What was made before stays whole, saved runs stay, and the same command goes on to its end."""
+    book, command = cheap_book, ATTACKED[name]
+    results = book.build / "results" / "digits" / "some.csv"
+    begun = time.monotonic()
+    process = start(*command, folder=book.root)
+    process.communicate(timeout=600)
+    assert process.returncode == 0
+    duration = time.monotonic() - begun
+    whole = {place: tree(place) for place in (book.html, book.build / "teach") if place.exists()}
+    bytes_of_results = results.read_bytes() if results.exists() else None
+    chance = random.Random(name)
+    numbers = [getattr(signal, each) for each in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")]
+    for turn in range(SIGNALS):
+        number = numbers[turn % 4] if command[1] is DFA_BOOK else numbers[turn % 2]
+        saved = saved_runs(results)
+        process = start(*command, folder=book.root)
+        wait_until = time.monotonic() + chance.uniform(0.05, 1.0) * duration
+        family = []
+        while time.monotonic() < wait_until and process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                family = family_of(process)
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+        if process.returncode == 0:  # it was over before
+            continue
+        attacks(f"signals to {name}")
+        assert process.returncode in (-number, 128 + number), said
+        # Before dfa-book is ready to answer, and in a script, a signal ends Python in Python's own way.
+        if process.returncode == 128 + number:
+            assert said.count("\n") == 1, said
+        assert wait_for(lambda family=family: not alive(family)), family
+        old = {place: place.with_name(f".{place.name}.old") for place in whole}
+        for place, files in whole.items():  # between two renames, the earlier one lies beside
+            assert tree(place if place.exists() else old[place]) == files
+        assert saved_runs(results) >= saved or saved == 12
+        if saved_runs(results) == 12:  # train again
+            results.unlink()
+            results.with_suffix(".json").unlink(missing_ok=True)
+    process = start(*command, folder=book.root)
+    process.communicate(timeout=600)
+    assert process.returncode == 0
+    assert {place: tree(place) for place in whole} == whole
+    assert bytes_of_results is None or results.read_bytes() == bytes_of_results
+    assert list(book.build.glob(".work-*")) + list(book.build.glob(".*.old")) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["teach"] * 3,
+        ["execute", "execute"],
+        ["build", "build"],
+        ["build", "teach"],
+        ["pdf", "build", "teach"],
+    ],
+)
+def test_commands_at_once_work_one_after_the_other_or_say_why_not(names, cheap_book, start, attacks):
+    processes = [start("-c", DFA_BOOK, name, folder=cheap_book.root) for name in names]
+    told = [process.communicate(timeout=600)[1] for process in processes]
+    attacks("processes at once", len(names))
+    statuses = [process.returncode for process in processes]
+    assert set(statuses) <= {0, 2}
+    assert 0 in statuses
+    for status, said in zip(statuses, told, strict=True):
+        assert said.count("\n") <= 1, said
+        assert status == 0 or "is writing" in said or "is not built" in said or "Chromium" in said, said
+    for place in (cheap_book.html, cheap_book.build / "teach"):
+        tree(place)
+    assert list(cheap_book.build.glob(".work-*")) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
