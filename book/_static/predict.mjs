@@ -1,18 +1,27 @@
 // Predict first: readers choose what they expect of a figure, then see it. A box with a list of answers covers the figure
-// after it until its button is pressed, or until a link leads to the figure. Without this script, and on paper, nothing is
-// covered.
+// after it, and the text that answers, until its button is pressed, or until a link leads to the figure. The page's first box has a button for all
+// figures, which is remembered. Without this script, and on paper, nothing is covered.
 "use strict";
 
 // A block of its own: other scripts of a page share its names.
 {
   const figures = [...document.querySelectorAll("figure")];
   const shown = [];
+  const MEMORY = "dfa-figures-shown";
 
-  document.querySelectorAll(".dfa-predict").forEach((box, number) => {
+  const boxes = [...document.querySelectorAll(".dfa-predict")];
+  const answersInText = [...document.querySelectorAll(".cell_output strong")].filter((text) => text.textContent.startsWith("Answer"));
+
+  boxes.forEach((box, number) => {
     const list = box.querySelector("ol");
     const question = list?.previousElementSibling;
-    const figure = figures.find((other) => box.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
+    const figure = figures.find((other) => follows(other, box));
     if (!question || !figure) return;
+
+    // The text that gives the figure's answer away, up to the next box.
+    const told = answersInText
+      .find((text) => follows(text, figure) && !(boxes[number + 1] && follows(text, boxes[number + 1])))
+      ?.closest(".cell_output");
 
     const group = element("fieldset");
     element("legend", group).append(...question.childNodes);
@@ -32,6 +41,7 @@
 
     function show(now) {
       figure.classList.toggle("dfa-covered", !now);
+      told?.classList.toggle("dfa-awaited", !now);
       button.setAttribute("aria-expanded", now);
       button.textContent = now ? "Cover the figure" : "Show the figure";
       const chosen = answers.find(({ choice }) => choice.checked);
@@ -41,12 +51,43 @@
     group.addEventListener("change", () => show(!figure.classList.contains("dfa-covered")));
     show(false);
     shown.push([figure, show]);
+    if (shown.length === 1) buttonForAll(group, expected);
   });
+
+  function buttonForAll(group, before) {
+    const button = element("button", group);
+    button.type = "button";
+    before.before(button);
+    const text = () => (button.textContent = remembered() ? "Cover all figures" : "Show all figures");
+    button.addEventListener("click", () => {
+      const now = !remembered();
+      try {
+        localStorage.setItem(MEMORY, now ? "yes" : "");
+      } catch {
+        // Where nothing may be stored, it is for this page only, and cannot be taken back.
+      }
+      text();
+      for (const [, show] of shown) show(now);
+    });
+    text();
+  }
+
+  function remembered() {
+    try {
+      return localStorage.getItem(MEMORY) === "yes";
+    } catch {
+      return false;
+    }
+  }
+
+  function follows(node, other) {
+    return other.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING;
+  }
 
   function uncover() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     for (const [figure, show] of shown) {
-      if (figure.contains(target)) show(true);
+      if (remembered() || figure.contains(target)) show(true);
     }
   }
 

@@ -21,6 +21,7 @@ BOX = """\
 <figure id="fig-{0}"><a href="#fig-{0}">A picture</a><div class="dfa-figure"><div class="dfa-panel">
 <div class="dfa-drawing" data-readings="{1}"></div></div></div>
 <figcaption id="caption-{0}">What is seen.</figcaption></figure>
+<div class="cell"><div class="cell_output"><p><strong>Answer.</strong> Of {0}.</p></div></div>
 """
 
 
@@ -82,13 +83,38 @@ def test_it_works_by_keyboard_and_skips_what_is_covered(visit):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
     assert page.evaluate(focus) == "button"
+    page.keyboard.press("Tab")  # the button for all figures
     page.keyboard.press("Tab")
     assert page.evaluate(focus) == "radio"  # of the next box: the link in the covered figure is left out
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     assert page.get_by_role("status").first.text_content() == "You expected: That one."
     page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
     assert page.evaluate(focus) == "A"
+
+
+def test_the_answer_in_the_text_waits_with_its_figure(visit):
+    page = visit()
+    told = [page.get_by_text(f"Of {name}.") for name in ("one", "two")]
+    assert [text.is_visible() for text in told] == [False, False]
+    page.get_by_role("button", name="Show the figure").first.click()
+    assert [text.is_visible() for text in told] == [True, False]
+    page.emulate_media(media="print")
+    assert [text.is_visible() for text in told] == [True, True]
+
+
+def test_one_button_shows_all_figures_and_the_next_page_remembers_it(visit):
+    page = visit()
+    page.get_by_role("button", name="Show all figures").click()
+    assert covered(page) == ["visible"] * 3
+    page.reload()
+    assert covered(page) == ["visible"] * 3
+    page.get_by_role("button", name="Cover all figures").click()
+    assert covered(page) == ["visible", "hidden", "hidden"]
+    page.reload()
+    assert covered(page) == ["visible", "hidden", "hidden"]
 
 
 def test_programs_that_read_pages_aloud_are_told_what_there_is_and_not_what_is_covered(visit):
