@@ -1,6 +1,6 @@
 // Predict first: readers choose what they expect of a figure, then see it. A box with a list of answers covers the figure
-// after it, and the text that answers, until its button is pressed, or until a link leads to the figure. The page's first box has a button for all
-// figures, which is remembered. Without this script, and on paper, nothing is covered.
+// after it, and the text that answers, until its button is pressed or a link leads to the figure. The page's first box has
+// a button for all figures, which is remembered. Without this script, and on paper, nothing is covered.
 "use strict";
 
 // A block of its own: other scripts of a page share its names.

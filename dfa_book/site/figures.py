@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from bs4 import BeautifulSoup
 
 from dfa_lib.experiments.kept_table import units_in
 from dfa_lib.experiments.provenance import Entry, digests_of, record_path
@@ -26,6 +25,7 @@ from .confirmations import confirmations, confirmed
 from .freshness import entries_of, misfit, staleness
 from .markdown import as_block, as_code, as_text
 from .notebooks import read_notebook
+from .strips import FOLD, MADE, strip_of
 from .verify import is_results
 
 LIST = "figures.md"
@@ -34,14 +34,11 @@ PLACE = "% The list of figures stands here."
 DOWNLOADS = "results"
 TUNING = "tuning"
 NOT_OF_THE_NUMBERS = ("jobs", "results")
-STRIP, FOLD, MADE = "dfa-strip", "dfa-fold", "dfa-provenance"
 COLUMNS = (
     "{py:class}`what a run is <dfa_lib.run.Run>`, the epoch, {py:class}`what was measured "
     "<dfa_lib.training.History>`"
 )
 NO_REFERENCE = "what a run is, the epoch, what was measured"
-
-Rows = list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -169,28 +166,7 @@ def _fold(book: Book, figure: Shown) -> str:
         ),
         ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
     ]
-    folds = [("Data", FOLD, data), ("How made", MADE, made), ("Make again", FOLD, again)]
-    text = "\n".join(_dropdown(*fold) for fold in folds)
-    return f"::::{{container}} {STRIP}\n{text}\n::::"
-
-
-def _dropdown(title: str, kind: str, rows: Rows) -> str:
-    terms = "\n\n".join(f"{term}\n" + "\n".join(f": {text}" for text in texts) for term, texts in rows)
-    return f":::{{dropdown}} {title}\n:class-container: {kind}\n\n{terms}\n:::"
-
-
-def lay_out_strips(page: BeautifulSoup) -> None:
-    """Give strips folds of their own look, and the code of their figure where the page folds it."""
-    for strip in page.select(f"div.{STRIP}"):
-        cell = strip.find_previous_sibling("div")
-        code = cell.select_one(":scope > details.hide") if cell is not None else None
-        if code is not None:
-            strip.insert(0, code.extract())
-        for fold in strip.find_all("details", recursive=False):
-            assert fold.summary is not None
-            fold.summary.string = "Code" if fold is code else fold.summary.get_text().strip()
-            del fold.summary["class"]
-            fold["class"] = MADE if MADE in fold.get_attribute_list("class") else FOLD
+    return strip_of([("Data", FOLD, data), ("How made", MADE, made), ("Make again", FOLD, again)])
 
 
 def _chapter(figure: Shown) -> str:

@@ -35,9 +35,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.logging import getLogger
 
 from .accessibility import Repairs
-from .figures import lay_out_strips
 from .launch import NOTEBOOKS, PAGE
 from .policy import restrict
+from .strips import lay_out_strips
 
 STYLESHEET = "book.css"
 # After extensions that write stylesheets at the end, at the default priority of 500.

@@ -45,6 +45,7 @@ def test_imports_go_one_way():
         ("dfa_lib.learning_rules", HEAVY),
         ("dfa_lib.training", HEAVY),
         ("dfa_lib.experiments", ("matplotlib", "IPython", "sklearn")),
+        ("dfa_book.site.web", ("torch", *HEAVY)),
     ],
 )
 def test_a_module_brings_in_what_it_needs_and_no_more(imported, absent):
