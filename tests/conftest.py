@@ -144,6 +144,12 @@ def open_page(chromium):
     assert wrong == []
 
 
+@pytest.fixture
+def visit(open_page, address):
+    """Open the test file's page, whose fixture ``address`` it has, at an anchor."""
+    return lambda anchor="", **options: open_page(address + anchor, **options)
+
+
 @pytest.fixture(scope="session")
 def relative_error():
     """``|actual - expected| / |expected|`` in the Euclidean norm; of a dictionary, the largest."""

@@ -51,11 +51,6 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
-@pytest.fixture
-def visit(open_page, address):
-    return lambda anchor="", **options: open_page(address + anchor, **options)
-
-
 def unfolded(page):
     return page.eval_on_selector_all(
         "details[open] summary > b", "elements => elements.map((e) => e.textContent)"

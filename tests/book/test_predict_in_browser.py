@@ -53,11 +53,6 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
-@pytest.fixture
-def visit(open_page, address):
-    return lambda anchor="", **options: open_page(address + anchor, **options)
-
-
 def covered(page):
     return page.eval_on_selector_all("figure", "all => all.map(one => getComputedStyle(one).visibility)")
 
