@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.converged import COLUMNS
 from dfa_lib.experiments.kept_table import Column, KeptTable
 from dfa_lib.experiments.provenance import Record
-from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import (
     CONFIDENCE,
@@ -27,6 +25,8 @@ from dfa_lib.experiments.statistics import (
 )
 from dfa_lib.validation import InputError
 
+from ..converged import COLUMNS
+from ..probes import PROBE_COLUMNS
 from ..words import SPACE, number
 from .queries import Sample
 
