@@ -140,10 +140,7 @@ def register_optimizer(
     label
         In figures (default: the name).
 
-    Raises
-    ------
-    InputError
-        As ``register_method``.
+    What is refused is as for ``register_method``.
     """
     entry = _entry("optimizer", name, update, {"state": state})
     label = _checked_label(name, label)
@@ -170,10 +167,7 @@ def register_feedback(
     label
         In figures (default: the name).
 
-    Raises
-    ------
-    InputError
-        As ``register_method``.
+    What is refused is as for ``register_method``.
     """
     entry = _entry("feedback", name, draw, {})
     label = _checked_label(name, label)
@@ -220,13 +214,7 @@ def full_name(field: str, name: str) -> str:
 
 
 def short_name(field: str, written: str) -> str:
-    """Invert ``full_name``.
-
-    Raises
-    ------
-    InputError
-        If the name is not registered here, or was registered with other code.
-    """
+    """Invert ``full_name``, or refuse a name that is not registered here, or with other code."""
     name, _, digest = written.partition("@")
     entry = REGISTERED.get((field, name))
     if entry is None and digest:

@@ -38,12 +38,7 @@ class Progress:
 
     In a terminal and in Jupyter the line is updated in place; in Jupyter it disappears at the end. Where
     stderr is a file, a line is added at most every ten seconds. If the environment variable
-    ``DFA_PROGRESS_FILE`` names a file, that holds the line meanwhile.
-
-    Parameters
-    ----------
-    clock
-        Returns seconds.
+    ``DFA_PROGRESS_FILE`` names a file, that holds the line meanwhile. ``clock`` returns seconds.
     """
 
     def __init__(self, runs: Sequence[Run], clock: Callable[[], float] = time.monotonic) -> None:

@@ -239,10 +239,7 @@ class Record:
     def read(cls, results: Path) -> "Record":
         """Return the record of a table, including the log of an open session.
 
-        Raises
-        ------
-        InputError
-            If the record is damaged, or has a field or value that ``FIELDS`` does not accept.
+        A damaged record, or one with a field or value that ``FIELDS`` does not accept, is refused.
         """
         path, record = record_path(results), cls()
         if path.exists():
@@ -421,19 +418,7 @@ def made_with(datasets: Sequence[str]) -> Entry:
 class Session:
     """Logs provenance while units are computed: a first line for all of them, then one for each.
 
-    Parameters
-    ----------
-    results
-        The table.
-    datasets
-        Names of the datasets that the units are computed from.
-    how
-        ``"jobs=2"``, or the address of a cluster.
-
-    Raises
-    ------
-    OSError
-        If the log cannot be written.
+    ``how`` is ``"jobs=2"``, or the address of a cluster. ``OSError`` if the log cannot be written.
     """
 
     def __init__(self, results: Path, datasets: Iterable[str], how: str) -> None:

@@ -44,23 +44,8 @@ def digit_representation(
     position are ``f(x W1[block] + b1)``: those of a stack whose other images are blank. A blank image
     has the normalised pixel value 0, the mean brightness of the training digits.
 
-    Parameters
-    ----------
-    parameters
-        With ``W1`` of shape ``(k · pixels, hidden)``; ``b1`` may be missing.
-    images
-        Normalised single digits, one per row.
-    position
-        Of the digits in the stack, from 0 to k - 1.
-    k
-        Digits in a stack.
-    activation
-        The network's hidden units: one of ``ACTIVATIONS``.
-
-    Raises
-    ------
-    InputError
-        If there is no such position, or ``W1`` does not fit k images of this size.
+    ``W1`` is ``(k · pixels, hidden)``; ``b1`` may be missing. ``images`` are normalised single digits,
+    one per row; the ``position`` in the stack is from 0 to k - 1.
     """
     W1, pixels = parameters["W1"], images.shape[1]
     k = whole_number("k", k)

@@ -164,15 +164,8 @@ SUMMARY = (
 def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy") -> pd.DataFrame:
     """Reduce a results table to one row per group, over its seeds.
 
-    Parameters
-    ----------
-    table
-        Rows of a results table. Outcomes are taken from its column ``outcome``, see ``with_outcomes``,
-        or computed, if all epochs are there. Otherwise a nan counts as a non-finite run.
-    by
-        The columns that define a group.
-    value
-        The metric.
+    Outcomes are taken from the table's column ``outcome``, see ``with_outcomes``, or computed, if all
+    epochs are there. Otherwise a nan counts as a non-finite run.
 
     Returns
     -------
