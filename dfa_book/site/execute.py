@@ -45,26 +45,12 @@ def execute(
 ) -> list[str]:
     """Execute chapters into the staging folder, report progress, and return the chapters that failed.
 
-    Each is executed to a temporary file, checked, and only then replaces the earlier one.
-
-    Parameters
-    ----------
-    chapters
-        Names of notebooks without suffix; all of them if empty.
-    parameters
-        See ``chapter.PARAMETERS``. ``results`` defaults to ``kept.results_folder``; in
-        ``_build/results`` this begins with the tables stored in the repository, and executing all
-        chapters moves stale tables aside.
-    timeout
-        Seconds for each chapter.
-    fresh
-        Train everything anew, in an emptied folder, without results of the repository.
-
-    Raises
-    ------
-    InputError
-        If a chapter, the name or value of a parameter is not accepted, or both ``fresh`` and ``results``
-        are given; nothing has been executed then.
+    Each is executed to a temporary file, checked, and only then replaces the earlier one. Without
+    ``chapters``, all are executed. The parameter ``results`` defaults to ``kept.results_folder``; in
+    ``_build/results`` this begins with the tables stored in the repository, and executing all chapters
+    moves stale tables aside. ``fresh`` trains everything anew, in an emptied folder, without results of
+    the repository. ``timeout`` is in seconds for each chapter. Nothing is executed if a name or a value
+    is not accepted (``InputError``).
     """
     known = book.chapters()
     for name in chapters:

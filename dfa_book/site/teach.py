@@ -61,16 +61,9 @@ class Piece:
 def teach(book: Book) -> dict[str, dict[str, int]]:
     """Write both editions of every chapter, and what graders need, into ``_build/teach``.
 
-    Returns
-    -------
-    dict
-        For each chapter, how many ``exercises`` and how many ``gaps`` (cells to be filled in) it has.
-
-    Raises
-    ------
-    InputError
-        If a chapter cannot be read, has something that plain Markdown cannot show, a picture that is not
-        in the book, or a solution without its exercise. What was written before is still there then.
+    Return how many ``exercises`` and ``gaps`` (cells to be filled in) each chapter has. What was written
+    before stays if a chapter cannot be read, has something that plain Markdown cannot show, a picture
+    that is not in the book, or a solution without its exercise (``InputError``).
     """
     with book.workspace() as folder:
         counts = write_editions(book, folder / EDITIONS_FOLDER, (*EDITIONS, *GRADED))

@@ -42,23 +42,8 @@ def verify(
 ) -> list[Comparison]:
     """Train runs again that are drawn at random from each results file of a folder.
 
-    Runs that are not in a file's record are drawn first.
-
-    Parameters
-    ----------
-    sample
-        Runs per file, or all if there are fewer.
-    only
-        Experiments to draw from, such as ``"sgd"``; all if empty.
-    jobs
-        As for ``run_all``.
-    seed
-        Seed of the random choice.
-
-    Raises
-    ------
-    InputError
-        If the folder lacks results or a named experiment, or a number is not accepted.
+    From each file, or from those of the experiments in ``only``, ``sample`` runs are drawn, or all if
+    there are fewer: first those that are not in its record. ``seed`` decides which.
     """
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
@@ -80,8 +65,7 @@ def verify(
 def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
     """Write a verification into the records of results files if all runs agreed; return the files.
 
-    It covers all runs in a file's record, and those that were trained again. Raises ``InputError`` if
-    another process is writing a file.
+    It covers all runs in a file's record, and those that were trained again.
     """
     if not all(row.agrees for row in comparisons):
         return []
