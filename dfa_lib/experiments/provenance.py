@@ -271,24 +271,18 @@ class Record:
     def take_over(self, other: Path, digests: Iterable[str]) -> None:
         """Copy from another table's record the entries of the units with these digests."""
         source, wanted = Record.read(other), set(digests)
-
-        def about(entries: Sequence[Entry]) -> list[Entry]:
-            kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
-            of_file = {"seconds", "trained by", "rows"}  # of all runs of that file, not only of these
-            return [
-                {name: value for name, value in entry.items() if name not in of_file}
-                | {"runs": len(common), "digests": " ".join(sorted(common))}
-                for entry in kept
-                if (common := digests_of(entry) & wanted)
-            ]
-
-        for entries, more in (
-            (self.taken, about([*source.sessions, *source.taken])),
-            (self.verified, about(source.verified)),
+        of_file = {"seconds", "trained by", "rows"}  # of all runs of that file, not only of these
+        for entries, theirs in (
+            (self.taken, [*source.sessions, *source.taken]),
+            (self.verified, source.verified),
         ):
-            entries += [
-                entry for entry in more if entry not in entries
-            ]  # a killed call may have done so
+            for entry in theirs:
+                common = digests_of(entry) & wanted
+                copied = {name: value for name, value in entry.items() if name not in of_file}
+                copied.setdefault("taken from", other.name)
+                copied |= {"runs": len(common), "digests": " ".join(sorted(common))}
+                if common and copied not in entries:  # a killed call may have copied it
+                    entries.append(copied)
 
     def extend(self, session: Entry) -> None:
         """Add a session; merge it into the last one if machine and state of the code are the same."""
@@ -392,11 +386,6 @@ ENTRIES = {
     "verified": ("date", "sample", "agreement"),
 }
 """The kinds of entries in a record, and the fields that each needs beside ``ALWAYS``."""
-
-
-def read_record(results: Path) -> list[Entry]:
-    """Return the ``sessions`` of a table's record."""
-    return Record.read(results).sessions
 
 
 def digests_of(entry: Entry) -> set[str]:

@@ -14,7 +14,7 @@ from dfa_book.site.freshness import staleness
 from dfa_lib import InputError, Run
 from dfa_lib.data.digits import load_digits
 from dfa_lib.experiments.kept_table import KeptTable
-from dfa_lib.experiments.provenance import checksums, read_record
+from dfa_lib.experiments.provenance import Record, checksums
 from dfa_lib.experiments.representations import PROBES, digit_representation, is_one_place
 from dfa_lib.training import initial_parameters, train
 
@@ -159,9 +159,9 @@ def test_tables_have_records_that_know_their_rows(runs, trained, tmp_path):
     probe_table(runs, 1, results=probes)
     probe_table(runs, 2, results=probes)
     embedding_table(runs, results=maps)
-    assert [entry["runs"] for entry in read_record(probes)] == [len(trained)] == [4]
-    assert [entry["runs"] for entry in read_record(maps)] == [0]  # those of the probes
-    assert read_record(maps)[0]["data"] == checksums(["digits"])
+    assert [entry["runs"] for entry in Record.read(probes).sessions] == [len(trained)] == [4]
+    assert [entry["runs"] for entry in Record.read(maps).sessions] == [0]  # those of the probes
+    assert Record.read(maps).sessions[0]["data"] == checksums(["digits"])
     for path in (probes, maps):
         assert staleness(path) is None
         lines = path.read_text().splitlines(keepends=True)
