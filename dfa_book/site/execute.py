@@ -79,12 +79,11 @@ def execute(
             print(sentence, flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        data_folder()
     except OSError as problem:
         raise InputError(
             f"results cannot be saved in {folder} ({problem.strerror}): name another folder."
         ) from problem
-    try:
-        data_folder()
     except RuntimeError as problem:
         raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
     given["results"] = str(folder)
@@ -95,14 +94,11 @@ def execute(
     for name in chosen:
         start = time.monotonic()
         trouble = _execute_chapter(book, name, given, timeout, _Shown(f"{name:{width}}"))
-        seconds = time.monotonic() - start
-        if trouble:
-            failed.append(name)
-            print(f"{name:{width}}  FAILED after {seconds:.0f} s", flush=True)
-            for sentence in trouble:
-                print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
-        else:
-            print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
+        ended = "FAILED after" if trouble else "done in"
+        print(f"{name:{width}}  {ended} {time.monotonic() - start:.0f} s", flush=True)
+        for sentence in trouble:
+            print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
+        failed += [name] if trouble else []
     trained = len(_runs(folder) - before)
     if trained or failed:
         print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
@@ -196,13 +192,12 @@ def _execute_chapter(
 
 def _of_others(book: Book, name: str, results: str) -> dict[Path, int]:
     """Return files that a chapter must not change: other chapters with their times, and tables."""
-    chapters = [
-        path
+    changed = {
+        path: path.stat().st_mtime_ns
         for other in book.chapters()
         for path in (book.notebook(other), book.executed(other))
         if other != name and path.exists()
-    ]
-    changed = {path: path.stat().st_mtime_ns for path in chapters}
+    }
     return changed | dict.fromkeys(Path(results).glob("*.csv"), 0)  # tables grow
 
 
@@ -252,12 +247,10 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
             if MYST in output.get("data", {}):
                 output["data"] = {"text/markdown": output["data"][MYST]}
             if figure is not None:
-                cell.metadata["mystnb"] = {
-                    "figure": {"name": figure["name"], "caption": figure["caption"]}
-                }
-                output["data"] = {
-                    "text/html": output["data"][FOR_THE_SITE], "text/plain": figure["alt"]
-                }  # fmt: skip
+                about = {"name": figure["name"], "caption": figure["caption"]}
+                cell.metadata["mystnb"] = {"figure": about}
+                drawn = output["data"][FOR_THE_SITE]
+                output["data"] = {"text/html": drawn, "text/plain": figure["alt"]}
         if outputs:
             cell["outputs"] = [o for o in outputs if not _stays_behind(o)]
 

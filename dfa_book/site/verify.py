@@ -31,10 +31,17 @@ class Comparison(NamedTuple):
     digest: str  # of the stored run
 
     @property
+    def difference(self) -> float | None:
+        """The difference of the accuracies, 0 if both runs diverged; None if one has."""
+        if math.isnan(self.stored) and math.isnan(self.again):
+            return 0.0
+        difference = self.again - self.stored
+        return None if math.isnan(difference) else difference
+
+    @property
     def agrees(self) -> bool:
-        """Whether the accuracies differ by no more than ``TOLERANCE``, or both runs diverged."""
-        both_diverged = self.stored != self.stored and self.again != self.again
-        return both_diverged or abs(self.stored - self.again) <= TOLERANCE
+        """Whether the accuracies differ by no more than ``TOLERANCE``."""
+        return self.difference is not None and abs(self.difference) <= TOLERANCE
 
 
 def verify(
