@@ -151,10 +151,8 @@ def _value(text: str) -> Any:
     if text in named:
         return named[text]
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return text
 
 

@@ -16,13 +16,13 @@ from typing import Any
 import nbformat
 
 from dfa_lib.experiments.kept_table import units_in
-from dfa_lib.experiments.provenance import Entry, digests_of, record_path
+from dfa_lib.experiments.provenance import Entry, Record, digests_of, record_path
 
 from ..chapter import PARAMETERS, check_parameters
 from ..words import plural
 from .book import Book
 from .confirmations import confirmations, confirmed
-from .freshness import entries_of, misfit, staleness
+from .freshness import misfit, staleness
 from .markdown import as_block, as_code, as_text
 from .notebooks import read_notebook
 from .strips import FOLD, MADE, strip_of
@@ -272,7 +272,7 @@ def _verified(figure: Shown) -> list[Entry]:
 def _speaking(path: Path) -> list[Entry]:
     """Return the record's entries on runs that are in a results file."""
     present = units_in(path).keys()
-    return [e for e in entries_of(path) if digests_of(e) & present]
+    return [e for e in Record.read(path).entries if digests_of(e) & present]
 
 
 # ---- the list of all figures ----

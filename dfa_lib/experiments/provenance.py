@@ -263,10 +263,14 @@ class Record:
         text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
         replace_text(record_path(results), text + "\n")
 
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, of every kind."""
+        return [*self.sessions, *self.taken, *self.verified]
+
     def digests(self) -> set[str]:
         """Return the digests of all units in the record."""
-        entries = (*self.sessions, *self.taken, *self.verified)
-        return {digest for entry in entries for digest in digests_of(entry)}
+        return {digest for entry in self.entries for digest in digests_of(entry)}
 
     def take_over(self, other: Path, digests: Iterable[str]) -> None:
         """Copy from another table's record the entries of the units with these digests."""
