@@ -34,7 +34,9 @@ REPRODUCED = (
 # MNIST takes about 25 core hours and is trained in parts. Seeds of the fine pass of tuning, by method,
 # feedback, optimizer, number of digits and epochs; all others have had the coarse pass only.
 FINE_ON_MNIST: dict[tuple[object, ...], int] = {
+    ("bp", None, "sgd", 1, 20): 3,
     ("bp", None, "sgd", 3, 20): 3,
+    ("dfa", "uniform", "sgd", 1, 20): 5,
     ("dfa", "uniform", "sgd", 3, 20): 5,
     ("dfa", "uniform", "rmsprop", 3, 20): 5,
     ("dfa", "gaussian", "sgd", 3, 20): 5,
