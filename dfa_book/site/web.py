@@ -40,12 +40,16 @@ from .policy import restrict
 from .strips import lay_out_strips
 
 STYLESHEET = "book.css"
+TEXT_FONT = "fonts/STIXTwoText-Regular.woff2"
 # After extensions that write stylesheets at the end, at the default priority of 500.
 LAST = 900
 # Before sphinxext.opengraph.
 FIRST = 100
 # Theme JavaScript that we drop: Font Awesome (icons come from CSS), Thebe, tabs.
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
+# It sets the classes of a dozen components, of which pages use these.
+BOOTSTRAP = "bootstrap.js"
+OF_BOOTSTRAP = ("bs-tooltip", "collapse", "collapsing", "dropdown", "fade", "show", "tooltip")
 NOTEBOOK_BUTTONS = {"student": ".ipynb", "instructor": ".ipynb with solutions"}
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 # Pygments classes without a colour: names, punctuation, spaces.
@@ -197,8 +201,15 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
         texts[path] = page.decode(formatter=AS_WRITTEN)
-    words = _words([*texts.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.*js"))])
-    css = "".join(_pruned(_read_stylesheet(sheet, static), words) for sheet in sheets)
+    scripts = {path: path.read_text(encoding="utf-8") for path in static.rglob("*.*js")}
+    words = _words(
+        [*texts.values(), *(text for path, text in scripts.items() if path.name != BOOTSTRAP)]
+    )
+    for path in (path for path in scripts if path.name == BOOTSTRAP):
+        words.update(word for word in _words([scripts[path]]) if word.startswith(OF_BOOTSTRAP))
+    read = [_read_stylesheet(sheet, static) for sheet in sheets]
+    words.update(name for css in read for name in re.findall(r"var\(\s*(--[\w-]+)", css))
+    css = "".join(_pruned(css, words) for css in read)
     css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*texts.values(), css]))
     (static / STYLESHEET).write_text(css, encoding="utf-8")
     version = hashlib.sha256(css.encode()).hexdigest()[:8]
@@ -281,6 +292,10 @@ def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> lis
     if links:
         address = f"{relpath(static / STYLESHEET, folder)}?v={VERSION}"
         links[0].insert_before(page.new_tag("link", attrs={"rel": "stylesheet", "href": address}))
+        if (static / TEXT_FONT).is_file():  # else it is asked for after the stylesheet has come
+            preload = {"rel": "preload", "as": "font", "type": "font/woff2", "crossorigin": ""}
+            address = relpath(static / TEXT_FONT, folder)
+            links[0].insert_before(page.new_tag("link", attrs=preload | {"href": address}))
     sheets = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
     for link in links:
         link.decompose()
@@ -309,7 +324,7 @@ def _read_stylesheet(path: Path, static: Path) -> str:
 
 
 def _pruned(css: str, words: set[str]) -> str:
-    """Remove rules for classes that no element has; keep licences in comments."""
+    """Remove rules for classes that no element has, and properties unread; keep licences in comments."""
     return "".join(_rules(tinycss2.parse_stylesheet(css, skip_whitespace=True), words)) + "\n"
 
 
@@ -320,15 +335,27 @@ def _rules(parsed: Iterable[Any], words: set[str]) -> Iterator[str]:
                 yield rule.serialize()
         elif rule.type == "qualified-rule":
             selectors = [s for s in _selectors(rule.prelude) if words.issuperset(_classes(s))]
-            if selectors:
+            content = [
+                part
+                for part in tinycss2.parse_blocks_contents(
+                    rule.content, skip_comments=True, skip_whitespace=True
+                )
+                if part.type != "error" and not _unread(part, words)
+            ]
+            if selectors and content:
                 kept = ",".join(tinycss2.serialize(selector) for selector in selectors)
-                yield f"{kept}{{{tinycss2.serialize(rule.content)}}}"
+                yield f"{kept}{{{tinycss2.serialize(content)}}}"
         elif rule.lower_at_keyword in ("media", "supports"):
             inner = "".join(_rules(tinycss2.parse_rule_list(rule.content, skip_whitespace=True), words))
             if inner:
                 yield f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}"
         elif rule.lower_at_keyword != "charset":
             yield rule.serialize()
+
+
+def _unread(part: Any, words: set[str]) -> bool:
+    """Return whether a part of a rule is a custom property, such as ``--bs-teal``, that nothing uses."""
+    return part.type == "declaration" and part.name.startswith("--") and part.name not in words
 
 
 def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
@@ -379,7 +406,8 @@ def _with_small_fonts(css: str, static: Path, characters: set[str]) -> str:
 
 
 def _subset(source: Path, target: Path, characters: set[str]) -> None:
-    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True)
+    # Hinting is a third of the font of mathematics; screens of today hardly need it.
+    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True, hinting=False)
     with subset.load_font(str(source), options) as font:
         subsetter = subset.Subsetter(options)
         subsetter.populate(unicodes=map(ord, characters))

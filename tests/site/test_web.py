@@ -58,9 +58,11 @@ THEME = """\
 @charset "UTF-8";/*! Licence */@import "../basic.css";
 .page,.never{color:red}.never{color:blue}p:not(.never){color:green}
 @media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}
+.modal{color:red}.tooltip{color:red}
 @media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
+:root{--set-by-script:1;--read:2;--unread:url("a;b")}p{width:var(--read)}
 .page{background:url("../paper.png")}
 .page:after{content:url("data:image/png;base64,AA==")}
 """
@@ -77,8 +79,9 @@ def html(tmp_path):
         "_static/styles/theme.css": THEME,
         "_static/basic.css": "body{margin:0}\n",
         "_static/own.css": "/* words */ .page > p { color: black; }\n",
-        "_static/theme.js": 'document.body.classList.add("set-by-script");',
+        "_static/theme.js": 'document.body.classList.add("set-by-script", "--set-by-script");',
         "_static/live.mjs": 'document.body.classList.add("set-by-module");',
+        "_static/scripts/bootstrap.js": 'const components = ["modal", "tooltip"];',
         "_static/scripts/fontawesome.js": 'const icons = ["never"];',
     }
     for name, text in files.items():
@@ -133,9 +136,15 @@ def test_the_stylesheet_has_what_the_others_had_in_their_order(html):
 
 def test_rules_for_classes_that_nothing_has_are_left_out_and_licences_are_not(html):
     lighten(html)
-    assert re.findall(r"\.never[^)]", css(html)) == []
+    assert re.findall(r"\.never[^)]|\.modal", css(html)) == []
+    assert ".tooltip" in css(html)
     for kept in ("/*! Licence */", "p:not(.never)", "@media print{.set-by-script"):
         assert kept in css(html)
+
+
+def test_custom_properties_that_neither_a_rule_nor_a_script_reads_are_left_out(html):
+    lighten(html)
+    assert ":root{--set-by-script:1;--read:2;}" in css(html)
 
 
 def test_a_class_that_a_script_may_set_keeps_its_rules(html):
