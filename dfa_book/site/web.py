@@ -229,20 +229,24 @@ def _unwrap_plain_code(page: BeautifulSoup) -> None:
 
 
 def _hold_together(page: BeautifulSoup) -> None:
-    """Prevent line breaks between a number and its %, and between a formula and punctuation."""
+    """Prevent line breaks between a number and its %, and between a formula and what touches it."""
     for text in list(page.find_all(string=PERCENT)):
         # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
             text.replace_with(PERCENT.sub("\N{NO-BREAK SPACE}", text))
     for formula in page.find_all("span", class_="math"):
-        after = formula.next_sibling
-        if type(after) is not NavigableString or formula.math is None:
+        before, after = formula.previous_sibling, formula.next_sibling
+        mark = PUNCTUATION.match(after) if type(after) is NavigableString else None
+        opened = type(before) is NavigableString and before.endswith("(")
+        if formula.math is None or not (mark or opened):
             continue
-        mark = PUNCTUATION.match(after)
+        held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
         if mark is not None:
-            held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
             held.append(mark[0])
             after.replace_with(after[mark.end() :])
+        if opened:
+            held.insert(0, "(")
+            before.replace_with(before[:-1])
 
 
 def _align_numbers(page: BeautifulSoup) -> None:

@@ -49,7 +49,7 @@ PAGE = """\
 <math><mi>a</mi></math>
 <pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
 <p>A 95 % interval.</p>
-<p><span class="math x"><math>b</math></span>, and <span class="math x"><math>c</math></span></p>
+<p><span class="math x"><math>b</math></span>, and (<span class="math x"><math>c</math></span></p>
 <pre>5 % 3</pre>
 <style>p {{ width: 5 % }}</style>
 </body></html>
@@ -180,12 +180,12 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
     assert '<pre><span class="k">def</span> f():</pre>' in page
 
 
-def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
+def test_no_line_ends_between_a_number_and_percent_or_a_formula_and_its_comma_or_parenthesis(html):
     lighten(html)
     page = (html / "one.html").read_text(encoding="utf-8")
     assert "<p>A 95\N{NO-BREAK SPACE}% interval.</p>" in page
     assert '<p><span class="dfa-held"><span class="math x"><math>b</math></span>,</span> and ' in page
-    assert ' and <span class="math x"><math>c</math></span></p>' in page
+    assert ' and <span class="dfa-held">(<span class="math x"><math>c</math></span></span></p>' in page
     assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
     assert "<style>p { width: 5 % }</style>" in page
 
