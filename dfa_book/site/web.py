@@ -55,7 +55,8 @@ OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 # Pygments classes without a colour: names, punctuation, spaces.
 PLAIN = ["n", "p", "w"]
 VERBATIM = ["pre", "code", "math"]
-PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
+# Spaces in 95 % and in k = 3.
+TIED = re.compile(r"(?<=\d) (?=%(?!\w))|(?<=\b\w) (?== \d)|(?<=\b\w =) (?=\d)")
 # A number, perhaps with a unit, and what qualifies it in parentheses.
 NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
@@ -229,11 +230,11 @@ def _unwrap_plain_code(page: BeautifulSoup) -> None:
 
 
 def _hold_together(page: BeautifulSoup) -> None:
-    """Prevent line breaks between a number and its %, and between a formula and what touches it."""
-    for text in list(page.find_all(string=PERCENT)):
+    """Prevent line breaks between a number and its % or name, a formula and what touches it."""
+    for text in list(page.find_all(string=TIED)):
         # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
-            text.replace_with(PERCENT.sub("\N{NO-BREAK SPACE}", text))
+            text.replace_with(TIED.sub("\N{NO-BREAK SPACE}", text))
     for formula in page.find_all("span", class_="math"):
         before, after = formula.previous_sibling, formula.next_sibling
         mark = PUNCTUATION.match(after) if type(after) is NavigableString else None

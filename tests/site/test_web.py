@@ -48,7 +48,7 @@ PAGE = """\
 <img alt="two curves" class="dfa-figure" src="{root}_images/curves.svg" />
 <math><mi>a</mi></math>
 <pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
-<p>A 95 % interval.</p>
+<p>A 95 % interval, k = 3.</p>
 <p><span class="math x"><math>b</math></span>, and (<span class="math x"><math>c</math></span></p>
 <pre>5 % 3</pre>
 <style>p {{ width: 5 % }}</style>
@@ -183,7 +183,7 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
 def test_no_line_ends_between_a_number_and_percent_or_a_formula_and_its_comma_or_parenthesis(html):
     lighten(html)
     page = (html / "one.html").read_text(encoding="utf-8")
-    assert "<p>A 95\N{NO-BREAK SPACE}% interval.</p>" in page
+    assert "<p>A 95\N{NO-BREAK SPACE}% interval, k\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3.</p>" in page
     assert '<p><span class="dfa-held"><span class="math x"><math>b</math></span>,</span> and ' in page
     assert ' and <span class="dfa-held">(<span class="math x"><math>c</math></span></span></p>' in page
     assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
