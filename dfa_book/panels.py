@@ -88,6 +88,7 @@ def _with_own_ids(svg: str, prefix: str) -> str:
 
 def _with_shared_styles(html: str, name: str) -> str:
     """State each style that several elements have once; repeated, it is a third of a figure."""
+    html = re.sub(r' clip-path="([^"]*)" style="([^"]*)"', r' style="\2; clip-path: \1"', html)
     counts = Counter(re.findall(STYLE, html))
     shared = [style for style, times in counts.items() if times > 1]
     classes = {style: f"s{number}" for number, style in enumerate(shared)}

@@ -329,7 +329,7 @@ def _read_stylesheet(path: Path, static: Path) -> str:
 
 
 def _pruned(css: str, words: set[str]) -> str:
-    """Remove rules for classes that no element has, and properties unread; keep licences in comments."""
+    """Remove rules that no element matches, and unread properties; keep licences in comments."""
     return "".join(_rules(tinycss2.parse_stylesheet(css, skip_whitespace=True), words)) + "\n"
 
 
@@ -339,7 +339,7 @@ def _rules(parsed: Iterable[Any], words: set[str]) -> Iterator[str]:
             if rule.value.startswith("!"):
                 yield rule.serialize()
         elif rule.type == "qualified-rule":
-            selectors = [s for s in _selectors(rule.prelude) if words.issuperset(_classes(s))]
+            selectors = [s for s in _selectors(rule.prelude) if words.issuperset(_names(s))]
             content = [
                 part
                 for part in tinycss2.parse_blocks_contents(
@@ -373,9 +373,12 @@ def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
     return selectors
 
 
-def _classes(selector: Sequence[Any]) -> set[str]:
-    """Return the classes that an element must have, without those in ``:not(…)``."""
-    return {after.value for token, after in pairwise(selector) if token == "." and after.type == "ident"}
+def _names(selector: Sequence[Any]) -> set[str]:
+    """Return the classes and ids that an element must have, without those in ``:not(…)``."""
+    classes = {
+        after.value for token, after in pairwise(selector) if token == "." and after.type == "ident"
+    }
+    return classes | {token.value for token in selector if token.type == "hash"}
 
 
 # ---- fonts ----

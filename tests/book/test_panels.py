@@ -144,6 +144,7 @@ def test_a_style_that_several_elements_have_is_stated_once(html):
     used = re.findall(r'class="(s\d+)"', html)
     assert all(used.count(name) > 1 for name in rules)
     assert set(used) == set(rules)
+    assert "clip-path: url(#fig-test-0-" in sheet
     (text,) = {match[1] for match in re.finditer(r'<text class="(\w+)"[^>]*>epoch<', html)}
     assert "text-anchor: middle" in rules[text]
 

@@ -58,7 +58,7 @@ THEME = """\
 @charset "UTF-8";/*! Licence */@import "../basic.css";
 .page,.never{color:red}.never{color:blue}p:not(.never){color:green}
 @media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}
-.modal{color:red}.tooltip{color:red}
+.modal{color:red}.tooltip{color:red}#absent{color:red}
 @media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
@@ -136,7 +136,7 @@ def test_the_stylesheet_has_what_the_others_had_in_their_order(html):
 
 def test_rules_for_classes_that_nothing_has_are_left_out_and_licences_are_not(html):
     lighten(html)
-    assert re.findall(r"\.never[^)]|\.modal", css(html)) == []
+    assert re.findall(r"\.never[^)]|\.modal|#absent", css(html)) == []
     assert ".tooltip" in css(html)
     for kept in ("/*! Licence */", "p:not(.never)", "@media print{.set-by-script"):
         assert kept in css(html)
