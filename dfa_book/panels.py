@@ -149,6 +149,7 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r"\s*\n(?=[A-Zz\"])", "", svg)
     svg = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(?<=[A-Z]) | (?=-)", "", match[0]), svg)
+    svg = re.sub(r'<path d="[^"]*" style="fill: none"/>', "", svg)  # grounds, which are transparent
     return _without_bare_groups(re.sub(r">\s+<", "><", svg).strip())
 
 

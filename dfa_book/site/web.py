@@ -236,18 +236,20 @@ def _hold_together(page: BeautifulSoup) -> None:
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
             text.replace_with(TIED.sub("\N{NO-BREAK SPACE}", text))
     for formula in page.find_all("span", class_="math"):
-        before, after = formula.previous_sibling, formula.next_sibling
-        mark = PUNCTUATION.match(after) if type(after) is NavigableString else None
-        opened = type(before) is NavigableString and before.endswith("(")
-        if formula.math is None or not (mark or opened):
+        if formula.math is None:
             continue
-        held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
-        if mark is not None:
-            held.append(mark[0])
-            after.replace_with(after[mark.end() :])
-        if opened:
-            held.insert(0, "(")
+        before, after = formula.previous_sibling, formula.next_sibling
+        start = end = ""
+        if type(before) is NavigableString and before.endswith("("):
+            start = "("
             before.replace_with(before[:-1])
+        if type(after) is NavigableString and (mark := PUNCTUATION.match(after)) is not None:
+            end = mark[0]
+            after.replace_with(after[mark.end() :])
+        if start or end:
+            held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
+            held.insert(0, start)
+            held.append(end)
 
 
 def _align_numbers(page: BeautifulSoup) -> None:

@@ -149,6 +149,13 @@ def test_a_style_that_several_elements_have_is_stated_once(html):
     assert "text-anchor: middle" in rules[text]
 
 
+def test_nothing_is_drawn_that_cannot_be_seen(root, html):
+    (sheet,) = re.findall(r"<style>(.*?)</style>", html)
+    invisible = re.findall(r"\.(s\d+)\{fill: none(?:; clip-path: [^;}]*)?\}", sheet)
+    assert invisible == []
+    assert not [path for path in root.iter(f"{SVG}path") if path.get("style") == "fill: none"]
+
+
 def test_the_figure_is_left_as_it_was():
     figure = two_panels()
     figure_html(figure, ALT, "fig-test")
