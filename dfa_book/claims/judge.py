@@ -8,27 +8,24 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.converged import COLUMNS
 from dfa_lib.experiments.kept_table import Column, KeptTable
 from dfa_lib.experiments.provenance import Record
-from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
-from dfa_lib.experiments.statistics import (
-    CONFIDENCE,
+from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_outcomes
+from dfa_lib.validation import InputError
+
+from ..converged import COLUMNS
+from ..probes import PROBE_COLUMNS
+from ..words import SPACE, number
+from .queries import Sample
+from .significance import (
     EQUIVALENCE_CONFIDENCE,
     EQUIVALENCES,
     MOST_SEEDS,
-    UNKNOWN,
-    Interval,
     holm,
     p_value,
     seeds_needed,
-    with_outcomes,
 )
-from dfa_lib.validation import InputError
-
-from ..words import SPACE, number
-from .queries import Sample
 
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -155,8 +152,8 @@ class Number(NamedTuple):
     """The measured number of a part.
 
     ``interval`` is over all seeds, ``sound`` over the stable ones; ``unstable`` and ``undefined`` count
-    seeds. ``p`` is the p-value by ``statistics.p_value``, nan without a test. ``needed`` is the number
-    of seeds that would decide an undecided part, None if unknown or above ``statistics.MOST_SEEDS``.
+    seeds. ``p`` is the p-value by ``p_value``, nan without a test. ``needed`` is the number
+    of seeds that would decide an undecided part, None if unknown or above ``MOST_SEEDS``.
     """
 
     interval: Interval
