@@ -86,7 +86,9 @@ def _write_file(line: str | None) -> None:
     name = os.environ.get(PROGRESS_FILE)
     if name:
         file = Path(name)
-        with suppress(OSError):  # a full disk must not stop the training
+        with suppress(
+            OSError, ValueError
+        ):  # a full disk or a name of no file must not stop the training
             if line is None:
                 file.unlink(missing_ok=True)
             else:  # atomically: another process reads it

@@ -129,8 +129,9 @@ def test_a_file_that_is_named_holds_the_line_while_runs_are_trained(
             train_for(shown, [run], 4)
         assert file.read_text() == "2 of 2 runs in 8 s"
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setenv("DFA_PROGRESS_FILE", str(tmp_path / "nowhere" / "line"))
-    run_all(runs)  # is not stopped by a file that cannot be written
+    for name in (str(tmp_path / "nowhere" / "line"), ".", "/"):
+        monkeypatch.setenv("DFA_PROGRESS_FILE", name)
+        run_all(runs)  # is not stopped by a file that cannot be written
 
 
 # ---- where a person is looking ----

@@ -121,6 +121,8 @@ def test_any_word_on_the_command_line_is_used_or_answered(
     monkeypatch.setenv("DFA_CHROMIUM", "/bin/false")
     before = sources(book)
     for text in portion(TEXTS, 6):
+        if "\0" in text:  # no word can hold it
+            continue
         attacks("inputs of the command line")
         words(capsys, COMMANDS[name](text))
         assert (sources(book) == before) or name.partition(" ")[0] in ("colab", "verify")
