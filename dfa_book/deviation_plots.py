@@ -38,7 +38,7 @@ COUNTED_STYLES: dict[str, Any] = {"updates": "-", "epochs": (0, (3, 1.2))}
 def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame) -> Figure:
     """Draw the step length and the test accuracy of Adam that counts epochs instead of updates.
 
-    ``factor`` is as from ``step_factor``, ``table`` as from ``adam_table``.
+    ``factor`` is as from ``step_factor``, ``table`` of the experiment ``"adam"``.
     """
     figure, (left, right) = row_of_panels(2, height=4.0, same_y=False)
     epochs = np.arange(1, len(factor) + 1) / updates_per_epoch
@@ -67,7 +67,7 @@ def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame)
 
 @mpl.rc_context(STYLE)
 def repeats_by_matrix(table: pd.DataFrame) -> Figure:
-    """Draw accuracies by random matrix, of a table as from ``shared_table``: dots, a bar at the mean."""
+    """Draw accuracies by random matrix, of the experiment ``"shared"``: dots, a bar at the mean."""
     figure, (panel,) = grid_of_panels(1, 1, 4.6, 3.4)
     for matrix, runs in table.groupby("matrix"):
         x, values = int(str(matrix)) + 1, runs["test_accuracy"]
