@@ -59,9 +59,6 @@ def protocol(settings: Settings) -> str:
     return columns(rows, "what", "value")
 
 
-# ---- outcomes ----
-
-
 def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
     """Return a figure of one tuning run for each outcome that occurs, preferably of DFA."""
     judged = with_outcomes(tuning)
@@ -85,10 +82,9 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
         "results": ("tuning",),
         "caption": (
             "Three outcomes of a run: training loss (first, on a logarithmic axis) and accuracy on "
-            "validation digits (second) against epoch, one tuning run each, parity of three "
-            f"digits. {listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are "
-            "chance: a loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends "
-            "unstable."
+            "validation digits (second) against epoch, one tuning run each, parity of three digits. "
+            f"{listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are chance: a "
+            "loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends unstable."
         ),
         "alt": f"Two panels, a line for each outcome. The runs end at: {listed(ends)}.",
     }
@@ -106,9 +102,6 @@ def outcomes_table(settings: Settings) -> str:
     if not rows:
         return ""
     return "What became of this edition's runs:\n\n" + table(["experiment", "runs", *OUTCOMES], rows)
-
-
-# ---- tuning ----
 
 
 def _chosen(scores: pd.DataFrame, by: str) -> str:
@@ -155,8 +148,6 @@ def scores(scores: pd.DataFrame, by: str, what: str) -> dict[str, Any]:
         ),
     }
 
-
-# ---- records ----
 
 Entries = list[tuple[str, dict[str, Any]]]
 
@@ -205,10 +196,9 @@ def computed_with(entries: Entries) -> str:
     return (
         "**Code.** The numbers of a run depend on some of the library's modules and on torch; a digest "
         f"of the two names their state. These results have {as_text(' and '.join(libraries))}; this "
-        f"page has {here}.\n\n"
-        "**Data.** SHA-256 of the digits in use, after the split and the normalisation, first 16 "
-        f"hexadecimal digits: {data}. The points of the clusters are drawn from seeds alone.\n\n"
-        f"**Hardware.** Trained on {as_text(processors)}. This page was executed on:"
+        f"page has {here}.\n\n**Data.** SHA-256 of the digits in use, after the split and the "
+        f"normalisation, first 16 hexadecimal digits: {data}. The points of the clusters are drawn from "
+        f"seeds alone.\n\n**Hardware.** Trained on {as_text(processors)}. This page was executed on:"
     )
 
 
