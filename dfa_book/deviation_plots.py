@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES
 from dfa_lib.experiments.outcomes import AT_CHANCE, COIN_LOSS, LEARNED, UNSTABLE, UNSTABLE_END
 from dfa_lib.experiments.statistics import Interval, mean_interval, summarise
 
@@ -151,11 +151,6 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
 def _power_of_ten(value: float, _: float) -> str:
     """Write a power of ten as plain text: mathtext would not use the page's font."""
     return "10" + str(round(np.log10(value))).translate(RAISED)
-
-
-def optimizer_repeat(optimizer: str, repeat: int) -> str:
-    """Name a row of the figure of optimizer states that are carried over."""
-    return f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}"
 
 
 @mpl.rc_context(STYLE)

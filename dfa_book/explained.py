@@ -32,24 +32,12 @@ FEWEST = 3
 
 
 class Explained(NamedTuple):
-    """Correlation of a measure with the accuracy at the last epoch.
+    """Correlation of a measure with the accuracy at the last epoch."""
 
-    Parameters
-    ----------
-    rho
-        Spearman's rank correlation of the optimizers' means.
-    p
-        Its exact two-sided p-value over all permutations of the optimizers.
-    ranks
-        The correlation for each seed, with an interval over seeds by Fisher's z.
-    r2
-        The share of the variance between runs that a linear fit explains.
-    """
-
-    rho: float
-    p: float
-    ranks: Interval
-    r2: float
+    rho: float  # Spearman's rank correlation of the optimizers' means
+    p: float  # its exact two-sided p-value over all permutations of the optimizers
+    ranks: Interval  # the correlation for each seed, with an interval over seeds by Fisher's z
+    r2: float  # the share of the variance between runs that a linear fit explains
 
 
 def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:

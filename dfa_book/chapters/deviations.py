@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dfa_lib.experiments.names import METHOD_NAMES
+from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.statistics import Interval, mean_interval
 
 from .. import deviations
@@ -13,7 +13,7 @@ from ..captions import INTERVALS
 from ..chapter import Answer
 from ..claims import queries
 from ..claims.queries import Sample
-from ..deviation_plots import adam_curves, coverages, differences, optimizer_repeat, repeats_by_matrix
+from ..deviation_plots import adam_curves, coverages, differences, repeats_by_matrix
 from ..deviations import Scale
 from ..words import SPACE, direction, enumerated, listed, mean, number, percent, signed, size, table
 
@@ -113,7 +113,7 @@ def _changes(runs: pd.DataFrame) -> dict[str, Any]:
     pairs = runs.pivot(index=["optimizer", "repeat", "chain"], columns="state", values="test_accuracy")
     change = pairs["carried"] - pairs["fresh"]
     return {
-        optimizer_repeat(optimizer, repeat): change.loc[optimizer, repeat].to_numpy()
+        f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}": change.loc[optimizer, repeat].to_numpy()
         for optimizer in deviations.CARRIED_RATES
         for repeat in (2, 3)
     }

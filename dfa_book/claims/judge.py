@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dfa_lib.experiments.converged import COLUMNS
-from dfa_lib.experiments.kept_table import Column, KeptTable
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
@@ -92,33 +92,30 @@ class Evidence:
 
     def table(self, experiment: str) -> pd.DataFrame:
         """Return the results of an experiment with a column ``outcome``, or raise ``NotComputed``."""
-        self.used.add(experiment)
-        if experiment not in self._tables:
-            if experiment in self.tables and not self._has_file(experiment):
-                table = self.tables[experiment]
-            else:
-                table = with_outcomes(read_results(self._path(experiment)))
-            if "dataset" in table:
-                table = table[table["dataset"].isin([self.dataset, "clusters"])]
-            self._tables[experiment] = table
-        table = self._tables[experiment]
+        table = self._read(experiment, lambda path: with_outcomes(read_results(path)))
         if table.empty:
             raise NotComputed(experiment)
         return table
 
     def probes(self) -> pd.DataFrame:
         """Return a table as from ``probe_table``, or raise ``NotComputed``."""
-        return self._kept("probes", PROBE_COLUMNS)
+        return self._read("probes", lambda path: KeptTable(path, PROBE_COLUMNS).frame())
 
     def solved(self) -> pd.DataFrame:
         """Return a table as from ``converged_table`` for the clusters, or raise ``NotComputed``."""
-        return self._kept("clusters_converged", COLUMNS)
+        return self._read("clusters_converged", lambda path: KeptTable(path, COLUMNS).frame())
 
-    def _kept(self, name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
-        self.used.add(name)
-        if name in self.tables and not self._has_file(name):
-            return self.tables[name]
-        return KeptTable(self._path(name), columns).frame()
+    def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        self.used.add(experiment)
+        if experiment not in self._tables:
+            if experiment in self.tables and not self._has_file(experiment):
+                table = self.tables[experiment]
+            else:
+                table = read(self._path(experiment))
+            if "dataset" in table:
+                table = table[table["dataset"].isin([self.dataset, "clusters"])]
+            self._tables[experiment] = table
+        return self._tables[experiment]
 
     def trained_since(self, experiment: str) -> str | None:
         """Return the ISO date of the first training of an experiment, if known."""
@@ -504,29 +501,31 @@ Ledger = Sequence[tuple[Claim, Mapping[str, Judgement]]]
 
 def check_complete(ledger: Ledger) -> None:
     """Raise ``InputError`` if a claim lacks its verdict, rule, statistic or figure."""
-    problems = []
+    problems: list[str] = []
     ids = [claim.id for claim, _ in ledger]
     for claim, judgements in ledger:
-        if ids.count(claim.id) > 1:
-            problems.append(f"claim {claim.id} is there {ids.count(claim.id)} times.")
-        for name in ("text", "made"):
-            if not getattr(claim, name).strip():
-                problems.append(f"claim {claim.id} does not say {name!r}.")
-        if claim.parts and not claim.figure:
-            problems.append(f"claim {claim.id} has no figure.")
-        if not claim.parts and not claim.reason:
-            problems.append(f"claim {claim.id} has no statistic, and no reason why it is not tested.")
+        untested = not claim.parts and not claim.reason
+        checks = [
+            (ids.count(claim.id) > 1, f"is there {ids.count(claim.id)} times"),
+            (not claim.text.strip(), "does not say 'text'"),
+            (not claim.made.strip(), "does not say 'made'"),
+            (bool(claim.parts) and not claim.figure, "has no figure"),
+            (
+                untested,
+                "has no statistic, and no reason why it is not tested",
+            ),
+            (not judgements, "has no verdict"),
+        ]
         for part in claim.parts:
-            if math.isinf(part.above) and math.isinf(part.below):
-                problems.append(f"claim {claim.id} has no rule for {part.what!r}.")
-        if not judgements:
-            problems.append(f"claim {claim.id} has no verdict.")
-        for dataset, judgement in judgements.items():
-            if judgement.verdict not in VERDICTS:
-                problems.append(f"claim {claim.id} has no verdict on {dataset}.")
-            elif judgement.verdict == NOT_TESTED and not judgement.reason:
-                problems.append(f"claim {claim.id} is not tested on {dataset} without a reason.")
-            elif judgement.verdict != NOT_TESTED and len(judgement.numbers) != len(claim.parts):
-                problems.append(f"claim {claim.id} has no statistic on {dataset}.")
+            unbounded = math.isinf(part.above) and math.isinf(part.below)
+            checks.append((unbounded, f"has no rule for {part.what!r}"))
+        for dataset, (verdict, numbers, _, _, reason, _) in judgements.items():
+            tested = verdict in VERDICTS and verdict != NOT_TESTED
+            checks += [
+                (verdict not in VERDICTS, f"has no verdict on {dataset}"),
+                (verdict == NOT_TESTED and not reason, f"is not tested on {dataset} without a reason"),
+                (tested and len(numbers) != len(claim.parts), f"has no statistic on {dataset}"),
+            ]
+        problems += [f"claim {claim.id} {problem}." for wrong, problem in checks if wrong]
     if problems:
         raise InputError(" ".join(dict.fromkeys(problems)))
