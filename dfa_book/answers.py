@@ -92,14 +92,8 @@ _NUMBER = re.compile(r"^\d+\. ([+−]?\d.*): [a-z ]+$", re.MULTILINE)
 def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
     """Return a sentence for each verdict or number of a page that differs from the ledger's.
 
-    Pages are executed one after another, so a page may lack results that were added later.
-
-    Parameters
-    ----------
-    pages
-        Markdown output of each page's cells.
-    ledger
-        Markdown output of the ledger; None in a book without one.
+    Pages are executed one after another, so a page may lack results that were added later. ``pages`` has
+    the Markdown output of each page's cells, ``ledger`` that of the ledger, None in a book without one.
     """
     if ledger is None:
         return []
@@ -151,12 +145,7 @@ def which_outcome(evidence: Evidence) -> Answer:
 def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") -> str:
     """Compare two shares, paired by seed: ``BP gets 80.0 % right, 10.0 points (…) more than DFA``.
 
-    Parameters
-    ----------
-    a, b
-        Names of the two.
-    what
-        Meaning of the shares: ``"right"``, ``"of the points wrong"``.
+    ``a`` and ``b`` are names, ``what`` says what the shares are, e.g. ``"of the points wrong"``.
     """
     difference = of_a - of_b
     if not len(difference):

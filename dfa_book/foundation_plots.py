@@ -53,14 +53,8 @@ def valley_paths(
 ) -> Figure:
     """Draw the paths of optimizers through a valley, over lines of equal loss.
 
-    Parameters
-    ----------
-    paths
-        Points of each optimizer's path, ``(steps + 1, 2)``.
-    steepness
-        λ₁ and λ₂ of the loss ½(λ₁θ₁² + λ₂θ₂²).
-    groups
-        Optimizers of each panel, by its title.
+    ``paths`` has the points of each optimizer's path, ``(steps + 1, 2)``, ``steepness`` λ₁ and λ₂ of the
+    loss ½(λ₁θ₁² + λ₂θ₂²), and ``groups`` the optimizers of each panel by its title.
     """
     figure, panels = row_of_panels(len(groups), height=3.9)
     for panel, (title, names) in zip(panels, groups.items(), strict=True):

@@ -13,26 +13,14 @@ SPACE = "\u00a0"
 
 
 class Scale(NamedTuple):
-    """How numbers of a kind are written.
+    """How numbers of a kind are written."""
 
-    Parameters
-    ----------
-    factor, form
-        A number is multiplied by ``factor`` and formatted by ``form``.
-    unit, unit_of_differences
-        Units of a number and of a difference.
-    kind
-        Kind of the interval of a mean, see ``statistics.interval_of``.
-    widest
-        The largest possible difference.
-    """
-
-    factor: float
+    factor: float  #: by which a number is multiplied
     form: str
     unit: str
     unit_of_differences: str
-    kind: str
-    widest: float = math.inf
+    kind: str  #: of the interval of a mean, see ``statistics.interval_of``
+    widest: float = math.inf  #: the largest possible difference
 
 
 SHARE = Scale(100, ".1f", f"{SPACE}%", f"{SPACE}points", "logit", 1)

@@ -67,24 +67,14 @@ class Stale(NotComputed):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The results of one dataset.
+    """The results of one dataset."""
 
-    Parameters
-    ----------
-    dataset
-        ``"digits"`` or ``"mnist"``; each includes the clusters.
-    folder
-        Folder of results files; None if nothing was computed.
-    staleness
-        Returns why a file is stale, as the end of a sentence, or None.
-    tables
-        Results tables without a file, by experiment: trained by a chapter that keeps no files.
-    """
-
-    dataset: str
-    folder: Path | None
+    dataset: str  #: ``"digits"`` or ``"mnist"``; each includes the clusters
+    folder: Path | None  #: folder of results files; None if nothing was computed
     staleness: Callable[[Path], str | None] = lambda path: None
+    """Returns why a file is stale, as the end of a sentence, or None."""
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Results by experiment that have no file: trained by a chapter that keeps none."""
     used: set[str] = field(default_factory=set, init=False)
     """Experiments that were read."""
     _checked: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
@@ -149,19 +139,15 @@ def exactly(value: float) -> Interval:
 
 
 class Number(NamedTuple):
-    """The measured number of a part.
+    """The measured number of a part."""
 
-    ``interval`` is over all seeds, ``sound`` over the stable ones; ``unstable`` and ``undefined`` count
-    seeds. ``p`` is the p-value by ``statistics.p_value``, nan without a test. ``needed`` is the number
-    of seeds that would decide an undecided part, None if unknown or above ``statistics.MOST_SEEDS``.
-    """
-
-    interval: Interval
-    p: float = math.nan
-    unstable: int = 0
-    sound: Interval | None = None
-    undefined: int = 0
+    interval: Interval  #: over all seeds
+    p: float = math.nan  #: by ``statistics.p_value``; nan without a test
+    unstable: int = 0  #: count of seeds
+    sound: Interval | None = None  #: over the stable seeds
+    undefined: int = 0  #: count of seeds
     needed: int | None = None
+    """Seeds that would decide an undecided part; None if unknown or above ``MOST_SEEDS``."""
 
     @property
     def missing(self) -> bool:
@@ -176,36 +162,19 @@ class Part:
     A part *holds* if its whole interval lies inside the range, does *not hold* if it lies outside, and
     is *undecided* if it overlaps an end, or if there is no interval because there is one seed.
 
-    Parameters
-    ----------
-    what
-        Description of the number.
-    measure
-        Returns a number for each seed, the interval of a number that is not a mean over seeds, or a
-        ``Number``; may raise ``NotComputed``.
-    above, below
-        Ends of the range; equal for an exact number.
-    kind
-        One of ``INTERVALS``: the kind of interval and test. Equivalences are two one-sided tests.
-    form
-        ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format.
-    repeats
-        What the interval is taken over.
-    interval
-        Name of the interval of a number that is not a mean over seeds.
-    optional
-        Whether the claim is judged without this part if its results are missing.
     """
 
-    what: str
+    what: str  #: description of the number
     measure: Callable[[Evidence], "Sample | Interval | Number"]
-    above: float = -math.inf
-    below: float = math.inf
-    kind: str = "t"
-    form: str = "points"
-    repeats: str = "seeds"
-    interval: str = ""
-    optional: bool = False
+    """Returns a number for each seed, the interval of a number that is not a mean over seeds, or a
+    ``Number``; may raise ``NotComputed``."""
+    above: float = -math.inf  #: lower end of the range
+    below: float = math.inf  #: upper end; equal to the lower one for an exact number
+    kind: str = "t"  #: one of ``INTERVALS``; equivalences are two one-sided tests
+    form: str = "points"  #: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format
+    repeats: str = "seeds"  #: what the interval is taken over
+    interval: str = ""  #: name of the interval of a number that is not a mean over seeds
+    optional: bool = False  #: whether the claim is judged without this part if its results are missing
 
     @property
     def range(self) -> str:
@@ -344,59 +313,31 @@ class Claim:
     It holds if all its parts hold, and holds in part if some do. If none does, it does not hold if one
     fails, and is undecided otherwise. A part with a non-finite run neither holds nor fails.
 
-    Parameters
-    ----------
-    id
-        For example ``"3b"``.
-    text
-        One sentence in our own words.
-    made
-        Place in the thesis.
-    figure
-        The book's figure on it, for example ``"fig-sgd"``; empty if the claim is not tested.
-    parts
-        Numbers that it is judged by; empty if it is not tested.
-    some
-        Whether one part that holds is enough: then the claim fails if all parts fail.
-    rule_since
-        Commit of the current rule.
-    reason
-        Why the claim is not tested.
-    by_literature
-        Verdict on a claim about the literature; ``reason`` cites the source.
-    not_on
-        Datasets on which the claim is not tested, with the reason.
-    note
-        Note on the test.
     """
 
-    id: str
-    text: str
-    made: str
-    figure: str = ""
-    parts: tuple[Part, ...] = ()
-    some: bool = False
-    rule_since: Commit | None = None
-    reason: str = ""
-    by_literature: str = ""
+    id: str  #: for example ``"3b"``
+    text: str  #: one sentence in our own words
+    made: str  #: place in the thesis
+    figure: str = ""  #: the book's figure on it, ``"fig-sgd"``; empty if the claim is not tested
+    parts: tuple[Part, ...] = ()  #: numbers that it is judged by; empty if it is not tested
+    some: bool = False  #: whether one part that holds is enough: then it fails if all parts fail
+    rule_since: Commit | None = None  #: commit of the current rule
+    reason: str = ""  #: why the claim is not tested
+    by_literature: str = ""  #: verdict on a claim about the literature; ``reason`` cites the source
     not_on: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
+    """Datasets on which the claim is not tested, with the reason."""
+    note: str = ""  #: note on the test
 
 
 class Judgement(NamedTuple):
-    """The verdict on a claim on one dataset.
-
-    ``numbers`` and ``verdicts`` are those of the parts; ``corrected`` is the verdict after Holm's
-    correction of the parts' p-values; ``reason`` says why it was not tested; ``experiments`` are the
-    sources of the numbers.
-    """
+    """The verdict on a claim on one dataset."""
 
     verdict: str
-    numbers: tuple[Number, ...] = ()
-    verdicts: tuple[str, ...] = ()
-    corrected: str = ""
-    reason: str = ""
-    experiments: frozenset[str] = frozenset()
+    numbers: tuple[Number, ...] = ()  #: of the parts
+    verdicts: tuple[str, ...] = ()  #: on the parts
+    corrected: str = ""  #: the verdict after Holm's correction of the parts' p-values
+    reason: str = ""  #: why it was not tested
+    experiments: frozenset[str] = frozenset()  #: sources of the numbers
 
     @property
     def computed(self) -> bool:
