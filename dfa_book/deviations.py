@@ -46,17 +46,13 @@ class Scale:
     """Size of the experiments."""
 
     epochs: int = 10
-    samples: int = 2_000
-    """Stacks per epoch."""
-    adam_samples: int = 6_000
-    """Stacks per epoch for Adam: the number of updates per epoch matters."""
+    samples: int = 2_000  #: stacks per epoch
+    adam_samples: int = 6_000  #: the same for Adam: the number of updates per epoch matters
     seeds: int = 5
     tuning_seeds: int = 2
     matrices: int = 12
-    repeats: int = 8
-    """Runs with each matrix."""
-    chains: int = 8
-    """Chains of three repeats."""
+    repeats: int = 8  #: runs with each matrix
+    chains: int = 8  #: chains of three repeats
     splits: int = 20
 
     def run(self, method: str = "dfa", **fields: Any) -> Run:

@@ -23,12 +23,6 @@ from ..site.markdown import as_code, as_text
 from ..site.verify import results_files
 from ..words import listed, plural, table
 
-RATES_SHOWN = (
-    "Accuracy on validation digits against epoch for every rate that was tried, mean over the rate's "
-    "seeds (the legend counts the unsound ones); stronger for larger rates, the chosen one in colour, "
-    "with its single seeds; parity of three digits"
-)
-
 
 def columns(rows: Mapping[str, Any], left: str, right: str) -> str:
     """Return a table of two columns."""
@@ -64,9 +58,8 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
     judged = with_outcomes(tuning)
     examples, what = {}, {}
     for outcome in OUTCOMES[:3]:
-        runs = judged[judged["outcome"] == outcome].sort_values(
-            "method", key=lambda methods: methods != "dfa", kind="stable"
-        )
+        runs = judged[judged["outcome"] == outcome]
+        runs = runs.sort_values("method", key=lambda methods: methods != "dfa", kind="stable")
         if len(runs):
             first = runs.iloc[0]
             fields = ("method", "optimizer", "feedback", "learning_rate", "seed")
@@ -119,7 +112,10 @@ def rates(trials: pd.DataFrame, scores: pd.DataFrame, by: str, what: str) -> dic
         "figure": rate_curves(trials, scores, by),
         "results": ("tuning",),
         "caption": (
-            f"Tuning {what}. {RATES_SHOWN}. {_unsound(scores)}; these rates are dashed with a cross."
+            f"Tuning {what}. Accuracy on validation digits against epoch for every rate that was tried, "
+            "mean over the rate's seeds (the legend counts the unsound ones); stronger for larger "
+            "rates, the chosen one in colour, with its single seeds; parity of three digits. "
+            f"{_unsound(scores)}; these rates are dashed with a cross."
         ),
         "alt": (
             f"{plural(scores[by].nunique(), 'panel')} of accuracy against epoch. {_unsound(scores)}. "
