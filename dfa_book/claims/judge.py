@@ -27,7 +27,7 @@ from dfa_lib.experiments.statistics import (
 )
 from dfa_lib.validation import InputError
 
-from ..words import SPACE, number
+from ..words import SPACE, number, span
 from .queries import Sample
 
 HOLDS = "holds"
@@ -179,28 +179,21 @@ class Part:
     @property
     def range(self) -> str:
         """The range as text."""
-        low, high = (number(self._factor * end, "g") for end in (self.above, self.below))
+        factor, _, unit = self._scale
+        low, high = (number(factor * end, "g") for end in (self.above, self.below))
         if self.above == self.below:
             return f"exactly {low}"
         if math.isinf(self.below):
-            return f"above {low}{self._unit if self.above else ''}"
+            return f"above {low}{unit if self.above else ''}"
         if math.isinf(self.above):
-            return f"below {high}{self._unit if self.below else ''}"
-        ends = f"between {low} and {high}{self._unit}"
+            return f"below {high}{unit if self.below else ''}"
+        ends = f"between {low} and {high}{unit}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
 
     @property
-    def _factor(self) -> int:
-        return 100 if self.form in UNITS else 1
-
-    @property
-    def _unit(self) -> str:
-        return UNITS.get(self.form, "")
-
-    def _written(self, *values: float) -> str:
-        form = ".1f" if self.form in UNITS else self.form
-        written = [number(self._factor * value, form) for value in values]
-        return f"{SPACE}to{SPACE}".join(written)
+    def _scale(self) -> tuple[int, str, str]:
+        """Factor, format and unit of the number as it is written."""
+        return (100, ".1f", UNITS[self.form]) if self.form in UNITS else (1, self.form, "")
 
     @property
     def _can_have_more(self) -> bool:
@@ -279,19 +272,22 @@ class Part:
         """Return the number with its interval: ``7.9 points (7.1 to 8.6)``."""
         if math.isnan(interval.mean):
             return "not defined"
-        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        text, ends = self._mean_and_ends(interval)
         return f"{text} ({ends})" if ends else text
 
-    def _ends(self, interval: Interval) -> str:
-        """Return the ends of an interval, clipped to the possible range of a share or a difference."""
+    def _mean_and_ends(self, interval: Interval) -> tuple[str, str]:
+        """Write an interval, clipped to the possible range of a share or a difference of shares."""
+        factor, form, unit = self._scale
+        text = f"{number(factor * interval.mean, form)}{unit}"
         if math.isnan(interval.low) or not interval.n:
-            return ""
+            return text, ""
         most = 1 if self.form in UNITS else math.inf
         least = 0 if self.form == "percent" else -most
-        return self._written(*(min(max(end, least), most) for end in interval[1:3]))
+        low, high = (factor * min(max(end, least), most) for end in interval[1:3])
+        return text, span(low, high, form)
 
     def _interval_in_words(self, interval: Interval, repeats: str) -> str:
-        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        text, ends = self._mean_and_ends(interval)
         if not interval.n:
             return f"{text}, exactly"
         if not ends:
