@@ -261,8 +261,7 @@ def _metric_panel(
             mark_all=False, markevery=max(1, len(summary) // 5), **line_look(lines, method, optimizer),
         )  # fmt: skip
     panel.set_ylabel(METRIC_NAMES[metric])
-    panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    against_epoch(panel)
     if metric.endswith("accuracy"):
         panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_ylim(0.45, 1.005)
@@ -270,8 +269,13 @@ def _metric_panel(
         panel.axhline(0.0, **REFERENCE_LINE)
         panel.set_ylim(max(-1.005, min(-0.1, panel.get_ylim()[0])), 1.005)
         angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
-        angle.set_yticks([0, 30, 45, 60, 75, 90])
-        angle.set_ylabel("angle, degrees")
+        angle.set(yticks=[0, 30, 45, 60, 75, 90], ylabel="angle, degrees")
+
+
+def against_epoch(panel: Axes) -> None:
+    """Let epochs be the horizontal axis, with ticks at whole numbers."""
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_curve(
@@ -511,12 +515,8 @@ def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
 def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
     for row in range(shown):
         axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
-        axes.imshow(
-            side_by_side(stacks, digits, row),
-            cmap="gray_r",
-            interpolation="nearest",
-            gid=belongs_to(TILE),
-        )
+        images = side_by_side(stacks, digits, row)
+        axes.imshow(images, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
         numbers = digits.labels[stacks.index[row]].tolist()
         total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if len(numbers) > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=8)
@@ -566,10 +566,8 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         panel.axvline(0.5, **REFERENCE_LINE)
     panel.set_xlabel("test accuracy, last epoch")
     panel.grid(visible=False, axis="y")
-    entries = [
-        _mark_entry(METHOD_NAMES[method], "o", COLOURS[method])
-        for method in (methods if len(methods) > 1 else ())
-    ]
+    several = methods if len(methods) > 1 else ()
+    entries = [_mark_entry(METHOD_NAMES[method], "o", COLOURS[method]) for method in several]
     if _is_unstable(last).any():
         every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
         entries += [every, unstable_entry(linestyle="")]
@@ -622,14 +620,13 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
             strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
             _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
         panel.axhline(0.5, **REFERENCE_LINE)
-        panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
-        panel.set_ylim(0.45, 1.005)
+        panel.set(title=names[value], ylabel="validation accuracy", ylim=(0.45, 1.005))
+        against_epoch(panel)
         legend = panel.legend(
             title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
             columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
         )  # fmt: skip
         _own(legend, curves_in(panel))
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -675,13 +672,11 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
                 draw_unstable(panel, [row.learning_rate], [row.score], alpha=1.0, **look)
             chosen = here[here["chosen"]]
             panel.plot(
-                chosen["learning_rate"], chosen["score"], "o", markersize=12,
-                markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
-                gid=belongs_to(names[value]),
+                chosen["learning_rate"], chosen["score"], "o", markersize=12, markerfacecolor="none",
+                markeredgecolor=INK, markeredgewidth=1.2, gid=belongs_to(names[value]),
             )  # fmt: skip
         panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_formatter("")
+        panel.xaxis.set(major_formatter="{x:g}", minor_formatter="")
         panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_title(METHOD_NAMES[method])
     entries: list[Line2D] = [*curves_in(panels[-1])]
@@ -712,8 +707,7 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
                 look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
                 means = [x[~unstable].mean()], [y[~unstable].mean()]
                 panel.add_line(Curve(name, *means, linestyle="", **look))
-        middle = 0.5 if measure.startswith("sign") else 0.0
-        panel.axvline(middle, **REFERENCE_LINE)
+        panel.axvline(0.5 if measure.startswith("sign") else 0.0, **REFERENCE_LINE)
         panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
     entries = [
         _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour) for o in last["optimizer"].unique()
@@ -860,8 +854,7 @@ def _error_panel(
     _along(panel, rows, x)
     _, other, symbol = _ERROR_AXES[x]
     shared = sorted(int(value) for value in rows[other].unique())
-    panel.set_title(f"{symbol} = " + ", ".join(map(str, shared)))
-    panel.set_ylim(-0.01, 0.56)
+    panel.set(title=f"{symbol} = {', '.join(map(str, shared))}", ylim=(-0.01, 0.56))
 
 
 def _along(panel: Axes, rows: pd.DataFrame, x: str) -> None:
@@ -1090,12 +1083,8 @@ def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mappin
         panel.scatter(
             own["x"], own["y"], s=size, marker=_marker(key), color=colour, linewidths=0, rasterized=True
         )
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.set_box_aspect(1)
-    for spine in panel.spines.values():
-        spine.set_visible(True)
-        spine.set_color(RULE)
+    panel.set(xticks=[], yticks=[], box_aspect=1)
+    panel.spines[:].set(visible=True, color=RULE)
 
 
 @mpl.rc_context(STYLE)

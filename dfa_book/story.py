@@ -227,9 +227,7 @@ def story_curves(results: Mapping[str, Outcome]) -> Figure:
         panel.set_ylim(0.45, 0.9)
         panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
-        panel.set_title(f"on {each.name}")
-        panel.set_xlabel("epoch")
-        panel.set_ylabel("right answers")
+        panel.set(title=f"on {each.name}", xlabel="epoch", ylabel="right answers")
     if results:
         legend_below(figure, curves_in(panels[0]))
     return figure
@@ -285,8 +283,7 @@ def gap_rows(results: Mapping[str, Outcome]) -> Figure:
         panel.set_ylim(len(rows) - 0.5, -0.9)
         panel.set_xlim(min(0.45, panel.get_xlim()[0]), max(0.85, panel.get_xlim()[1]))
         panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-        panel.set_title(f"on {each.name}")
-        panel.set_xlabel("right answers on three digits, last epoch")
+        panel.set(title=f"on {each.name}", xlabel="right answers on three digits, last epoch")
     return figure
 
 
