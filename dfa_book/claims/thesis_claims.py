@@ -299,8 +299,7 @@ CLAIMS: tuple[Claim, ...] = (
     claim("5c", SECOND, "DFA is slower because it has to align before it can learn.",
         "sections 1.2 and 3.1", "fig-alignment",
         below(0, "epoch at which alignment is half way to its highest value, minus that at which "
-                 "accuracy is",
-              alignment_before_accuracy(), form="+.1f"),
+                 "accuracy is", alignment_before_accuracy(), form="+.1f"),
         note="Only the order is tested. That the one is the cause of the other is not. The highest "
              "value and not the last one, so that a run that falls back keeps its marks; a run that "
              f"never reaches {LEARNED:g} has none."),
@@ -308,8 +307,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The more the weights align with B, the more DFA's update points where BP's does.",
         "section 1.2", "fig-alignment-optimizers",
         above(0.5, "rank correlation, over epochs, of the cosine of B and W₂ᵀ with that of the two "
-                   "updates",
-              rank_correlation("weight_alignment", "gradient_alignment"), **COSINE)),
+                   "updates", rank_correlation("weight_alignment", "gradient_alignment"), **COSINE)),
     claim("5e", SECOND, "DFA's update is another than BP's, and still points downhill.", "section 1.2",
         "fig-alignment-optimizers",
         between(0, 0.99, "cosine of DFA's and BP's update of W₁ after the first epoch",
@@ -338,15 +336,10 @@ CLAIMS: tuple[Claim, ...] = (
             0, f"test accuracy with B {name} minus that with B {MATRIX_NAMES['standard_uniform']}",
             matrix(kind) - matrix("standard_uniform")))),
     claim("6d", SECOND, "The other three random matrices do alike.", FIG_3_3, "fig-random-matrices",
-        *(
-            alike(f"test accuracy with B {MATRIX_NAMES[a]} minus that with B {MATRIX_NAMES[b]}",
-                  matrix(a) - matrix(b))
-            for a, b in (
-                ("gaussian", "uniform"),
-                ("standard_gaussian", "uniform"),
-                ("standard_gaussian", "gaussian"),
-            )
-        )),
+        *(alike(f"test accuracy with B {MATRIX_NAMES[a]} minus that with B {MATRIX_NAMES[b]}",
+                matrix(a) - matrix(b))
+            for a, b in (("gaussian", "uniform"), ("standard_gaussian", "uniform"),
+                         ("standard_gaussian", "gaussian")))),
     claim("6e", FIRST, "With SGD, none of the other three brings DFA up to BP.", FIG_3_3,
         "fig-random-matrices",
         *for_each(OTHERS, lambda kind, name: above(
@@ -363,23 +356,20 @@ CLAIMS: tuple[Claim, ...] = (
                  "BP loses: SGD, k = 3",
                  by_tuning(lost_beside, "dfa") - by_tuning(lost_beside, "bp"), **BY_TUNING),
         above(0, "the same, mean over seven optimizers",
-                 mean_lost_beside("dfa") - mean_lost_beside("bp"),
-              **BY_TUNING),
+                 mean_lost_beside("dfa") - mean_lost_beside("bp"), **BY_TUNING),
         note="The mean over the next rate below and the next one above, a factor of about 1.5 away, "
              "paired by the seeds of the tuning."),
     claim("7b", SECOND, "At too high a rate, DFA with SGD overfits.", "section 3.1", "fig-rates-dfa",
         above(0, "score of DFA at its chosen rate minus that at the next higher one, k = 3",
               by_tuning(lost_above, "dfa"), **BY_TUNING),
         above(0, "training minus validation accuracy at the next higher rate, less that at the chosen "
-                 "one",
-              by_tuning(overfitting, "dfa"), **BY_TUNING),
+                 "one", by_tuning(overfitting, "dfa"), **BY_TUNING),
         note="Two things have to be so: accuracy is lost, and it is lost between training and new "
              "digits. A rate at which a run becomes unstable loses accuracy on both."),
     claim("7c", SECOND, "Too low rates do not converge in the given number of epochs.", "section 3.1",
         "fig-rates-dfa",
         above(ALIKE, "score of DFA with SGD at the chosen rate minus that at the smallest rate tried, "
-                     "k = 3",
-              at_the_lowest_rate(lost_at_the_lowest), repeats="random matrices"),
+                     "k = 3", at_the_lowest_rate(lost_at_the_lowest), repeats="random matrices"),
         above(0, "by how much the training loss there still falls in the last quarter of the epochs",
               at_the_lowest_rate(still_falling), form="+.4f", repeats="random matrices"),
         note="One number for each of the four random matrices."),
@@ -392,12 +382,10 @@ CLAIMS: tuple[Claim, ...] = (
     # ---- optimizers ----
     claim("8a", FIRST, "Adaptive methods raise the final accuracy, of BP and of DFA.", FIG_3_4,
         "fig-adaptive",
-        *(
-            above(0, f"test accuracy of {RULES[m]} with {name} minus that with SGD",
-                  with_optimizer(m, o) - with_optimizer(m, "sgd"))
+        *(above(0, f"test accuracy of {RULES[m]} with {name} minus that with SGD",
+                with_optimizer(m, o) - with_optimizer(m, "sgd"))
             for m in RULES
-            for o, name in ADAPTIVE_NAMES.items()
-        )),
+            for o, name in ADAPTIVE_NAMES.items())),
     claim("8b", SECOND, "With RMSProp and with Adadelta, the gap between BP and DFA is nearly closed.",
         FIG_3_4, "fig-adaptive",
         *for_each(THE_TWO, lambda o, name: alike(
@@ -418,13 +406,10 @@ CLAIMS: tuple[Claim, ...] = (
              "so it is somewhat too narrow."),
     claim("8f", FIRST, "Adaptive methods converge faster than SGD.", "sections 1.4 and 3.1",
         "fig-adaptive",
-        *(
-            below(1, f"share of SGD's epochs in which {RULES[m]} with {name} gets as far as with SGD "
-                     "in all",
-                  share_of_epochs(m, o), form=".2f")
+        *(below(1, f"share of SGD's epochs in which {RULES[m]} with {name} gets as far as with SGD "
+                    "in all", share_of_epochs(m, o), form=".2f")
             for m in RULES
-            for o, name in ADAPTIVE_NAMES.items()
-        ),
+            for o, name in ADAPTIVE_NAMES.items()),
         note="As far as SGD: its mean test accuracy at the last epoch."),
     claim("8g", FIRST, "Momentum converges faster than plain SGD.", "section 1.4.1", "fig-adaptive",
         *for_each(RULES, lambda m, name: below(
@@ -434,8 +419,7 @@ CLAIMS: tuple[Claim, ...] = (
         "section 1.4.2", "fig-adaptive",
         *for_each(RULES, lambda m, name: alike(
             f"test accuracy of {name} with Adagrad at the last epoch minus that a quarter of the "
-            "epochs before",
-            late_gain(m, "adagrad"), margin=0.01)),
+            "epochs before", late_gain(m, "adagrad"), margin=0.01)),
         note="The thesis says so of Adagrad in general; here it has the rate that was best."),
     claim("8i", SECOND, "Adadelta does not need its learning rate tuned.", "section 1.4.2",
         "fig-scores-optimizers",
@@ -497,11 +481,9 @@ CLAIMS: tuple[Claim, ...] = (
     # ---- clusters ----
     claim("11a", FIRST, "On the clusters, training both layers beats training the output layer.",
         FINISHED, "fig-clusters",
-        *(
-            above(0, f"test error of ReLU features minus that of BP, mean over {symbol}",
-                  error(experiment, "relu_features") - error(experiment, "bp"))
-            for experiment, symbol in (("clusters_samples", "n"), ("clusters_dimensions", "d"))
-        )),
+        *(above(0, f"test error of ReLU features minus that of BP, mean over {symbol}",
+                error(experiment, "relu_features") - error(experiment, "bp"))
+            for experiment, symbol in (("clusters_samples", "n"), ("clusters_dimensions", "d")))),
     claim("11b", FIRST, "On the clusters, the error falls as training points are added.", FINISHED,
         "fig-clusters",
         *for_each(CLUSTERS, lambda m, name: below(
@@ -541,8 +523,7 @@ CLAIMS: tuple[Claim, ...] = (
         "{cite}`refinetti2021,launay2019` did test it, and found that it fails with fixed random "
         "feedback"),
     claim("13c", FIRST, "DFA suffers less from vanishing gradients than BP.", "section 1.2", "fig-depth",
-        *(
-            part
+        *(part
             for activation in ("sigmoid", "tanh")
             for part in (
                 below(-1, "power of ten by which the signal of BP changes from the last hidden layer "
@@ -552,9 +533,7 @@ CLAIMS: tuple[Claim, ...] = (
                 above(0, f"the same of DFA minus that of BP, {activation} units",
                       signal_at_the_bottom(direct_feedback_alignment, activation)
                       - signal_at_the_bottom(backpropagation, activation),
-                      form="+.2f", repeats="networks"),
-            )
-        ),
+                      form="+.2f", repeats="networks"),)),
         note=f"Networks of {DEPTH} hidden layers of {WIDTH} units before training, with PyTorch's "
              "default weights, uniform on ±1/√h, on random inputs, as many as a stack of three has. "
              "With weights √3 times as large BP's signal need not vanish. Whether the signal is of "
@@ -579,8 +558,7 @@ CLAIMS: tuple[Claim, ...] = (
                "none"),
     claim("13h", SECOND, "DFA suffers less from exploding gradients than BP.", "section 1.2",
         "fig-depth",
-        *(
-            part
+        *(part
             for activation in ("tanh", "relu")
             for part in (
                 above(0, "power of ten by which the signal of BP changes from the last hidden layer "
@@ -590,23 +568,16 @@ CLAIMS: tuple[Claim, ...] = (
                 below(0, f"the same of DFA minus that of BP, {activation} units",
                       signal_at_the_bottom(direct_feedback_alignment, activation, LARGE)
                       - signal_at_the_bottom(backpropagation, activation, LARGE),
-                      form="+.2f", repeats="networks"),
-            )
-        ),
+                      form="+.2f", repeats="networks"),)),
         note="The networks of claim 13c with weights that have twice the size at which a linear "
              "network keeps its signal. With default weights BP's signal vanishes and does not "
              "explode."),
     claim("13i", SECOND, "A network can learn if either the random matrix or the output weights change.",
         "section 1.2", "fig-error-fa-dfa",
-        *(
-            above(0.9, f"share of a batch that is right after {KP_STEPS} steps in which {what}",
-                  fitted_when_moving(moves), form=".2f", repeats="networks")
+        *(above(0.9, f"share of a batch that is right after {KP_STEPS} steps in which {what}",
+                fitted_when_moving(moves), form=".2f", repeats="networks")
             for moves, what in (
-                ("W2", "W₂ moves and B stays"),
-                ("B1", "B moves and W₂ stays"),
-                ("W2 B1", "both move"),
-            )
-        ),
+                ("W2", "W₂ moves and B stays"), ("B1", "B moves and W₂ stays"), ("W2 B1", "both move"))),
         note="W₂ gets its gradient, B the transpose of the same, by the rule of Kolen and Pollack "
              "{cite}`kolen1994`; the first layer learns in all three. Other rules can align B with a "
              "W₂ that stays. Chapter 1 has an exercise."),
