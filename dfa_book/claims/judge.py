@@ -161,7 +161,6 @@ class Part:
 
     A part *holds* if its whole interval lies inside the range, does *not hold* if it lies outside, and
     is *undecided* if it overlaps an end, or if there is no interval because there is one seed.
-
     """
 
     what: str  #: description of the number
@@ -308,7 +307,6 @@ class Claim:
 
     It holds if all its parts hold, and holds in part if some do. If none does, it does not hold if one
     fails, and is undecided otherwise. A part with a non-finite run neither holds nor fails.
-
     """
 
     id: str  #: for example ``"3b"``
