@@ -361,11 +361,6 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> tup
     return float(low), float(high)
 
 
-def student_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the Student-t interval of a mean."""
-    return mean_interval(values)[1:3]
-
-
 def coverage(
     table: pd.DataFrame, interval: Callable[[Sequence[float]], tuple[float, float]], *, shared: bool
 ) -> tuple[Interval, float]:

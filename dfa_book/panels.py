@@ -68,16 +68,12 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
         f'<div class="dfa-panels">{"".join(parts)}</div>{below}</div>'
     )
     numbers = count()
-    return re.sub(
-        r"<svg.*?</svg>",
-        lambda svg: _with_own_ids(svg[0], f"{name}-{next(numbers)}-"),
-        html,
-        flags=re.DOTALL,
-    )
 
+    def with_own_ids(svg: re.Match[str]) -> str:
+        prefix = f"{name}-{next(numbers)}-"
+        return re.sub(r'\bid="|href="#|url\(#', lambda match: match[0] + prefix, svg[0])
 
-def _with_own_ids(svg: str, prefix: str) -> str:
-    return re.sub(r'\bid="|href="#|url\(#', lambda match: match[0] + prefix, svg)
+    return re.sub(r"<svg.*?</svg>", with_own_ids, html, flags=re.DOTALL)
 
 
 @contextmanager

@@ -512,9 +512,9 @@ def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
     return np.hstack(list(images.reshape(-1, side, side)))
 
 
-def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
-    for row in range(shown):
-        axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
+def _stack_strip(panel: Axes, stacks: Examples, digits: Digits) -> None:
+    for row in range(3):
+        axes = panel.inset_axes((row / 3 + 0.01, 1.03, 1 / 3 - 0.02, 0.2))
         images = side_by_side(stacks, digits, row)
         axes.imshow(images, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
         numbers = digits.labels[stacks.index[row]].tolist()
@@ -925,7 +925,11 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
     for method in last["method"].unique():
         if method not in set(table["method"]):
-            entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
+            note = unstable_note(last[last["method"] == method])
+            name = f"{label(method, 'sgd')}, trained"
+            name += f" ({note}; mean of the others)" if note else ""
+            look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
+            entries.append(Line2D([], [], label=name, **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
     if _is_unstable(last).any():
@@ -943,12 +947,6 @@ def _width_curve(method: str, *points: ArrayLike) -> Curve:
         name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linewidth=1.9, markersize=5,
         label=name, **look,
     )  # fmt: skip
-
-
-def _open_entry(method: str, note: str) -> Line2D:
-    name = f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else "")
-    look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
-    return Line2D([], [], label=name, **look)
 
 
 def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """What the page of known deviations shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -54,7 +54,10 @@ def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 def coverage_of(runs: pd.DataFrame) -> dict[tuple[str, bool], tuple[Interval, float]]:
     """Return coverage and width of each interval, over three runs that share their matrix or not."""
-    intervals = {"Student-t": deviations.student_interval, "bootstrap": deviations.bootstrap_interval}
+    intervals: dict[str, Callable[[Sequence[float]], tuple[float, float]]] = {
+        "Student-t": lambda values: mean_interval(values)[1:3],
+        "bootstrap": deviations.bootstrap_interval,
+    }
     return {
         (name, alike): deviations.coverage(runs, interval, shared=alike)
         for name, interval in intervals.items()
