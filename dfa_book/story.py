@@ -102,9 +102,6 @@ def outcomes(evidence: Mapping[str, Evidence]) -> dict[str, Outcome]:
     return {dataset: each for dataset, each in results.items() if each is not None}
 
 
-# ---- sentences ----
-
-
 def _ends(interval: Interval) -> str:
     if np.isnan(interval.low):
         return "one seed" if interval.n == 1 else "no interval"
@@ -203,9 +200,6 @@ def results_table(results: Mapping[str, Outcome]) -> str:
 def _loses(sample: Sample) -> str:
     interval = sample.interval()
     return f"<b>{points(interval.mean)}</b> <small>({_ends(interval)})</small>"
-
-
-# ---- figures ----
 
 
 @mpl.rc_context(STYLE)

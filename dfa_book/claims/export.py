@@ -145,9 +145,6 @@ def write_claims(exported: Mapping[str, Any], folder: Path) -> None:
         (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
-# ---- the schema ----
-
-
 def _object(**fields: Any) -> dict[str, Any]:
     return {
         "type": "object",

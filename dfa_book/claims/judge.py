@@ -62,9 +62,6 @@ class Stale(NotComputed):
     """Results exist but are not what this code would compute; the message says why."""
 
 
-# ---- results ----
-
-
 @dataclass(frozen=True)
 class Evidence:
     """The results of one dataset."""
@@ -133,9 +130,6 @@ class Evidence:
 def exactly(value: float) -> Interval:
     """Return an exact number as an interval of zero width over no repeats."""
     return Interval(value, value, value, 0)
-
-
-# ---- claims ----
 
 
 class Number(NamedTuple):

@@ -142,8 +142,6 @@ def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
     )
 
 
-# ---- learning rates that were tried ----
-
 TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_size", "epochs")
 
 

@@ -104,9 +104,6 @@ FIRST_RESULTS = {
 }
 """Commit of the first results of each experiment; authors of later rules could know them."""
 
-
-# ---- builders ----
-
 Measure = Quantity | Callable[[Evidence], Sample | Interval | Number]
 
 
@@ -149,8 +146,6 @@ def untested(id: str, text: str, made: str, reason: str) -> Claim:
     """Return a claim that is not tested."""
     return Claim(id, text, made, reason=reason)
 
-
-# ---- names and numbers that claims share ----
 
 LAZY_NAMES = {m: METHOD_NAMES[m] for m in LAZY}
 ADAPTIVE_NAMES = {o: OPTIMIZER_NAMES[o] for o in ADAPTIVE}
