@@ -98,12 +98,10 @@ def train_together(
     ----------
     runs
         Runs that differ in seed and learning rate only.
-    optimizer
-        Replaces the runs' optimizer.
+    optimizer, state
+        Replace the runs' optimizer, and its initial state.
     matrices
         Seeds of the runs' random matrices.
-    state
-        Initial state of the optimizer.
     after_epoch
         Changes the optimizer's state after each epoch.
     training, held_out
@@ -339,12 +337,11 @@ def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
         )
         for run in ("tuning", "report")
     )
-    chosen = {name: tuning[name].groupby("split").idxmax() for name in ("validation", "test")}
+    on_test, on_validation = (
+        report.loc[tuning[name].groupby("split").idxmax()] for name in ("test", "validation")
+    )
     return {
-        kind: (
-            report.loc[chosen["test"], judged].to_numpy()
-            - report.loc[chosen["validation"], judged].to_numpy()
-        )
+        kind: on_test[judged].to_numpy() - on_validation[judged].to_numpy()
         for kind, judged in (("reported", "test"), ("true", "fresh"))
     }
 
