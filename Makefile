@@ -40,9 +40,9 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 test-long: $(VENV)/.installed ## run the tests that take minutes: attacks on everything, which are counted
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n 2 --dist load --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
-test-site: $(VENV)/.installed ## look at the built site in Chromium: equations, links, weight, accessibility
+test-site: $(VENV)/.installed ## look at the built site, in Chromium too: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }
-	$(BIN)/python -m pytest tests/site/test_browser.py --site $(SITE)
+	$(BIN)/python -m pytest tests/site/test_site.py tests/site/test_browser.py --site $(SITE)
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py

@@ -31,12 +31,16 @@ REPRODUCED = (
 """The methods of figure 2.1, with their optimizers."""
 
 
-# MNIST takes about 25 core hours and is trained in parts. These runs, by method, feedback, optimizer and
-# epochs, have had the fine pass of tuning; the others only the coarse one.
-FINE_ON_MNIST = {
-    ("dfa", "uniform", "rmsprop", 20),
-    ("dfa", "gaussian", "sgd", 20),
-    ("dfa", "standard_gaussian", "sgd", 20),
+# MNIST takes about 25 core hours and is trained in parts. Seeds of the fine pass of tuning, by method,
+# feedback, optimizer, number of digits and epochs; all others have had the coarse pass only.
+FINE_ON_MNIST: dict[tuple[object, ...], int] = {
+    ("bp", None, "sgd", 1, 20): 3,
+    ("bp", None, "sgd", 3, 20): 3,
+    ("dfa", "uniform", "sgd", 1, 20): 5,
+    ("dfa", "uniform", "sgd", 3, 20): 5,
+    ("dfa", "uniform", "rmsprop", 3, 20): 5,
+    ("dfa", "gaussian", "sgd", 3, 20): 5,
+    ("dfa", "standard_gaussian", "sgd", 3, 20): 5,
 }
 
 
@@ -77,23 +81,22 @@ def tuned(experiment: str, settings: Settings) -> tuple[list[Run], pd.DataFrame]
 
     Tuning runs in the results folder or in the stored results of the book are not trained again.
     """
-    runs, coarse = STUDIES[experiment](settings), set[Run]()
+    runs = STUDIES[experiment](settings)
+    seeds = dict.fromkeys(runs, settings.tuning_seeds)
     if settings.profile == "mnist":
         runs = [run for run in runs if not _not_on_mnist_yet(run)]
-        coarse = {r for r in runs if (r.method, r.feedback, r.optimizer, r.epochs) not in FINE_ON_MNIST}
+        seeds = {
+            r: FINE_ON_MNIST.get((r.method, r.feedback, r.optimizer, r.k, r.epochs), 0) for r in runs
+        }
     at_tuned_rates: dict[Run, Run] = {}
     tables = []
-    for seeds, part in (
-        (settings.tuning_seeds, [run for run in runs if run not in coarse]),
-        (0, [run for run in runs if run in coarse]),
-    ):
+    for number in dict.fromkeys(seeds.values()):
+        part = [run for run in runs if seeds[run] == number]
         csv, kept = settings.csv("tuning"), settings.kept("tuning")
-        chosen, scores = tune(part, seeds=seeds, results=csv, reuse=kept, jobs=settings.jobs)
+        chosen, scores = tune(part, seeds=number, results=csv, reuse=kept, jobs=settings.jobs)
         at_tuned_rates |= dict(zip(part, chosen, strict=True))
         tables.append(scores)
-    return [at_tuned_rates[run] for run in runs], pd.concat(
-        [t for t in tables if len(t)], ignore_index=True
-    )
+    return [at_tuned_rates[run] for run in runs], pd.concat(tables, ignore_index=True)
 
 
 def study(experiment: str, settings: Settings) -> Study:

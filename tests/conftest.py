@@ -39,13 +39,11 @@ def pytest_addoption(parser):
         "--site",
         type=Path,
         metavar="FOLDER",
-        help="the built site that tests/test_browser.py looks at",
+        help="the built site that make test-site looks at",
     )
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the file that takes longest: a process builds the site there, others do the rest."""
-    items.sort(key=lambda item: item.path.name != "test_site.py")
     if os.name == "nt":
         for item in items:
             if item.get_closest_marker("posix"):

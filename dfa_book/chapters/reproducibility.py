@@ -21,6 +21,7 @@ from ..deviation_plots import outcome_curves
 from ..plots import NAMES_BY, label, rate_curves, score_curves
 from ..site.markdown import as_code, as_text
 from ..site.verify import results_files
+from ..studies import FINE_ON_MNIST
 from ..words import listed, plural, table
 
 
@@ -33,6 +34,9 @@ def protocol(settings: Settings) -> str:
     """Return the settings of this edition's parity runs as a table."""
     run = settings.run(method="dfa")
     seeds = [settings.tuning_seeds or default for default in (SEEDS_WITH_FEEDBACK, SEEDS)]
+    fine = f"{seeds[0]} with a random matrix, {seeds[1]} without"
+    if settings.profile == "mnist":
+        fine = f"{' or '.join(map(str, sorted({0, *FINE_ON_MNIST.values()})))}, by method"
     rows = {
         "profile": settings.profile,
         "dataset": run.dataset,
@@ -45,7 +49,7 @@ def protocol(settings: Settings) -> str:
         "hidden units": f"{run.hidden}, {run.activation}",
         "weight decay": f"{run.weight_decay:g}",
         "score of a rate": f"mean validation accuracy of the last {SCORED_EPOCHS} epochs over its seeds",
-        "tuning seeds of a rate, fine pass": f"{seeds[0]} with a random matrix, {seeds[1]} without",
+        "tuning seeds of a rate, fine pass": fine,
         "precision": run.precision,
         "device": run.device,
         "processes": settings.jobs,

@@ -32,7 +32,7 @@ SCORED_EPOCHS = 10
 # Tuning seeds, disjoint from those of the repeats, which are 0, 1, 2, …
 FIRST_SEED = 1_000
 # Methods with random matrices become unstable at a rate that depends on the matrix: use more seeds.
-SEEDS_WITH_FEEDBACK, SEEDS = 5, 3
+SEEDS_WITH_FEEDBACK, SEEDS = 10, 3
 # How far a run may end below its own best epoch, in accuracy.
 TOLERATED_LOSS = 0.05
 LOWEST, HIGHEST = 1e-7, 1e4
@@ -61,7 +61,7 @@ def tune(
         on either side. For Adadelta it includes the rate 1, that is Adadelta as published, without a
         learning rate.
     seeds
-        Seeds of the fine pass (default: 5 for methods with random matrices, 3 for others). With 0, the
+        Seeds of the fine pass (default: 10 for methods with random matrices, 3 for others). With 0, the
         coarse pass alone decides.
     results
         A CSV for the tuning runs, which several experiments may share.

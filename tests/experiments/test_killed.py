@@ -74,8 +74,8 @@ ATTEMPTS = """if True:
                     i for i, run in enumerate(runs)
                     if ((done["method"] == run.method) & (done["seed"] == run.seed)).any()
                 }
-            if killed:  # neither always before the first run is saved, nor hardly ever
-                each *= 1.2 if len(saved) == before else 0.9
+            # Kills come neither always before the first run is saved, nor hardly ever.
+            each *= 1.2 if killed and len(saved) == before else 0.9
             left = {path.name for path in place.iterdir()}
             strangers |= left - {"results.csv", ".results.csv.tmp", ".results.csv.lock"}
             strangers -= {"results.json", ".results.json.tmp", ".results.csv.log"}

@@ -83,9 +83,9 @@ def test_without_seeds_the_coarse_pass_decides(scripted, small_run):
     assert scores["seeds"].tolist() == [1] * len(scores)
 
 
-def test_methods_with_random_matrices_have_five_seeds(scripted, small_run):
+def test_methods_with_random_matrices_have_ten_seeds(scripted, small_run):
     runs = scripted(peak_at(0.1))
-    for method, seeds in (("dfa", 5), ("fa", 5), ("bp", 3), ("ntk", 3)):
+    for method, seeds in (("dfa", 10), ("fa", 10), ("bp", 3), ("ntk", 3)):
         runs.clear()
         tune([small_run(method=method)])
         assert {run.seed for run in runs} == set(range(1_000, 1_000 + seeds))

@@ -1,9 +1,6 @@
-"""The whole book, in the smoke profile: executed, built, and looked at."""
+"""The files of a built site: ``make test-site`` reads those of ``make book``, or ``--site FOLDER``."""
 
-import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,10 +14,7 @@ from dfa_book.claims.queries import final
 from dfa_book.site.book import Book
 from dfa_book.site.myst import labels
 from dfa_book.site.teach import EDITIONS, read_pages
-from dfa_book.site.verify import verify
-from dfa_book.studies import REPRODUCED
 from dfa_book.words import points
-from dfa_lib.experiments.provenance import fingerprint
 from dfa_lib.experiments.results import read_results
 
 ROOT = Path(__file__).parents[2]
@@ -38,22 +32,18 @@ FIGURES = {
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The whole book in the smoke profile: its build's exit status, what that said, and its folder."""
-    output = tmp_path_factory.mktemp("site")
-    earlier = output / "_build" / "html" / "_modules" / "gone.html"
-    earlier.parent.mkdir(parents=True)
-    earlier.write_text("a page of an earlier build", encoding="utf-8")
-    command = [sys.executable, "-c", "from dfa_book.site.cli import main; raise SystemExit(main())"]
-    # In one process: starting others takes longer than what they would train.
-    command += ["build", "--profile", "smoke", "-p", "jobs", "1", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-    return done.returncode, done.stdout + done.stderr, output / "_build"
+def html(request):
+    folder = request.config.getoption("--site")
+    if folder is None:
+        pytest.skip("no site is named to look at: make test-site looks at that of make book")
+    return folder
 
 
 @pytest.fixture(scope="session")
-def html(built):
-    return built[2] / "html"
+def profile(html):
+    """The profile of the edition, which each figure states."""
+    text = BeautifulSoup((html / "experiments.html").read_bytes(), "html.parser").get_text()
+    return re.search(r"profile (\w+),\s\d+\sseeds", text)[1]
 
 
 class Page(HTMLParser):
@@ -71,21 +61,9 @@ class Page(HTMLParser):
             self.ids.add(attributes["id"])
 
 
-def test_the_book_builds_without_a_warning(built):
-    status, said, _ = built
-    assert status == 0, said
-    assert "WARNING" not in said
-
-
 def test_every_chapter_is_a_page(html):
     for notebook in (ROOT / "book").glob("*.ipynb"):
         assert (html / f"{notebook.stem}.html").is_file()
-
-
-def test_pages_of_an_earlier_build_are_gone(html):
-    pages = [path.relative_to(html).as_posix() for path in html.rglob("*.html")]
-    assert "_modules/dfa_lib/engine.html" in pages
-    assert "_modules/gone.html" not in pages
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -117,7 +95,7 @@ def test_references_use_the_letters_of_appendices(html):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_below_each_figure_stands_how_it_was_made(html, name):
+def test_below_each_figure_stands_how_it_was_made(html, profile, name):
     page = BeautifulSoup((html / name).read_bytes(), "html.parser")
     strips = page.select("div.dfa-strip")
     assert len(strips) == len(FIGURES[name])
@@ -126,57 +104,29 @@ def test_below_each_figure_stands_how_it_was_made(html, name):
         assert titles[-3:] == ["Data", "How made", "Make again"]
         assert titles[:-3] in (["Code"], [])  # where the page does not show it
         text = re.sub(r"\s+", " ", strip.get_text())
-        assert "profile smoke, 2 seeds, 2 epochs, device cpu; executed on" in text
-        line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb -p profile smoke"
-        assert line in text
+        assert re.search(rf"profile {profile}, \d+ seeds, \d+ epochs, device cpu; executed on", text)
+        line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb"
+        assert line + (" -p profile mnist" if profile == "mnist" else "") in text
         if "nothing was trained" not in text:
-            assert re.search(r"digits, checksum \w{16}|clusters, which each run draws", text)
-            assert f"numerical code {fingerprint().split()[1]}" in text
-            assert "the numerical code, torch and the data are those of this build" in text
+            assert re.search(r"(?:digits|mnist), checksum \w{16}|clusters, which each run draws", text)
+            assert re.search(r"numerical code \w{12}\b", text)
+            fresh = "the numerical code, torch and the data are those of this build"
+            checked = r"older than the code .*; \d+ runs? trained again on"
+            assert fresh in text or (profile == "mnist" and re.search(checked, text))
 
 
-def test_the_results_of_a_figure_can_be_downloaded(built, html):
-    page = Page(html / "experiments.html")
-    found = [link for link in page.links if link.endswith("/sgd.csv")]
-    assert len(found) == 1
-    kept = built[2] / "results" / "smoke"
-    assert (html / found[0]).read_bytes() == (kept / "sgd.csv").read_bytes()
-    (record,) = [link for link in page.links if link.endswith("/sgd.json")]
-    assert json.loads((html / record).read_text()) == json.loads((kept / "sgd.json").read_text())
-
-
-def test_the_list_of_figures_leads_to_each_and_says_that_it_is_fresh(html):
+def test_the_list_of_figures_leads_to_each_and_says_that_it_is_fresh(html, profile):
     text = (html / "figures.html").read_text(encoding="utf-8")
     listed = re.findall(r"<dt><a [^>]*href=\"([^\"#]+)#[^>]*>.*?>(Fig\. [\w.]+)<", text)
     assert listed == [(name, number) for name, numbers in FIGURES.items() for number in numbers]
-    assert len(re.findall(r"; fresh</p>", text)) == len(listed)
-
-
-def test_figures_are_drawn_from_runs_of_this_build(built):
-    results = built[2] / "results" / "smoke"
-    rows = {path.name: len(path.read_text().splitlines()) - 1 for path in results.glob("*.csv")}
-    # methods · k · seeds · epochs
-    assert rows["reproduction.csv"] == len(REPRODUCED) * 2 * 2 * 2
-    assert rows["sgd.csv"] == 2 * 2 * 2 * 2
-    assert rows["tuning.csv"] > rows["reproduction.csv"]
-
-
-def test_runs_picked_at_random_are_trained_again_to_the_same_bits(built):
-    rows = verify(built[2] / "results" / "smoke", sample=2)
-    assert {row.file for row in rows} >= {
-        "sgd.csv",
-        "tuning.csv",
-        "alignment.csv",
-        "adaptive_methods.csv",
-    }
-    assert [row for row in rows if not row.same_bits] == []
+    assert len(re.findall(r"; fresh(?:</p>|; confirmed on )", text)) == len(listed) or profile == "mnist"
 
 
 def test_no_page_shows_an_error_or_a_path_of_the_machine(html):
     for path in html.glob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert "Traceback (most recent call last)" not in text
-        assert str(html.parents[1]) not in text
+        assert str(html.resolve().parents[1]) not in text
 
 
 def test_every_internal_link_leads_somewhere(html):
@@ -201,17 +151,19 @@ def said(page):
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{WORD JOINER}", "")
 
 
-def test_home_page_two_minute_page_and_conclusion_say_what_the_ledger_says(built, html):
-    results = read_results(built[2] / "results" / "smoke" / "sgd.csv")
+def test_home_page_two_minute_page_and_conclusion_say_what_the_ledger_says(html, profile):
+    (link,) = [link for link in Page(html / "experiments.html").links if link.endswith("/sgd.csv")]
+    results = read_results(html / link)
     gap = final(results, k=3, method="bp") - final(results, k=3, method="dfa")
-    here = points(gap.interval().mean)
+    entry = said(html / "ledger.html").partition("With three digits and SGD, DFA lags behind BP.")[2]
+    here, costs = points(gap.interval().mean), {}
     for name in ("index", "two-minutes", "conclusion"):
         text = said(html / f"{name}.html")
-        assert f"On the digits, random feedback costs {here} points (" in text
-        assert "On MNIST, random feedback costs 7.9 points (7.1 to 8.6) with SGD" in text
-    entry = said(html / "ledger.html").partition("With three digits and SGD, DFA lags behind BP.")[2]
-    assert f"{here} points (95 % interval: " in entry
-    assert "7.9 points (95 % interval: 7.1 to 8.6; 5 seeds)" in entry
+        for dataset in ("On the digits", "On MNIST"):
+            cost = re.search(rf"{dataset}, random feedback costs ([−\d.]+) points", text)[1]
+            assert costs.setdefault(dataset, cost) == cost
+            assert f"{cost} points (95 % interval: " in entry
+    assert costs["On MNIST" if profile == "mnist" else "On the digits"] == here
 
 
 def test_every_claim_is_a_row_that_a_link_opens(html):
@@ -250,15 +202,6 @@ def test_no_page_loads_anything_from_elsewhere(html):
         assert [address for address in at_once + later if re.match(r"(?:\w+:)?//", address)] == []
     style = (html / "_static" / "book.css").read_text(encoding="utf-8")
     assert not re.search(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""", style)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_first_view_of_a_chapter_is_within_a_megabyte_and_25_requests(html, name):
-    at_once, later = loaded(html, name)
-    sizes = {a: ((html / name).parent / a).stat().st_size for a in [name, *at_once, *later]}
-    assert len(sizes) <= 25
-    assert sum(sizes[address] for address in [name, *at_once, *later[:1]]) <= 1_000_000
-    assert sum(sizes.values()) <= 3_000_000
 
 
 def test_every_equation_is_typeset(html):
@@ -333,12 +276,6 @@ def test_every_chapter_has_a_plain_notebook_that_others_can_show(html, edition):
         page = (html / f"{path.stem}.html").read_text(encoding="utf-8")
         assert f'href="_notebooks/{edition}/{path.name}"' in page
     assert not list((html / "_sources").rglob("*.ipynb"))
-
-
-def test_a_trial_build_says_so_on_its_pages(html):
-    for name in ("index", "experiments", "glossary"):
-        page = BeautifulSoup((html / f"{name}.html").read_bytes(), "html.parser")
-        assert "no number here means anything" in page.select_one(".bd-header-announcement").get_text()
 
 
 def test_every_page_has_a_policy_and_no_script_in_its_text(html):

@@ -601,7 +601,7 @@ class Blank(ast.NodeTransformer):
 @pytest.mark.parametrize("edition", EDITIONS)
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_notebooks_have_the_code_of_the_chapter_which_runs_with_the_solutions(own, edition, name):
-    """test_site.py executes all chapters; in the notebooks no more than texts and the profile differ."""
+    """`make book` executes all chapters; in the notebooks no more than texts and the profile differ."""
     cells = [
         {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
         for notebook in (
