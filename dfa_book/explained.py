@@ -10,10 +10,11 @@ from scipy import stats
 
 from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
-from dfa_lib.experiments.statistics import UNKNOWN, Interval, equivalent, interval_of, mean_interval
+from dfa_lib.experiments.statistics import UNKNOWN, Interval, interval_of, mean_interval
 
 from .claims.judge import LEVEL
 from .claims.queries import Sample
+from .claims.significance import EQUIVALENCE_CONFIDENCE, p_value
 from .claims.thesis_claims import ALIKE
 from .plots import judged
 from .words import SPACE, direction, enumerated, number, percent, plural, signed, size, span, table
@@ -185,9 +186,8 @@ def signs_suffice(sign: Sample, uniform: Sample) -> str:
     if len(difference) < 2:
         return "Too few seeds are stable to say whether the sizes of B's entries matter."
     interval = difference.interval()
-    kept = difference.values.index
-    alike, p = equivalent(sign.values[kept], uniform.values[kept], ALIKE)
-    if p < LEVEL:
+    alike = difference.interval("equivalence", EQUIVALENCE_CONFIDENCE)
+    if p_value(difference.values, -ALIKE, ALIKE, "equivalence") < LEVEL:
         return (
             f"The signs of B suffice: with and without unequal sizes, DFA's accuracy is alike to within "
             f"{100 * ALIKE:.0f} points (90{SPACE}% interval "

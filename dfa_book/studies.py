@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dfa_lib.experiments import repeats, run_all
-from dfa_lib.experiments.converged import FEATURES, SOLVED, converged_table
 from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.experiments.tuning import tune
 from dfa_lib.feedback import FEEDBACK
@@ -15,6 +14,7 @@ from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.training import Run
 
 from .chapter import Settings
+from .converged import FEATURES, SOLVED, converged_table
 
 # Epochs of the long runs of figure 3.2, relative to the others: 50 instead of 20.
 LONG = 2.5

@@ -1,11 +1,13 @@
 """Published values of the finished thesis: test accuracies on MNIST, means of three repeats."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from dfa_lib.experiments.outcomes import UNSTABLE
-from dfa_lib.experiments.statistics import UNKNOWN, difference_from_published
+from dfa_lib.experiments.statistics import UNKNOWN, Interval, mean_interval
 
 REPEATS = 3
 """Repeats behind a published mean; their spread is not published."""
@@ -38,6 +40,18 @@ RATE_FIGURE_3_2 = 0.016
 """Learning rate of figure 3.2."""
 
 
+def difference_from_published(values: ArrayLike, published: float) -> Interval:
+    """Return the mean of values minus a published mean, and its interval.
+
+    The published standard deviation is not known. It is assumed to be ours, so the standard error is
+    ``s √(1/n + 1/REPEATS)``.
+    """
+    ours = mean_interval(values)
+    half = (ours.high - ours.mean) * math.sqrt(1 + ours.n / REPEATS)
+    mean = ours.mean - published
+    return Interval(mean, mean - half, mean + half, ours.n)
+
+
 def beside(
     table: pd.DataFrame, published: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy"
 ) -> pd.DataFrame:
@@ -60,7 +74,7 @@ def beside(
             runs = ours[key]
             unstable = runs["outcome"] == UNSTABLE if "outcome" in runs else pd.Series(False, runs.index)
             stable = runs[value][~unstable]
-            d = difference_from_published(stable, row[value], REPEATS) if len(stable) else UNKNOWN
+            d = difference_from_published(stable, row[value]) if len(stable) else UNKNOWN
             counts = len(runs), int(unstable.sum()), stable.mean()
             apart = d.low > 0 or d.high < 0
             mean = runs[value].mean(skipna=False)

@@ -35,26 +35,11 @@ _MODULES = {
 }
 
 __all__ = [
-    "METHODS",
-    "OPTIMIZERS",
-    "History",
-    "InputError",
-    "Run",
-    "backpropagation",
-    "direct_feedback_alignment",
-    "draw_stacks",
-    "feedback_alignment",
-    "glu_gradients",
-    "ntk_gradients",
-    "output_layer_gradients",
-    "read_results",
-    "register_feedback",
-    "register_method",
-    "register_optimizer",
-    "run_all",
-    "train",
-    "tune",
-]
+    "METHODS", "OPTIMIZERS", "History", "InputError", "Run", "backpropagation",
+    "direct_feedback_alignment", "draw_stacks", "feedback_alignment", "glu_gradients", "ntk_gradients",
+    "output_layer_gradients", "read_results", "register_feedback", "register_method",
+    "register_optimizer", "run_all", "train", "tune",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -37,22 +37,10 @@ Advance = Callable[..., State]
 class Engine:
     """A run in training, or a batch of them: parameters, optimizer state, and the step.
 
-    Parameters
-    ----------
-    parameters
-        All tensors of the network, trained and fixed, each ``(…, rows, columns)``. They are copied.
-    rule
-        A learning rule, for example ``direct_feedback_alignment``; it decides what is trained.
-    optimizer
-        One of ``OPTIMIZERS``.
-    learning_rate
-        A number, or for a batch of runs a tensor ``(runs, 1)``.
-    weight_decay
-        λ ≥ 0.
-    activation
-        Of the hidden units.
-    steps
-        How many are planned; decides whether compiling pays.
+    ``parameters`` are all tensors of the network, trained and fixed, each ``(…, rows, columns)``; they
+    are copied. The learning ``rule``, for example ``direct_feedback_alignment``, decides what is
+    trained. ``learning_rate`` is a number, or for a batch of runs a tensor ``(runs, 1)``. The planned
+    number of ``steps`` decides whether compiling pays.
     """
 
     def __init__(
@@ -156,11 +144,8 @@ def advance(
 ) -> State:
     """Apply an optimizer in place: to ``theta``, its ``state``, and the ``point`` where ``g`` is taken.
 
-    Returns
-    -------
-    state
-        The same tensors, except for single numbers (Adam's βᵗ), which are new: torch 2.13 loses a
-        change in place of those when it compiles.
+    The returned state has the same tensors, except for single numbers (Adam's βᵗ), which are new: torch
+    2.13 loses a change in place of those when it compiles.
     """
     if weight_decay:
         g = g + weight_decay * point

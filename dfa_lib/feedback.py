@@ -31,17 +31,11 @@ uniform matrix of the same seed, so that the two differ in magnitudes only."""
 def feedback_matrices(
     widths: Sequence[int], kind: str, generator: torch.Generator, *, direct: bool
 ) -> Parameters:
-    """Draw ``B_l`` for every hidden layer of a network with these ``widths``.
+    """Draw ``B_l`` of a kind of ``FEEDBACK`` for every hidden layer of a network.
 
-    Parameters
-    ----------
-    widths
-        Units of each layer, from the inputs to the output.
-    kind
-        One of ``FEEDBACK``.
-    direct
-        True for DFA: ``B_l`` is ``(outputs, units of l)``. False for FA: ``B_l`` is
-        ``(units of l+1, units of l)``. With one hidden layer the two are the same matrix.
+    ``widths`` are the units of each layer, from the inputs to the output. ``direct`` is True for DFA:
+    ``B_l`` is ``(outputs, units of l)``; False for FA: ``B_l`` is ``(units of l+1, units of l)``. With
+    one hidden layer the two are the same matrix.
     """
     return {
         f"B{layer}": FEEDBACK[kind](

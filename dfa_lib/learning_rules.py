@@ -112,23 +112,8 @@ def backward(
 ) -> Products:
     """Compute update directions from a forward pass and the rule's transport of the error.
 
-    Parameters
-    ----------
-    parameters
-        Every ``W`` and ``b``.
-    passed
-        The forward pass of a batch of n examples.
-    y
-        Their labels, ``(n, 1)``, 0 or 1.
-    activation
-        Of the hidden units: a name of ``ACTIVATIONS``.
-    transport
-        ``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, ``(n, units of l)``.
-
-    Yields
-    ------
-    name, a, b
-        For every ``W`` and ``b``, from the output down: the update direction is ``a @ b``.
+    ``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, ``(n, units of l)``. The other
+    arguments and what is yielded are as for backpropagation.
     """
     derivative = ACTIVATIONS[activation].derivative
     error = delta = output_error(passed.logits, y)

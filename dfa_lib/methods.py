@@ -29,29 +29,15 @@ def draw_network(
 
 
 class Method(NamedTuple):
-    """A method of training: initialisation, forward pass and learning rule.
+    """A method of training.
 
-    Parameters
-    ----------
-    rule
-        The learning rule: a function of ``(parameters, X, y, activation)`` that yields products.
-    forward
-        The forward pass: a function of ``(parameters, X, activation)``.
-    draw
-        A function of ``(widths, stream, biases=…)`` that draws every tensor but the random matrices,
-        from the generators that ``stream(name)`` returns.
-    direct_feedback
-        For rules with random matrices, whether B comes from the output (DFA, True) or from the layer
-        above (FA, False); None for rules without.
-    lazy
-        Whether gates or features are fixed.
-    activation
-        Of the hidden units, if the method prescribes it.
-    products
-        Matrix products per step, for the cost model: 2 by default (forward and gradient of ``W1``), 3
-        with gates, 1 for fixed features.
-    label
-        The method's name in figures.
+    Its learning rule is called with ``(parameters, X, y, activation)``, its forward pass with
+    ``(parameters, X, activation)``. ``draw(widths, stream, biases=…)`` draws every tensor but the random
+    matrices, from the generators that ``stream(name)`` returns. ``direct_feedback`` says whether B comes
+    from the output (DFA, True) or from the layer above (FA, False); None: without B. ``lazy`` methods
+    have fixed gates or features; some prescribe the ``activation`` of the hidden units. ``products`` is
+    the number of matrix products per step, for the cost model: 2 (forward and gradient of ``W1``), 3
+    with gates, 1 for fixed features. ``label`` is the name in figures.
     """
 
     rule: Callable[..., Products]

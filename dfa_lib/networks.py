@@ -64,19 +64,9 @@ def initialise_network(
 ) -> Parameters:
     """Draw a network's weights and biases, uniform on ±1/√(fan-in) (thesis, chapter 3).
 
-    Parameters
-    ----------
-    widths
-        Units of each layer, from the inputs to the output: ``(2352, 512, 1)``.
-    generator
-        The source of all randomness. Numbers are drawn in float64 on the CPU, so that one seed
-        gives the same network, up to rounding, in every precision and on every device.
-
-    Returns
-    -------
-    network
-        ``W_l`` of shape ``(widths[l-1], widths[l])`` and, with ``biases``, ``b_l`` of shape
-        ``(1, widths[l])``; float64.
+    ``widths`` are the units of each layer, from the inputs to the output: ``(2352, 512, 1)``. ``W_l`` is
+    ``(widths[l-1], widths[l])``, ``b_l`` ``(1, widths[l])``. Numbers are drawn in float64 on the CPU, so
+    that one seed gives the same network, up to rounding, in every precision and on every device.
     """
     parameters: Parameters = {}
     for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):

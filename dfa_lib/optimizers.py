@@ -168,20 +168,12 @@ def step(
     learning_rate: Rate,
     weight_decay: float = 0.0,
 ) -> tuple[Parameters, dict[str, State]]:
-    """Update every parameter that has a gradient; the others stay as they are.
+    """Return the parameters and the state after an update; those without a gradient stay as they are.
 
-    Parameters
-    ----------
-    parameters, state
-        Of the run. A name missing from ``state`` starts from ``optimizer.initial_state``.
-    gradients
-        Maps parameters to gradients; called once, at the optimizer's ``gradient_point``.
-    weight_decay
-        λ ≥ 0: adds ``λ θ`` to every gradient, the gradient of ``λ/2 ‖θ‖²``.
-
-    Returns
-    -------
-    Parameters and state after the update. The arguments are not changed.
+    ``gradients`` maps parameters to gradients, and is called once, at the optimizer's
+    ``gradient_point``. A name missing from ``state`` starts from ``optimizer.initial_state``. A
+    ``weight_decay`` λ ≥ 0 adds ``λ θ`` to every gradient, the gradient of ``λ/2 ‖θ‖²``. The arguments
+    are not changed.
     """
     point = parameters
     if optimizer.gradient_point is not None:

@@ -168,11 +168,6 @@ def train(
     observe
         Called after each epoch with its number, from 1, and a copy of the parameters.
 
-    Returns
-    -------
-    History
-        One value per epoch; nan after a loss that is not finite.
-
     Raises
     ------
     InputError
@@ -191,19 +186,9 @@ def stackable(run: Run) -> Run:
 def train_stack(runs: Sequence[Run]) -> list[History]:
     """Train runs of one shape as a batch of runs: one computation on tensors ``(runs, …)``.
 
-    The results are those of ``train``, up to rounding. This is fast on a GPU; on a CPU, one run after
-    the other is faster.
-
-    Parameters
-    ----------
-    runs
-        At least one; equal in everything but seed, learning rate, random matrices and the labelling of
-        clusters.
-
-    Returns
-    -------
-    histories
-        In the order of ``runs``. A run that diverges does not stop the others.
+    Runs of one shape are equal in everything but seed, learning rate, random matrices and the labelling
+    of clusters. The results are those of ``train``, up to rounding, in the order of ``runs``; one that
+    diverges does not stop the others. On a GPU this is fast; on a CPU, one run after the other is.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checks of arguments, with errors of one sentence: the value, and what is accepted."""
+"""Checks of arguments, each with an ``InputError`` of one sentence: the value, and what is accepted."""
 
 import difflib
 import math
@@ -16,13 +16,7 @@ class InputError(ValueError):
 
 
 def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
-    """Return ``value`` if it is one of ``accepted``.
-
-    Raises
-    ------
-    InputError
-        If it is not; the message suggests the nearest accepted value.
-    """
+    """Return ``value`` if it is one of ``accepted``, or suggest the nearest accepted one."""
     accepted = list(accepted)
     if isinstance(value, str) and value in accepted:
         return value
@@ -47,13 +41,7 @@ def shown(value: Any) -> str:
 
 
 def whole_number(name: str, value: Any, minimum: int = 1, maximum: int = LARGEST) -> int:
-    """Return ``value`` as an int.
-
-    Raises
-    ------
-    InputError
-        If it is a boolean or not an integer, or not between ``minimum`` and ``maximum``.
-    """
+    """Return a value between ``minimum`` and ``maximum`` as an int; booleans are no numbers."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -66,14 +54,7 @@ def whole_number(name: str, value: Any, minimum: int = 1, maximum: int = LARGEST
 
 
 def positive_number(name: str, value: Any, *, or_zero: bool = False) -> float:
-    """Return ``value`` as a float.
-
-    Raises
-    ------
-    InputError
-        If it is a text, a boolean or anything else but a number, not finite, or not positive
-        (``or_zero`` accepts zero).
-    """
+    """Return a finite, positive number as a float (``or_zero``: or 0); texts and booleans are none."""
     truth = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
     try:
         number = float(value) if hasattr(value, "__float__") and not truth else math.nan

@@ -6,19 +6,14 @@ from typing import Any
 import pandas as pd
 
 from dfa_lib.data.images import Digits
-from dfa_lib.experiments.representations import (
-    PROBES,
-    TARGETS,
-    is_one_place,
-    nearest_alike,
-    weights_names,
-)
+from dfa_lib.experiments.representations import PROBES, is_one_place, nearest_alike
 
 from ..captions import INTERVALS, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
 from ..claims.queries import Sample
 from ..plots import probe_accuracies, representation_diagram, representation_maps
+from ..probes import TARGETS, weights_names
 from ..studies import Study
 from ..words import capitalised, direction, enumerated, gap, listed, mean, means, percent, size, table
 

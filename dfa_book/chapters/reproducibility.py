@@ -10,7 +10,7 @@ from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.names import METHOD_NAMES
 from dfa_lib.experiments.outcomes import OUTCOMES
 from dfa_lib.experiments.progress import cost
-from dfa_lib.experiments.provenance import digests_of, fingerprint, read_record
+from dfa_lib.experiments.provenance import Record, digests_of, fingerprint
 from dfa_lib.experiments.results import read_histories, read_results, run_digest
 from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.experiments.tuning import FIRST_SEED, SCORED_EPOCHS, SEEDS, SEEDS_WITH_FEEDBACK
@@ -154,7 +154,11 @@ Entries = list[tuple[str, dict[str, Any]]]
 
 def records(folder: Path) -> Entries:
     """Return the entries of all records in a folder of results, with the names of their files."""
-    return [(path.stem, entry) for path in sorted(folder.glob("*.csv")) for entry in read_record(path)]
+    return [
+        (path.stem, entry)
+        for path in sorted(folder.glob("*.csv"))
+        for entry in Record.read(path).sessions
+    ]
 
 
 def _clock(seconds: float) -> str:

@@ -8,27 +8,24 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.converged import COLUMNS
 from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record
-from dfa_lib.experiments.representations import PROBE_COLUMNS
 from dfa_lib.experiments.results import read_results
-from dfa_lib.experiments.statistics import (
-    CONFIDENCE,
+from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_outcomes
+from dfa_lib.validation import InputError
+
+from ..converged import COLUMNS
+from ..probes import PROBE_COLUMNS
+from ..words import SPACE, number, span
+from .queries import Sample
+from .significance import (
     EQUIVALENCE_CONFIDENCE,
     EQUIVALENCES,
     MOST_SEEDS,
-    UNKNOWN,
-    Interval,
     holm,
     p_value,
     seeds_needed,
-    with_outcomes,
 )
-from dfa_lib.validation import InputError
-
-from ..words import SPACE, number, span
-from .queries import Sample
 
 HOLDS = "holds"
 IN_PART = "holds in part"
@@ -136,7 +133,7 @@ class Number(NamedTuple):
     """The measured number of a part."""
 
     interval: Interval  #: over all seeds
-    p: float = math.nan  #: by ``statistics.p_value``; nan without a test
+    p: float = math.nan  #: by ``p_value``; nan without a test
     unstable: int = 0  #: count of seeds
     sound: Interval | None = None  #: over the stable seeds
     undefined: int = 0  #: count of seeds

@@ -11,7 +11,6 @@ from functools import reduce
 
 import pandas as pd
 
-from dfa_lib.experiments.converged import solved_errors
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
 from dfa_lib.experiments.statistics import CONFIDENCE, Interval, interval_of
 from dfa_lib.methods import METHODS
@@ -114,7 +113,8 @@ def solved_error(table: pd.DataFrame, method: str, places: Sequence[tuple[int, i
 
     ``table`` is as from ``converged_table``.
     """
-    return mean_of([Sample(solved_errors(table, method, samples=n, dimensions=d)) for n, d in places])
+    each = [select(table, method=method, samples=n, dimensions=str(d)) for n, d in places]
+    return mean_of([sample(rows, "test_accuracy").mapped(lambda right: 1 - right) for rows in each])
 
 
 def at_epoch(table: pd.DataFrame, epoch: int, metric: str = "test_accuracy", **fields: object) -> Sample:

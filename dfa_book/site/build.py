@@ -39,39 +39,25 @@ def build_site(book: Book) -> int:
     """Build the site; warnings and missing references are errors.
 
     Nothing is built if a page has a result typed by hand, a figure is drawn from stale results, a page
-    contradicts the ledger, or two pages have different values of one result. The site replaces the
-    earlier one only when it is complete.
-
-    Returns
-    -------
-    int
-        0 for success, else Jupyter Book's exit status or the number of problems.
-
-    Raises
-    ------
-    InputError
-        If a chapter has not been executed yet, or a page has no file.
+    contradicts the ledger, or two pages have different values of one result; ``InputError`` if a chapter
+    has not been executed yet, or a page has no file. The site replaces the earlier one only when it is
+    complete. Return 0 for success, else Jupyter Book's exit status or the number of problems.
     """
     chapters = book.chapters()
-    missing = [name for name in chapters if not book.executed(name).exists()]
-    if missing:
+    if missing := [name for name in chapters if not book.executed(name).exists()]:
         raise InputError(
             f"the site cannot be built: not executed yet are {', '.join(missing)}; "
             f"run dfa-book build without naming chapters."
         )
-    absent = book.missing()
-    if absent:
+    if absent := book.missing():
         raise InputError(
             f"the site cannot be built: {TOC} lists {', '.join(absent)}, for which {book.source} has "
             f"neither a notebook nor a page in Markdown."
         )
     rows = status(book)
-    changed = [row["chapter"] for row in rows if row["state"] == "stale"]
-    if changed:
-        print(
-            f"Changed since they were executed, and on the site as they were: {', '.join(changed)}.",
-            flush=True,
-        )
+    if changed := [row["chapter"] for row in rows if row["state"] == "stale"]:
+        names = ", ".join(changed)
+        print(f"Changed since they were executed, and on the site as they were: {names}.", flush=True)
     _stage(book, chapters)
     shown = figures(book)
     config = _configured(book, rows, shown)

@@ -203,7 +203,8 @@ def _passages(tokens: Iterable[Token]) -> Iterator[tuple[str, bool]]:
         if token.type in ("list_item_open", "tr_open"):
             open_passages.append([])
         elif token.type in ("list_item_close", "tr_close"):
-            yield _joined(open_passages.pop())
+            parts = open_passages.pop()
+            yield "\n".join(prose for prose, _ in parts), any(cites for _, cites in parts)
         elif token.type == "inline":
             prose, cites = _prose(token.children or [])
             if heading:
@@ -216,10 +217,6 @@ def _passages(tokens: Iterable[Token]) -> Iterator[tuple[str, bool]]:
             yield re.sub(r"<!--.*?-->|<[^>]*>", " ", token.content, flags=re.DOTALL), False
         elif token.type in ("fence", "colon_fence"):
             yield from _directive(token)
-
-
-def _joined(parts: list[tuple[str, bool]]) -> tuple[str, bool]:
-    return "\n".join(prose for prose, _ in parts), any(cites for _, cites in parts)
 
 
 def _directive(token: Token) -> Iterator[tuple[str, bool]]:

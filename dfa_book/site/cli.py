@@ -48,17 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as problem:
-        print(f"dfa-book: {_place(problem)}{problem.strerror or problem}.", file=sys.stderr)
+        place = f"{problem.filename}: " if problem.filename is not None else ""
+        print(f"dfa-book: {place}{problem.strerror or problem}.", file=sys.stderr)
         return 2
     except Stopped as stopped:
         with suppress(OSError):  # the terminal may be gone
             name = signal.Signals(stopped.number).name
             print(f"dfa-book: stopped by {name}: {options.stopped(options)}.", file=sys.stderr)
         return 128 + stopped.number
-
-
-def _place(problem: OSError) -> str:
-    return f"{problem.filename}: " if problem.filename is not None else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,17 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_output(command)
     command.set_defaults(run=_verify)
-    command = commands.add_parser(
-        "status", help="say which chapters are executed, and how fresh they are"
-    )
-    _add_output(command)
-    command.set_defaults(run=_status)
-    command = commands.add_parser("pdf", help="print the built site as one PDF, with Chromium")
-    _add_output(command)
-    command.set_defaults(run=_pdf)
-    command = commands.add_parser("teach", help="write notebooks for students and for instructors")
-    _add_output(command)
-    command.set_defaults(run=_teach)
+    for name, run, text in (
+        ("status", _status, "say which chapters are executed, and how fresh they are"),
+        ("pdf", _pdf, "print the built site as one PDF, with Chromium"),
+        ("teach", _teach, "write notebooks for students and for instructors"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        _add_output(command)
+        command.set_defaults(run=run)
     text = "list every verdict, number and figure that is not the same in two built sites"
     command = commands.add_parser("diff", help=text, description=f"{text}; exit status 1 if any is not")
     command.add_argument("old", type=Path, metavar="OLD", help="folder of a built site")
@@ -157,10 +151,8 @@ def _value(text: str) -> Any:
     if text in named:
         return named[text]
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return text
 
 

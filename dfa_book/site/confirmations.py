@@ -5,7 +5,6 @@ They are untrusted: each field is checked, and pages escape it.
 """
 
 import json
-import math
 import re
 import reprlib
 from collections.abc import Sequence
@@ -67,25 +66,12 @@ def write_report(path: Path, results: Path, comparisons: Sequence[Comparison], s
         "seconds": round(seconds, 1),
         **made_with(datasets),
         "runs": [
-            {
-                "file": row.file,
-                "digest": row.digest,
-                "difference": _difference(row),
-                "same_bits": row.same_bits,
-            }
+            {name: getattr(row, name) for name in ("file", "digest", "difference", "same_bits")}
             for row in comparisons
         ],
     }
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _difference(row: Comparison) -> float | None:
-    """Return the difference of the last test accuracies; None if only one is finite."""
-    if row.stored != row.stored and row.again != row.again:
-        return 0.0
-    difference = row.again - row.stored
-    return difference if math.isfinite(difference) else None
 
 
 # ---- reading ----
@@ -98,10 +84,8 @@ def confirmations(book: Book) -> tuple[list[Report], list[str]]:
     for path in sorted((book.root / "results" / FOLDER).glob("*.json")):
         try:
             report = read_report(path, book.root / "results")
-            reported = {
-                digest for r in accepted if r.machine == report.machine for digest in r.same_bits
-            }
-            if report.same_bits.keys() <= reported:
+            alike = [other.same_bits for other in accepted if other.machine == report.machine]
+            if report.same_bits.keys() <= set().union(*alike):
                 raise _refusal(path, "all that it says is in another report from such a machine")
             accepted.append(report)
         except InputError as problem:
@@ -119,15 +103,13 @@ def read_report(path: Path, stored: Path) -> Report:
         if path.stat().st_size > LARGEST:
             raise _refusal(path, f"it is larger than {LARGEST:,} bytes")
         report = json.loads(path.read_text(encoding="utf-8"))
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as problem:
-        if isinstance(problem, InputError):
-            raise
         raise _refusal(path, "it is no JSON") from problem
-    wrong = _misshapen(report)
-    if wrong is not None:
+    if wrong := _misshapen(report):
         raise _refusal(path, wrong)
-    other = misfit(report)
-    if other is not None:
+    if other := misfit(report):
         raise _refusal(path, f"it is {other}")
     folder = stored / report["results"]
     files = {file.name: file for file in results_files(folder)}
@@ -164,8 +146,7 @@ def _misshapen(report: Any) -> str | None:
         checks = {
             "file": isinstance(run["file"], str) and _is_name(run["file"].removesuffix(".csv")),
             "digest": FIELDS["digests"](run["digest"]) and len(run["digest"]) == 12,
-            "difference": difference is None
-            or (isinstance(difference, int | float) and not isinstance(difference, bool)),
+            "difference": difference is None or type(difference) in (int, float),
             "same_bits": isinstance(same, bool) and (not same or difference == 0),
         }
         for name, fine in checks.items():

@@ -45,26 +45,12 @@ def execute(
 ) -> list[str]:
     """Execute chapters into the staging folder, report progress, and return the chapters that failed.
 
-    Each is executed to a temporary file, checked, and only then replaces the earlier one.
-
-    Parameters
-    ----------
-    chapters
-        Names of notebooks without suffix; all of them if empty.
-    parameters
-        See ``chapter.PARAMETERS``. ``results`` defaults to ``kept.results_folder``; in
-        ``_build/results`` this begins with the tables stored in the repository, and executing all
-        chapters moves stale tables aside.
-    timeout
-        Seconds for each chapter.
-    fresh
-        Train everything anew, in an emptied folder, without results of the repository.
-
-    Raises
-    ------
-    InputError
-        If a chapter, the name or value of a parameter is not accepted, or both ``fresh`` and ``results``
-        are given; nothing has been executed then.
+    Each is executed to a temporary file, checked, and only then replaces the earlier one. Without
+    ``chapters``, all are executed. The parameter ``results`` defaults to ``kept.results_folder``; in
+    ``_build/results`` this begins with the tables stored in the repository, and executing all chapters
+    moves stale tables aside. ``fresh`` trains everything anew, in an emptied folder, without results of
+    the repository. ``timeout`` is in seconds for each chapter. Nothing is executed if a name or a value
+    is not accepted (``InputError``).
     """
     known = book.chapters()
     for name in chapters:
@@ -93,12 +79,11 @@ def execute(
             print(sentence, flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        data_folder()
     except OSError as problem:
         raise InputError(
             f"results cannot be saved in {folder} ({problem.strerror}): name another folder."
         ) from problem
-    try:
-        data_folder()
     except RuntimeError as problem:
         raise InputError(f"DFA_DATA_DIR does not name a folder: {problem}") from problem
     given["results"] = str(folder)
@@ -109,14 +94,11 @@ def execute(
     for name in chosen:
         start = time.monotonic()
         trouble = _execute_chapter(book, name, given, timeout, _Shown(f"{name:{width}}"))
-        seconds = time.monotonic() - start
-        if trouble:
-            failed.append(name)
-            print(f"{name:{width}}  FAILED after {seconds:.0f} s", flush=True)
-            for sentence in trouble:
-                print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
-        else:
-            print(f"{name:{width}}  done in {seconds:.0f} s", flush=True)
+        ended = "FAILED after" if trouble else "done in"
+        print(f"{name:{width}}  {ended} {time.monotonic() - start:.0f} s", flush=True)
+        for sentence in trouble:
+            print(f"{'':{width}}  {sentence}", file=sys.stderr, flush=True)
+        failed += [name] if trouble else []
     trained = len(_runs(folder) - before)
     if trained or failed:
         print("1 run was trained." if trained == 1 else f"{trained} runs were trained.")
@@ -210,13 +192,12 @@ def _execute_chapter(
 
 def _of_others(book: Book, name: str, results: str) -> dict[Path, int]:
     """Return files that a chapter must not change: other chapters with their times, and tables."""
-    chapters = [
-        path
+    changed = {
+        path: path.stat().st_mtime_ns
         for other in book.chapters()
         for path in (book.notebook(other), book.executed(other))
         if other != name and path.exists()
-    ]
-    changed = {path: path.stat().st_mtime_ns for path in chapters}
+    }
     return changed | dict.fromkeys(Path(results).glob("*.csv"), 0)  # tables grow
 
 
@@ -266,12 +247,10 @@ def _prepare(notebook: nbformat.NotebookNode) -> None:
             if MYST in output.get("data", {}):
                 output["data"] = {"text/markdown": output["data"][MYST]}
             if figure is not None:
-                cell.metadata["mystnb"] = {
-                    "figure": {"name": figure["name"], "caption": figure["caption"]}
-                }
-                output["data"] = {
-                    "text/html": output["data"][FOR_THE_SITE], "text/plain": figure["alt"]
-                }  # fmt: skip
+                about = {"name": figure["name"], "caption": figure["caption"]}
+                cell.metadata["mystnb"] = {"figure": about}
+                drawn = output["data"][FOR_THE_SITE]
+                output["data"] = {"text/html": drawn, "text/plain": figure["alt"]}
         if outputs:
             cell["outputs"] = [o for o in outputs if not _stays_behind(o)]
 

@@ -16,13 +16,13 @@ from typing import Any
 import nbformat
 
 from dfa_lib.experiments.kept_table import units_in
-from dfa_lib.experiments.provenance import Entry, digests_of, record_path
+from dfa_lib.experiments.provenance import Entry, Record, digests_of, record_path
 
 from ..chapter import PARAMETERS, check_parameters
 from ..words import plural
 from .book import Book
 from .confirmations import confirmations, confirmed
-from .freshness import entries_of, misfit, staleness
+from .freshness import misfit, staleness
 from .markdown import as_block, as_code, as_text
 from .notebooks import read_notebook
 from .strips import FOLD, MADE, strip_of
@@ -63,12 +63,8 @@ class Shown:
     @property
     def given(self) -> dict[str, Any]:
         """The chapter's parameters that differ from the defaults."""
-        given = self.notebook.metadata["papermill"]["parameters"]
-        return {
-            name: value
-            for name, value in given.items()
-            if name not in NOT_OF_THE_NUMBERS and value != PARAMETERS[name]
-        }
+        given = self.notebook.metadata["papermill"]["parameters"].items()
+        return {n: v for n, v in given if n not in NOT_OF_THE_NUMBERS and v != PARAMETERS[n]}
 
     @cached_property
     def files(self) -> list[Path]:
@@ -100,8 +96,7 @@ def stale_results(shown: Sequence[Shown]) -> list[str]:
     """Return a sentence with the remedy for each results file of a figure that is stale."""
     sentences = []
     for path in dict.fromkeys(path for figure in shown for path in figure.files):
-        reason = staleness(path)
-        if reason is not None:
+        if reason := staleness(path):
             names = " and ".join(figure.name for figure in shown if path in figure.files)
             sentences.append(f"stale results: {path}, drawn in {names}, {reason}; {_remedy(path)}.")
     return sentences
@@ -130,9 +125,8 @@ def add_folds(book: Book, shown: Sequence[Shown]) -> None:
         notebook = next(iter(by_place.values())).notebook
         cells = []
         for place, cell in enumerate(notebook.cells):
-            if "dfa_fold" in cell.metadata:  # of an earlier build
-                continue
-            cells.append(cell)
+            if "dfa_fold" not in cell.metadata:  # of an earlier build
+                cells.append(cell)
             if place in by_place:
                 text = _fold(book, by_place[place])
                 fold = nbformat.v4.new_markdown_cell(text, metadata={"dfa_fold": True})
@@ -157,13 +151,11 @@ def _fold(book: Book, figure: Shown) -> str:
             made.append(("By others", [by_others]))
     given = "".join(f" -p {name} {shlex.quote(str(value))}" for name, value in figure.given.items())
     line = f"papermill {book.source.name}/{figure.chapter}.ipynb out.ipynb{given}"
+    where = "in the repository's folder, after `make test` or `make book`, with `.venv` activated"
     seconds = figure.notebook.metadata["papermill"]["duration"]
     again = [
         ("Command", [as_block(line, "bash").replace("\n", "\n  ")]),
-        (
-            "Where",
-            ["in the repository's folder, after `make test` or `make book`, with `.venv` activated"],
-        ),
+        ("Where", [where]),
         ("Time", [f"the whole chapter is executed: {_seconds(seconds)} when this page was made"]),
     ]
     return strip_of([("Data", FOLD, data), ("How made", MADE, made), ("Make again", FOLD, again)])
@@ -225,12 +217,9 @@ def _trained(files: Sequence[Path]) -> list[str]:
     for path in files:
         for entry in _speaking(path):
             if "sample" not in entry:  # a verification has trained nothing
-                counted = (
-                    f"{path.name} from {as_text(entry['taken from'])}"
-                    if "taken from" in entry
-                    else path.name
-                )
-                groups.setdefault(_made_with(entry), {}).setdefault(counted, []).append(entry)
+                taken = f" from {as_text(entry['taken from'])}" if "taken from" in entry else ""
+                of_group = groups.setdefault(_made_with(entry), {})
+                of_group.setdefault(path.name + taken, []).append(entry)
     texts = []
     for made_with, files_of in groups.items():
         entries = list(chain.from_iterable(files_of.values()))
@@ -283,7 +272,7 @@ def _verified(figure: Shown) -> list[Entry]:
 def _speaking(path: Path) -> list[Entry]:
     """Return the record's entries on runs that are in a results file."""
     present = units_in(path).keys()
-    return [e for e in entries_of(path) if digests_of(e) & present]
+    return [e for e in Record.read(path).entries if digests_of(e) & present]
 
 
 # ---- the list of all figures ----
@@ -338,9 +327,8 @@ def _spans(seeds: Iterable[int]) -> str:
     """Abbreviate a list of seeds: ``seeds 0 to 4, 1000``."""
     spans: list[list[int]] = []
     for seed in seeds:
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1].append(seed)
-        else:
-            spans.append([seed])
+        if not spans or seed != spans[-1][-1] + 1:
+            spans.append([])
+        spans[-1].append(seed)
     texts = [f"{s[0]}" if len(s) == 1 else f"{s[0]} to {s[-1]}" for s in spans]
     return f"{'seed' if spans == [spans[0][:1]] else 'seeds'} {', '.join(texts)}"

@@ -29,7 +29,7 @@ def staleness(path: Path) -> str | None:
             f"holds {_count(unknown)} that its record {path.stem}.json does not know, added or changed "
             f"by other means than training"
         )
-    entries = entries_of(path)
+    entries = Record.read(path).entries
     left = units_in(path).keys() - {d for e in entries if misfit(e) is None for d in digests_of(e)}
     for entry in entries:
         about = left & digests_of(entry)
@@ -41,12 +41,6 @@ def staleness(path: Path) -> str | None:
 def unaccounted(path: Path) -> set[str]:
     """Return the digests of the runs in a table that are not in its record."""
     return units_in(path).keys() - Record.read(path).digests()
-
-
-def entries_of(path: Path) -> list[Entry]:
-    """Return all entries of a table's record."""
-    record = Record.read(path)
-    return [*record.sessions, *record.taken, *record.verified]
 
 
 def misfit(entry: Entry) -> str | None:

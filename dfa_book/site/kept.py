@@ -40,17 +40,15 @@ def take_kept(book: Book, folder: Path) -> list[str]:
         place = folder / table.name
         if place.exists() and _reason(place) is None:
             continue
-        reason = _reason(table)
-        if reason is not None:
+        if reason := _reason(table):
             stale.append(f"{table.name} ({reason})")
             continue
         if place.exists():
             _put_aside(place)
         folder.mkdir(parents=True, exist_ok=True)
         # The record first, as training does: runs without a record would be stale.
-        for source in (record_path(table), table):
-            if source.exists():
-                (folder / source.name).write_bytes(source.read_bytes())
+        for source in filter(Path.exists, (record_path(table), table)):
+            (folder / source.name).write_bytes(source.read_bytes())
         copied.append(table.name)
     messages = []
     if copied:
@@ -64,8 +62,7 @@ def put_aside_stale(folder: Path) -> list[str]:
     """Move stale or damaged tables into a subfolder, and return a message that lists them."""
     stale = []
     for table in sorted(folder.glob("*.csv")):
-        reason = _reason(table)
-        if reason is not None:
+        if reason := _reason(table):
             stale.append(f"{table.name} ({reason})")
             _put_aside(table)
     aside = f"Moved into {folder / ASIDE}, and trained anew, because stale: {'; '.join(stale)}."
@@ -83,6 +80,5 @@ def _reason(table: Path) -> str | None:
 def _put_aside(table: Path) -> None:
     aside = table.parent / ASIDE
     aside.mkdir(exist_ok=True)
-    for path in (table, record_path(table)):
-        if path.exists():
-            path.replace(aside / path.name)
+    for path in filter(Path.exists, (table, record_path(table))):
+        path.replace(aside / path.name)

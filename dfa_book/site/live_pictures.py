@@ -46,12 +46,10 @@ def turn_picture() -> Figure:
     network = _drawn(6, draw)
     figure, panels = _panels(2)
     trained = _trained(network, X, y, direct_feedback_alignment, "sgd", 0.5)
-    for panel, parameters, when in zip(
-        panels, (network, trained), ("at the start", "after"), strict=True
-    ):
+    shown = {"at the start": network, f"after {STEPS} steps": trained}
+    for panel, (when, parameters) in zip(panels, shown.items(), strict=True):
         angle = math.degrees(math.acos(float(weight_alignment(parameters)[0])))
-        after = f"{when} {STEPS} steps" if when == "after" else when
-        panel.set_title(f"{after}: {angle:.0f}° between B and W₂ᵀ", fontsize=11)
+        panel.set_title(f"{when}: {angle:.0f}° between B and W₂ᵀ", fontsize=11)
         _draw_units(panel, parameters)
     return figure
 
@@ -78,16 +76,11 @@ def race_picture() -> Figure:
         stacks = [6_400 * epoch for epoch in range(1, run.epochs + 1)]
         accuracy = train(run).test_accuracy
         panel.plot(stacks, accuracy, color=COLOURS[method], linewidth=2)
-        panel.annotate(
-            METHOD_NAMES[method],
-            (stacks[-1], accuracy[-1]),
-            (4, below[method]),
-            textcoords="offset points",
-        )
+        end, offset = (stacks[-1], accuracy[-1]), (4, below[method])
+        panel.annotate(METHOD_NAMES[method], end, offset, textcoords="offset points")
     panel.axhline(0.5, color=MUTED, linestyle=":")
-    panel.set(
-        xlabel="stacks seen", ylabel="accuracy on held-out digits", ylim=(0.4, 1), xlim=(0, 95_000)
-    )
+    panel.set(xlabel="stacks seen", ylabel="accuracy on held-out digits")
+    panel.set(xlim=(0, 95_000), ylim=(0.4, 1))
     return figure
 
 
@@ -100,12 +93,8 @@ def clusters_picture() -> Figure:
     side = torch.linspace(-0.6, 0.6, 120, dtype=torch.float64)
     grid = torch.cartesian_prod(torch.ones(1, dtype=torch.float64), side, side)
     figure, panels = _panels(2)
-    for panel, rule, name in zip(
-        panels,
-        (direct_feedback_alignment, output_layer_gradients),
-        ("dfa", "relu_features"),
-        strict=True,
-    ):
+    rules = {"dfa": direct_feedback_alignment, "relu_features": output_layer_gradients}
+    for panel, (name, rule) in zip(panels, rules.items(), strict=True):
         trained = _trained(network, X, y, rule, "adam", 0.01)
         answers = torch.sigmoid(forward(trained, grid).logits).reshape(120, 120).T
         panel.contourf(side, side, answers, [0, 0.5, 1], colors=LABEL_COLOURS, alpha=0.3)

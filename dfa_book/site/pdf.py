@@ -114,14 +114,8 @@ def browser() -> str:
 
 def _print(program: str, sheet: Path, pdf: Path) -> None:
     with TemporaryDirectory() as profile:
-        command = [
-            program,
-            "--headless",
-            "--disable-gpu",
-            "--no-first-run",
-            f"--user-data-dir={profile}",
-        ]
-        command += ["--disable-background-networking", "--disable-component-update"]
+        command = [program, "--headless", "--disable-gpu", f"--user-data-dir={profile}"]
+        command += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium's sandbox does not start as root
         command += ["--no-pdf-header-footer", f"--print-to-pdf={pdf}", sheet.as_uri()]
@@ -143,12 +137,11 @@ def _print(program: str, sheet: Path, pdf: Path) -> None:
 def _page_numbers(pdf: Path) -> dict[str, int]:
     """Return the page numbers of all link targets in a PDF."""
     reader = PdfReader(pdf)
-    numbers = {}
-    for name, place in reader.named_destinations.items():
-        page = reader.get_destination_page_number(place)
-        if page is not None:
-            numbers[name.removeprefix("/")] = page + 1
-    return numbers
+    return {
+        name.removeprefix("/"): page + 1
+        for name, place in reader.named_destinations.items()
+        if (page := reader.get_destination_page_number(place)) is not None
+    }
 
 
 def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
@@ -160,11 +153,8 @@ def _add_bookmarks(pdf: Path, headings: list[Heading]) -> None:
         place = places[f"/{target}"]
         number = writer.get_destination_page_number(place)
         del above[level:]
-        parent = above[-1] if above else None
-        line = writer.add_outline_item(
-            title=title, page_number=number, parent=parent, fit=Fit.xyz(top=place.top)
-        )
-        above.append(line)
+        parent, top = above[-1] if above else None, Fit.xyz(top=place.top)
+        above.append(writer.add_outline_item(title=title, page_number=number, parent=parent, fit=top))
     writer.write(pdf)
 
 
@@ -222,9 +212,8 @@ def _prepare(page: Page, names: dict[str, str], folder: str, address: str) -> No
         else:
             link.unwrap()
     for element in article.find_all(id=True):
-        if element.find_parent("svg") is not None:  # ids in drawings are unique already
-            continue
-        element["id"] = f"{page.id}--{element['id']}"
+        if element.find_parent("svg") is None:  # ids in drawings are unique already
+            element["id"] = f"{page.id}--{element['id']}"
     for element in article.find_all("details"):
         element["open"] = ""
     article["id"] = page.id
@@ -269,20 +258,18 @@ def _caption(soup: BeautifulSoup, fold: Tag) -> Tag:
 
 
 def _heading(soup: BeautifulSoup, level: str, text: str, target: str | None = None) -> Tag:
-    heading = soup.new_tag(level)
-    inner = heading if target is None else soup.new_tag("a", attrs={"href": f"#{target}"})
-    inner.append(text.strip())
-    if inner is not heading:
+    heading = inner = soup.new_tag(level)
+    if target is not None:
+        inner = soup.new_tag("a", attrs={"href": f"#{target}"})
         heading.append(inner)
+    inner.append(text.strip())
     return heading
 
 
 def _cover(book: Book, config: dict[str, Any]) -> str:
     made = f"Printed on {datetime.now():%Y-%m-%d} from the site built at commit {commit()}."
-    lines = [
-        f"<p>{escape(line)}</p>"
-        for line in (config.get("author", ""), f"© {config.get('copyright', '')}", made)
-    ]
+    texts = (config.get("author", ""), f"© {config.get('copyright', '')}", made)
+    lines = [f"<p>{escape(text)}</p>" for text in texts]
     return (
         f'<section class="cover"><img alt="" src="{book.html.name}/_static/{LOGO}"/>'
         f"<h1>{escape(config.get('title', ''))}</h1>{''.join(lines)}</section>"
@@ -295,10 +282,10 @@ def _headings(articles: list[Tag], parts: dict[str, str]) -> list[Heading]:
     deeper = 0
     for article in articles:
         target = str(article["id"])
-        if parts.get(target, ""):
-            headings.append(Heading(0, parts[target], target))
+        if part := parts.get(target):
+            headings.append(Heading(0, part, target))
             deeper = 1
-        elif target not in parts:  # a gathered article at the end
+        elif part is None:  # a gathered article at the end
             deeper = 0
         for heading in article.find_all(["h1", "h2"]):
             section = heading.parent.get("id") if heading.parent is not None else None

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nbformat
 from nbformat import NotebookNode
@@ -61,16 +61,9 @@ class Piece:
 def teach(book: Book) -> dict[str, dict[str, int]]:
     """Write both editions of every chapter, and what graders need, into ``_build/teach``.
 
-    Returns
-    -------
-    dict
-        For each chapter, how many ``exercises`` and how many ``gaps`` (cells to be filled in) it has.
-
-    Raises
-    ------
-    InputError
-        If a chapter cannot be read, has something that plain Markdown cannot show, a picture that is not
-        in the book, or a solution without its exercise. What was written before is still there then.
+    Return how many ``exercises`` and ``gaps`` (cells to be filled in) each chapter has. What was written
+    before stays if a chapter cannot be read, has something that plain Markdown cannot show, a picture
+    that is not in the book, or a solution without its exercise (``InputError``).
     """
     with book.workspace() as folder:
         counts = write_editions(book, folder / EDITIONS_FOLDER, (*EDITIONS, *GRADED))
@@ -144,15 +137,15 @@ def _copy_image(book: Book, chapter: str, image: str, folder: Path) -> None:
 
 def read_pages(book: Book) -> list[Page]:
     """Return the pages of the book in the order of its table of contents, with their numbers."""
-    return [_page(book, listed.name, listed.chapter) for listed in book.pages()]
+    return [Page(page.name, _source(book, page.name), page.chapter) for page in book.pages()]
 
 
-def _page(book: Book, name: str, number: int | None = None) -> Page:
+def _source(book: Book, name: str) -> list[tuple[bool, str]]:
     path = book.notebook(name)
     if path.exists():
-        return Page(name, [(c.cell_type == "code", c.source) for c in read_notebook(path).cells], number)
+        return [(cell.cell_type == "code", cell.source) for cell in read_notebook(path).cells]
     path = path.with_suffix(".md")
-    return Page(name, [(False, read_page(path))] if path.exists() else [], number)
+    return [(False, read_page(path))] if path.exists() else []
 
 
 def _pieces(name: str, notebook: NotebookNode) -> Iterator[Piece]:
@@ -259,19 +252,14 @@ def _cells(pieces: Sequence[Piece], writer: Writer, edition: str) -> Iterator[No
 
 def _code(piece: Piece, writer: Writer) -> NotebookNode:
     source = writer.code(piece.text)
-    tags = ["solution"] if piece.solution else []
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = {"tags": ["solution"]} if piece.solution else {}
     if "parameters" in piece.tags:
-        tags.append("parameters")
-        set_here = (
-            f'profile = "{PROFILE}"  # {PROFILE} (within a minute), digits (minutes) or mnist (hours)'
-        )
-        source = re.sub(r"(?m)^profile\s*=.*", set_here, source)
+        metadata["tags"] = ["parameters"]
+        takes = f"{PROFILE} (within a minute), digits (minutes) or mnist (hours)"
+        source = re.sub(r"(?m)^profile\s*=.*", f'profile = "{PROFILE}"  # {takes}', source)
     elif piece.tags & FOLDED and not piece.solution:
         metadata["jupyter"] = {"source_hidden": True}
-    if tags:
-        metadata["tags"] = tags
-    return _cell(new_code_cell(source, id=piece.cell.id, metadata=metadata))
+    return cast(NotebookNode, new_code_cell(source, id=piece.cell.id, metadata=metadata))
 
 
 def _solution(label: str, pieces: Sequence[Piece], writer: Writer) -> Solution:
@@ -296,10 +284,9 @@ def _about(book: Book, page: Page, edition: str, *, quotes: bool) -> NotebookNod
         )
     edition = "instructor" if edition == "instructor" else "student"  # graders cut solutions out
     follows = "a gap for your answer" if edition == "student" else "its solution"
-    edited = ", edited" if changed else ""
     about = (
         f"Each exercise is followed by {follows}. Made by `make teach` from commit "
-        f"`{version}`{source}{edited}."
+        f"`{version}`{source}{', edited' if changed else ''}."
     )
     if address := site_address(book.root):
         about += f" With its figures, it is a page of the site: <{address}{page.name}.html>."
@@ -316,10 +303,4 @@ To run it, install the book's library, once{where}:
 
 Nothing is downloaded while it runs, and two cores need less than a minute. The cell of parameters
 decides how much is trained. Text and figures are under CC BY 4.0, code under the MIT licence."""
-    return _cell(new_markdown_cell(text, id="about"))
-
-
-def _cell(made: Any) -> NotebookNode:
-    """Narrow the type of a cell, which nbformat does not annotate."""
-    assert isinstance(made, NotebookNode)
-    return made
+    return cast(NotebookNode, new_markdown_cell(text, id="about"))

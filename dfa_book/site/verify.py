@@ -31,10 +31,17 @@ class Comparison(NamedTuple):
     digest: str  # of the stored run
 
     @property
+    def difference(self) -> float | None:
+        """The difference of the accuracies, 0 if both runs diverged; None if one has."""
+        if math.isnan(self.stored) and math.isnan(self.again):
+            return 0.0
+        difference = self.again - self.stored
+        return None if math.isnan(difference) else difference
+
+    @property
     def agrees(self) -> bool:
-        """Whether the accuracies differ by no more than ``TOLERANCE``, or both runs diverged."""
-        both_diverged = self.stored != self.stored and self.again != self.again
-        return both_diverged or abs(self.stored - self.again) <= TOLERANCE
+        """Whether the accuracies differ by no more than ``TOLERANCE``."""
+        return self.difference is not None and abs(self.difference) <= TOLERANCE
 
 
 def verify(
@@ -42,23 +49,8 @@ def verify(
 ) -> list[Comparison]:
     """Train runs again that are drawn at random from each results file of a folder.
 
-    Runs that are not in a file's record are drawn first.
-
-    Parameters
-    ----------
-    sample
-        Runs per file, or all if there are fewer.
-    only
-        Experiments to draw from, such as ``"sgd"``; all if empty.
-    jobs
-        As for ``run_all``.
-    seed
-        Seed of the random choice.
-
-    Raises
-    ------
-    InputError
-        If the folder lacks results or a named experiment, or a number is not accepted.
+    From each file, or from those of the experiments in ``only``, ``sample`` runs are drawn, or all if
+    there are fewer: first those that are not in its record. ``seed`` decides which.
     """
     sample, chance = whole_number("sample", sample), random.Random(seed)
     picked: list[tuple[str, History]] = []
@@ -80,8 +72,7 @@ def verify(
 def certify(folder: Path, comparisons: Sequence[Comparison]) -> list[str]:
     """Write a verification into the records of results files if all runs agreed; return the files.
 
-    It covers all runs in a file's record, and those that were trained again. Raises ``InputError`` if
-    another process is writing a file.
+    It covers all runs in a file's record, and those that were trained again.
     """
     if not all(row.agrees for row in comparisons):
         return []

@@ -165,17 +165,8 @@ def redirect(html: Path, moved: Mapping[str, str]) -> None:
 def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) -> list[str]:
     """Repair a site's pages; let them load one stylesheet, few scripts, and images lazily.
 
-    Parameters
-    ----------
-    hosts
-        Other hosts that pages may load from.
-    complete
-        Whether unused repairs are problems.
-
-    Returns
-    -------
-    list of str
-        Problems, a sentence each: loading from other hosts, scripts in the text, unused repairs.
+    Return the problems, a sentence each: loading from other hosts than ``hosts``, scripts in the text,
+    and, of a ``complete`` site, unused repairs.
     """
     static = html / "_static"
     for unused in [path for name in UNUSED for path in static.rglob(name)]:

@@ -41,18 +41,12 @@ def draw_clusters(
     density: str,
     generator: torch.Generator,
 ) -> Examples:
-    """Draw points from the clusters.
+    """Draw points from the clusters with these labels, see ``label_clusters``.
 
-    Parameters
-    ----------
-    labels
-        From ``label_clusters``.
-    dimensions
-        Inputs of a point, at least 3: a constant 1, the two that place it, and ``dimensions - 3``
-        uniform on [-½, ½].
-    density
-        ``"centred"``: the distance from the centre is uniform on [0, r], as in the authors' released
-        code, which crowds points around the centres; ``"uniform"``: uniform on the disk of radius r.
+    The inputs of a point, at least 3, are a constant 1, the two that place it, and ``dimensions - 3``
+    uniform on [-½, ½]. With the density ``"centred"`` the distance from the centre is uniform on [0, r],
+    as in the authors' released code, which crowds points around the centres; with ``"uniform"`` points
+    are uniform on the disk of radius r.
     """
     c = math.isqrt(len(labels))
     cluster = torch.randint(c * c, (samples,), generator=generator)

@@ -33,12 +33,8 @@ def load_mnist() -> DigitSets:
     """Return 55,000 training, 5,000 validation and 10,000 test digits, of 784 pixels each.
 
     Training and validation digits are parts of MNIST's training set; the split is the same for all runs.
-    The files are downloaded on first use, and their checksums are verified each time.
-
-    Raises
-    ------
-    InputError
-        If the files are missing and cannot be downloaded, or have other checksums.
+    The files are downloaded on first use, and their checksums are verified each time. ``InputError`` if
+    they cannot be downloaded or are not MNIST's.
     """
     return _load(data_folder())
 

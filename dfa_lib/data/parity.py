@@ -9,21 +9,10 @@ from .images import Digits
 
 
 def draw_stacks(digits: Digits, k: int, samples: int, generator: torch.Generator) -> Examples:
-    """Draw stacks of k digits, each digit uniformly and independently from ``digits``.
+    """Draw stacks of k ≥ 1 digits, each digit uniformly and independently from ``digits``.
 
-    Parameters
-    ----------
-    k
-        Digits in a stack, at least 1.
-    samples
-        Stacks to draw.
-
-    Returns
-    -------
-    stacks
-        Inputs ``(samples, k · pixels)``, labels 1 where the digits' sum is odd. Pixels are ordered digit
-        by digit, not row by row of the wide image; for a fully connected network the order does not
-        matter.
+    Inputs are ``(samples, k · pixels)``, labels 1 where the digits' sum is odd. Pixels are ordered digit
+    by digit, not row by row of the wide image; for a fully connected network the order does not matter.
     """
     index = torch.randint(len(digits), (samples, k), generator=generator)
     return Examples(digits.images, index, parity(digits.labels[index]))

@@ -16,12 +16,8 @@ def train_batches(runs: Sequence[Run]) -> Iterator[History]:
     """Train runs in batches, and yield their histories as each batch ends.
 
     Runs that share a shape (``stackable``) train together, except those with a registered function that
-    takes one run at a time. A batch that does not fit in memory is split in two, again and again.
-
-    Raises
-    ------
-    InputError
-        If a single run does not fit.
+    takes one run at a time. A batch that does not fit in memory is split in two, again and again, until
+    a single run does not fit (``InputError``).
     """
     shapes: dict[Run, list[Run]] = {}
     for run in runs:

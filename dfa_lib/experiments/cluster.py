@@ -29,13 +29,8 @@ def train_on_cluster(runs: Sequence[Run], address: str) -> Generator[History, No
 
     Dask does the scheduling: if a worker dies, its run is restarted on another, until more workers have
     died of it than the cluster's ``distributed.scheduler.allowed-failures`` permits (3). Closing the
-    generator cancels the runs that have not started.
-
-    Raises
-    ------
-    InputError
-        If there is no such cluster, it has no workers, or workers with another library; if the
-        connection is lost, or a run was given up.
+    generator cancels the runs that have not started. ``InputError`` if there is no such cluster, it has
+    no workers, or workers with another library; if the connection is lost, or a run was given up.
     """
     distributed = _import_distributed()
     _check_address(address)

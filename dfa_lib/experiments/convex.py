@@ -54,21 +54,9 @@ def logistic_regression(
 ) -> Fit:
     """Minimise the mean cross-entropy plus ``penalty/2 · |weights|²``, by Newton's method.
 
-    Parameters
-    ----------
-    features
-        One row per example, n ≥ 1.
-    y
-        Labels, 0 or 1.
-    penalty
-        Positive: without it, linearly separable examples have no minimum.
-    start
-        Starting point (default: 0). The solution for a nearby penalty saves steps.
-
-    Raises
-    ------
-    InputError
-        If the gradient's norm does not fall to ``GRADIENT_TOLERANCE`` within ``NEWTON_STEPS``.
+    Labels are 0 or 1. The penalty is positive: without it, linearly separable examples have no minimum.
+    ``start`` (default: 0) may be the solution for a nearby penalty, which saves steps. ``InputError`` if
+    the gradient's norm does not fall to ``GRADIENT_TOLERANCE`` within ``NEWTON_STEPS``.
     """
     n, p = features.shape
     Z = np.column_stack([features, np.ones(n)])

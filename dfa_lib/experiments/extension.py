@@ -140,10 +140,7 @@ def register_optimizer(
     label
         In figures (default: the name).
 
-    Raises
-    ------
-    InputError
-        As ``register_method``.
+    What is refused is as for ``register_method``.
     """
     entry = _entry("optimizer", name, update, {"state": state})
     label = _checked_label(name, label)
@@ -170,10 +167,7 @@ def register_feedback(
     label
         In figures (default: the name).
 
-    Raises
-    ------
-    InputError
-        As ``register_method``.
+    What is refused is as for ``register_method``.
     """
     entry = _entry("feedback", name, draw, {})
     label = _checked_label(name, label)
@@ -202,6 +196,11 @@ class Registration:
         """The name with the digest of the code."""
         return f"{self.name}@{self.digest}"
 
+    @property
+    def what(self) -> str:
+        """The name in messages."""
+        return f"the {'random matrix' if self.field == 'feedback' else self.field} {self.name!r}"
+
 
 REGISTERED: dict[tuple[str, str], Registration] = {}
 """By field and name."""
@@ -220,13 +219,7 @@ def full_name(field: str, name: str) -> str:
 
 
 def short_name(field: str, written: str) -> str:
-    """Invert ``full_name``.
-
-    Raises
-    ------
-    InputError
-        If the name is not registered here, or was registered with other code.
-    """
+    """Invert ``full_name``, or refuse a name that is not registered here, or with other code."""
     name, _, digest = written.partition("@")
     entry = REGISTERED.get((field, name))
     if entry is None and digest:
@@ -382,7 +375,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _rule(entry: Registration, call: Callable[..., Any] = _call) -> Callable[..., Products]:
     """Return a registered rule as a function of ``(parameters, X, y, activation)``."""
-    function, what = entry.function, f"the method {entry.name!r}"
+    function, what = entry.function, entry.what
 
     def by_transport(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
         def transport(layer: int, error: Tensor, delta: Tensor) -> Tensor:
@@ -424,10 +417,9 @@ def _initial_state(entry: Registration) -> Callable[[Tensor], State]:
 
 
 def _matrix(entry: Registration) -> Callable[..., Tensor]:
-    what = f"the random matrix {entry.name!r}"
-
     def draw(shape: tuple[int, int], a: float, generator: torch.Generator) -> Tensor:
-        return _shaped(what, _call(what, entry.function, shape, a, generator), tuple(shape)).double()
+        drawn = _call(entry.what, entry.function, shape, a, generator)
+        return _shaped(entry.what, drawn, tuple(shape)).double()
 
     return draw
 
@@ -458,7 +450,7 @@ def _try_rule(entry: Registration) -> bool:
         "transport": ("parameters", "layer", "error", "delta"),
         "gradients": ("parameters", "X", "y", "activation"),
     }
-    _check_signature(f"the method {entry.name!r}", entry.function, *arguments[form])
+    _check_signature(entry.what, entry.function, *arguments[form])
     batches = _try_widths(entry, _SHALLOW)
     if form == "transport":
         try:
@@ -472,7 +464,7 @@ def _try_rule(entry: Registration) -> bool:
 
 
 def _try_widths(entry: Registration, widths: tuple[int, ...]) -> bool:
-    what, direct = f"the method {entry.name!r}", entry.options["direct_feedback"]
+    what, direct = entry.what, entry.options["direct_feedback"]
     rule, networks, batches = _rule(entry, _pure_call), [], []
     for seed in range(2):
         source = torch.Generator().manual_seed(seed)
@@ -497,7 +489,7 @@ def _try_widths(entry: Registration, widths: tuple[int, ...]) -> bool:
 
 def _try_update(entry: Registration) -> bool:
     """Make two updates of a small vector. Return whether runs can be computed with it as one batch."""
-    what, state = f"the optimizer {entry.name!r}", entry.options["state"]
+    what, state = entry.what, entry.options["state"]
     count = isinstance(state, int) and not isinstance(state, bool) and 0 <= state <= MOST_STATE
     if not (callable(state) or count):
         raise InputError(
@@ -539,7 +531,7 @@ def _try_update(entry: Registration) -> bool:
 
 
 def _try_draw(entry: Registration) -> None:
-    what, draw = f"the random matrix {entry.name!r}", _matrix(entry)
+    what, draw = entry.what, _matrix(entry)
     _check_signature(what, entry.function, "shape", "a", "generator")
     for shape in ((1, 16), (8, 16)):
         first, again = (draw(shape, 0.25, torch.Generator().manual_seed(0)) for _ in range(2))

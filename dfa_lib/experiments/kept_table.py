@@ -102,20 +102,11 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class KeptTable:
-    """A table in a CSV file.
+    """A table in a CSV file, at a path from ``table_path``.
 
-    Parameters
-    ----------
-    path
-        From ``table_path``.
-    columns
-        By name.
-    whole
-        Whether all rows are computed at once: then none may be missing, and their order is kept.
-    remedy
-        What to do about damage, for messages.
-    needs_record
-        Whether a table without a record is refused.
+    The rows of a ``whole`` table are computed at once: none may be missing, and their order is kept.
+    ``remedy`` says in messages what to do about damage. A table that ``needs_record`` is refused
+    without one.
     """
 
     path: Path
@@ -127,16 +118,8 @@ class KeptTable:
     def read(self, *, unknown: bool = False) -> Content:
         """Return the rows; none if there is no file.
 
-        Parameters
-        ----------
-        unknown
-            Whether to accept rows that do not match the record.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be read, is truncated, has wrong columns or values that cannot be parsed,
-            or rows that do not match the record.
+        ``InputError`` if the file cannot be read, is truncated, has wrong columns or values that cannot
+        be parsed, or rows that do not match the record (``unknown`` accepts those).
         """
         text, logged = _read_text(self.path)
         if text is None:
@@ -277,11 +260,8 @@ class Writer:
     def append(self, rows: Iterable[Row], runs: int = 1) -> None:
         """Append one or more units; they are on the disk when this returns.
 
-        Raises
-        ------
-        InputError
-            If they cannot be written. The file stays as it was; a copy of the table with these rows is
-            saved among the temporary files, if that is possible.
+        If they cannot be written, the file stays as it was, and a copy of the table with these rows is
+        saved among the temporary files, if that is possible.
         """
         path, lines = self._table.path, self._table.text(rows)
         try:
@@ -399,11 +379,6 @@ def kept_table(
         table is computed as a whole.
     datasets, jobs
         For the record.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, belongs to another experiment, or cannot be written.
     """
     table = KeptTable(table_path(results), columns, whole=not key) if results is not None else None
     wanted, places = list(wanted), [list(columns).index(name) for name in key]
@@ -486,13 +461,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def table_path(results: str | os.PathLike[str]) -> Path:
-    """Return the file of a table; links are followed.
-
-    Raises
-    ------
-    InputError
-        If ``results`` is no path, or has the name of a record.
-    """
+    """Return the file of a table; links are followed, and what is no path of a table is refused."""
     if not isinstance(results, (str, os.PathLike)) or isinstance(os.fspath(results), bytes):
         raise InputError(f"results must be the path of a CSV file, not {shown(results)}.")
     try:
@@ -517,13 +486,7 @@ def table_path(results: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Lock ``path`` against other writers while the body runs.
-
-    Raises
-    ------
-    InputError
-        If the file, its record or its folder is read-only, or another process is writing the file.
-    """
+    """Lock ``path`` while the body runs, unless it is read-only or another process is writing it."""
     _check_writable(path)
     lock = filelock.FileLock(_lock_file(path), blocking=False)
     try:

@@ -33,7 +33,7 @@ KERNEL_NAMES = {
     "relu_kernel": "infinitely wide ReLU features",
     "gates_kernel": "infinitely wide NTK (W₁, fixed gates)",
 }
-"""The labels of the lazy methods of infinite width, see ``converged``."""
+"""The labels of the lazy methods of infinite width."""
 FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
 """The same methods at finite width, which lend them their colours."""
 OPTIMIZER_NAMES = {

@@ -19,13 +19,9 @@ INTERVAL = 1.0
 
 @cache
 def end_with(parent: int) -> None:
-    """Exit within about a second of the parent's end. A second call has no effect.
+    """Exit within about a second of the parent's end; of this process's own id nothing comes.
 
-    Parameters
-    ----------
-    parent
-        The parent's process id. It is an argument because the parent may exit before this call. The id
-        of this process itself has no effect.
+    The parent's process id is an argument because the parent may exit before this call.
     """
     if parent == os.getpid():
         return

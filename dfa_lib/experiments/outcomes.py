@@ -38,12 +38,7 @@ def outcome(train_loss: Sequence[float], test_accuracy: Sequence[float], test_sa
     - *at chance*: the last test accuracy is at most 3 standard errors above ½.
     - *learned*: all others, including those whose loss rose and fell again.
 
-    Parameters
-    ----------
-    train_loss, test_accuracy
-        One value per epoch: nats, and fractions in [0, 1].
-    test_samples
-        The number of examples behind an accuracy.
+    There is a loss (in nats) and an accuracy (in [0, 1], on ``test_samples`` examples) per epoch.
     """
     if not all(map(math.isfinite, train_loss)) or not math.isfinite(test_accuracy[-1]):
         return NON_FINITE

@@ -38,20 +38,13 @@ class Progress:
 
     In a terminal and in Jupyter the line is updated in place; in Jupyter it disappears at the end. Where
     stderr is a file, a line is added at most every ten seconds. If the environment variable
-    ``DFA_PROGRESS_FILE`` names a file, that holds the line meanwhile.
-
-    Parameters
-    ----------
-    clock
-        Returns seconds.
+    ``DFA_PROGRESS_FILE`` names a file, that holds the line meanwhile. ``clock`` returns seconds.
     """
 
     def __init__(self, runs: Sequence[Run], clock: Callable[[], float] = time.monotonic) -> None:
-        self._order = list(dict.fromkeys(runs))
-        self._done: set[Run] = set()
-        self._first = 0  # index of the first run that is not done
-        self._total = len(self._order)
-        self._cost, self._done_cost = sum(map(cost, self._order)), 0
+        self._left = dict.fromkeys(runs)  # in the order in which they start
+        self._total = len(self._left)
+        self._cost = self._cost_left = sum(map(cost, self._left))
         self._clock = clock
         self._start = clock()
         self._contexts = ExitStack()
@@ -68,25 +61,24 @@ class Progress:
 
     def finished(self, run: Run) -> None:
         """Mark a run as done."""
-        self._done.add(run)
-        self._done_cost += cost(run)
-        while self._first < self._total and self._order[self._first] in self._done:
-            self._first += 1
+        del self._left[run]
+        self._cost_left -= cost(run)
         self._show()
 
     def _show(self) -> None:
-        self._display(self.line(), len(self._done))
+        self._display(self.line(), self._total - len(self._left))
         _write_file(self.line())
 
     def line(self) -> str:
         """Return the line: ``12 of 60 runs, 4 min left · dfa with …``."""
-        done, elapsed = f"{len(self._done)} of {self._total} runs", self._clock() - self._start
-        if self._first == self._total:
+        done = f"{self._total - len(self._left)} of {self._total} runs"
+        elapsed = self._clock() - self._start
+        if not self._left:
             return f"{done} in {duration(elapsed)}"
-        if self._done_cost:
-            done += f", {duration(elapsed * (self._cost - self._done_cost) / self._done_cost)} left"
+        if self._cost_left < self._cost:
+            done += f", {duration(elapsed * self._cost_left / (self._cost - self._cost_left))} left"
         # Of the runs that are training, name the one that started first.
-        return f"{done} · {self._order[self._first].describe()}"
+        return f"{done} · {next(iter(self._left)).describe()}"
 
 
 def _write_file(line: str | None) -> None:

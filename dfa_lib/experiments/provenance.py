@@ -239,10 +239,7 @@ class Record:
     def read(cls, results: Path) -> "Record":
         """Return the record of a table, including the log of an open session.
 
-        Raises
-        ------
-        InputError
-            If the record is damaged, or has a field or value that ``FIELDS`` does not accept.
+        A damaged record, or one with a field or value that ``FIELDS`` does not accept, is refused.
         """
         path, record = record_path(results), cls()
         if path.exists():
@@ -266,32 +263,30 @@ class Record:
         text = json.dumps({k: v for k, v in asdict(self).items() if v}, indent=1, ensure_ascii=False)
         replace_text(record_path(results), text + "\n")
 
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, of every kind."""
+        return [*self.sessions, *self.taken, *self.verified]
+
     def digests(self) -> set[str]:
         """Return the digests of all units in the record."""
-        entries = (*self.sessions, *self.taken, *self.verified)
-        return {digest for entry in entries for digest in digests_of(entry)}
+        return {digest for entry in self.entries for digest in digests_of(entry)}
 
     def take_over(self, other: Path, digests: Iterable[str]) -> None:
         """Copy from another table's record the entries of the units with these digests."""
         source, wanted = Record.read(other), set(digests)
-
-        def about(entries: Sequence[Entry]) -> list[Entry]:
-            kept = [entry | {"taken from": entry.get("taken from", other.name)} for entry in entries]
-            of_file = {"seconds", "trained by", "rows"}  # of all runs of that file, not only of these
-            return [
-                {name: value for name, value in entry.items() if name not in of_file}
-                | {"runs": len(common), "digests": " ".join(sorted(common))}
-                for entry in kept
-                if (common := digests_of(entry) & wanted)
-            ]
-
-        for entries, more in (
-            (self.taken, about([*source.sessions, *source.taken])),
-            (self.verified, about(source.verified)),
+        of_file = {"seconds", "trained by", "rows"}  # of all runs of that file, not only of these
+        for entries, theirs in (
+            (self.taken, [*source.sessions, *source.taken]),
+            (self.verified, source.verified),
         ):
-            entries += [
-                entry for entry in more if entry not in entries
-            ]  # a killed call may have done so
+            for entry in theirs:
+                common = digests_of(entry) & wanted
+                copied = {name: value for name, value in entry.items() if name not in of_file}
+                copied.setdefault("taken from", other.name)
+                copied |= {"runs": len(common), "digests": " ".join(sorted(common))}
+                if common and copied not in entries:  # a killed call may have copied it
+                    entries.append(copied)
 
     def extend(self, session: Entry) -> None:
         """Add a session; merge it into the last one if machine and state of the code are the same."""
@@ -397,11 +392,6 @@ ENTRIES = {
 """The kinds of entries in a record, and the fields that each needs beside ``ALWAYS``."""
 
 
-def read_record(results: Path) -> list[Entry]:
-    """Return the ``sessions`` of a table's record."""
-    return Record.read(results).sessions
-
-
 def digests_of(entry: Entry) -> set[str]:
     """Return the digests of the units that an entry of a record covers."""
     return set(entry["digests"].split())
@@ -421,19 +411,7 @@ def made_with(datasets: Sequence[str]) -> Entry:
 class Session:
     """Logs provenance while units are computed: a first line for all of them, then one for each.
 
-    Parameters
-    ----------
-    results
-        The table.
-    datasets
-        Names of the datasets that the units are computed from.
-    how
-        ``"jobs=2"``, or the address of a cluster.
-
-    Raises
-    ------
-    OSError
-        If the log cannot be written.
+    ``how`` is ``"jobs=2"``, or the address of a cluster. ``OSError`` if the log cannot be written.
     """
 
     def __init__(self, results: Path, datasets: Iterable[str], how: str) -> None:

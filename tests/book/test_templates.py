@@ -17,8 +17,8 @@ from dfa_book.chapters import deviations as deviations_page
 from dfa_book.chapters import experiments, problems, representations, reproducibility
 from dfa_book.claims.judge import Evidence
 from dfa_book.claims.thesis_claims import CLAIMS
+from dfa_book.converged import COLUMNS
 from dfa_book.words import SPACE
-from dfa_lib.experiments.converged import COLUMNS
 from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.outcomes import COIN_LOSS, OUTCOMES, UNSTABLE_END
 from dfa_lib.experiments.results import read_histories, read_results

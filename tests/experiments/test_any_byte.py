@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from attacks import changed_bytes, is_refused
 
+from dfa_book.converged import COLUMNS as CONVERGED
 from dfa_book.deviations import COLUMNS as DEVIATIONS
 from dfa_book.digit_tables import COMPONENT_COLUMNS, COUNT_COLUMNS, STACK_COLUMNS
+from dfa_book.probes import EMBEDDING_COLUMNS, PROBE_COLUMNS
 from dfa_lib import History, Run, read_results, run_all
 from dfa_lib.experiments import repeats, runner
-from dfa_lib.experiments.converged import COLUMNS as CONVERGED
 from dfa_lib.experiments.kept_table import LOSS, NAME, REAL, SHARE, TEXT, WHOLE, KeptTable
 from dfa_lib.experiments.provenance import log_path
-from dfa_lib.experiments.representations import EMBEDDING_COLUMNS, PROBE_COLUMNS
 from dfa_lib.experiments.results import rows_of, runs_table
 from dfa_lib.training import METRICS
 

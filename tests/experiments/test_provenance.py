@@ -10,13 +10,13 @@ from dfa_lib import InputError, run_all, train
 from dfa_lib.experiments import kept_table, provenance
 from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import (
+    Record,
     checksums,
     commit,
     fingerprint,
     log_path,
     machine,
     numerical_code,
-    read_record,
     source_digest,
     versions,
 )
@@ -43,9 +43,9 @@ def test_a_results_file_has_beside_it_what_it_was_made_with(small_run, tmp_path)
 def test_more_runs_on_the_same_machine_extend_the_entry(small_run, tmp_path):
     path = tmp_path / "some.csv"
     run_all([small_run()], results=path)
-    (first,) = read_record(path)
+    (first,) = Record.read(path).sessions
     run_all([small_run(seed=seed) for seed in range(3)], results=path)
-    (second,) = read_record(path)
+    (second,) = Record.read(path).sessions
     assert (first["runs"], second["runs"]) == (1, 3)
     assert second["started"] == first["started"]
     assert second["seconds"] >= first["seconds"]
@@ -56,14 +56,14 @@ def test_other_code_has_an_entry_of_its_own(small_run, tmp_path, monkeypatch):
     run_all([small_run()], results=path)
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")
     run_all([small_run(), small_run(seed=1)], results=path)
-    assert [session["runs"] for session in read_record(path)] == [1, 1]
-    assert read_record(path)[1]["commit"] == "0123456789ab"
+    assert [session["runs"] for session in Record.read(path).sessions] == [1, 1]
+    assert Record.read(path).sessions[1]["commit"] == "0123456789ab"
 
 
 def test_a_record_names_the_runs_by_digests_of_their_rows(small_run, tmp_path):
     path = tmp_path / "some.csv"
     run_all([small_run(seed=seed) for seed in range(3)], results=path)
-    (session,) = read_record(path)
+    (session,) = Record.read(path).sessions
     found = unit_digests(path.read_text())
     assert set(session["digests"].split()) == set(found)
     assert sorted(fields["seed"] for fields in found.values()) == ["0", "1", "2"]
@@ -116,11 +116,11 @@ def test_a_kill_between_record_and_log_counts_nothing_twice(small_run, tmp_path)
         writer.start(["digits"], "jobs=1")
         writer.append(rows_of([train(small_run())]))
         log = log_path(path).read_text()
-    before = read_record(path)
+    before = Record.read(path).sessions
     log_path(path).write_text(log)
-    assert read_record(path) == before
+    assert Record.read(path).sessions == before
     run_all([small_run()], results=path)
-    assert read_record(path) == before
+    assert Record.read(path).sessions == before
     assert not log_path(path).exists()
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_record_is_named_before_anything_is_trained(text, small_run, t
 
 
 def test_a_file_without_a_record_has_no_entries(tmp_path):
-    assert read_record(tmp_path / "some.csv") == []
+    assert Record.read(tmp_path / "some.csv").sessions == []
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch):

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dfa_book.chapter import PARAMETERS, check_parameters
+from dfa_book.converged import converged_table
 from dfa_book.digit_tables import digit_components, digit_counts, sample_stacks
+from dfa_book.probes import probe_table
 from dfa_lib import (
     METHODS,
     OPTIMIZERS,
@@ -27,8 +29,6 @@ from dfa_lib import (
     tune,
 )
 from dfa_lib.experiments import repeats, runner
-from dfa_lib.experiments.converged import converged_table
-from dfa_lib.experiments.representations import probe_table
 from dfa_lib.experiments.results import rows_of, runs_table
 from dfa_lib.run import DATASETS
 from dfa_lib.training import METRICS

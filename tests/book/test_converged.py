@@ -4,15 +4,15 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from dfa_lib import InputError
-from dfa_lib.experiments.converged import (
+from dfa_book.claims.queries import solved_error
+from dfa_book.converged import (
     COLUMNS,
     FEATURES,
     SOLVED,
     converged_table,
     solve,
-    solved_errors,
 )
+from dfa_lib import InputError
 from dfa_lib.experiments.kept_table import unit_digests
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.training import initial_parameters, load_problem
@@ -51,10 +51,10 @@ def test_the_penalty_is_the_best_on_validation_examples_never_on_test(monkeypatc
     penalties = "LOGISTIC_PENALTIES" if method in FEATURES else "RIDGE_PENALTIES"
     chosen, alone = solve(points, method), []
     for penalty in (1.0, 1e-2, 1e-4):
-        monkeypatch.setattr(f"dfa_lib.experiments.converged.{penalties}", (penalty,))
+        monkeypatch.setattr(f"dfa_book.converged.{penalties}", (penalty,))
         alone.append(solve(points, method))
     monkeypatch.undo()
-    monkeypatch.setattr(f"dfa_lib.experiments.converged.{penalties}", (1.0, 1e-2, 1e-4))
+    monkeypatch.setattr(f"dfa_book.converged.{penalties}", (1.0, 1e-2, 1e-4))
     best = max(row["validation_accuracy"] for row in alone)
     first = next(row["penalty"] for row in alone if row["validation_accuracy"] == best)
     assert solve(points, method)["penalty"] == first
@@ -104,7 +104,7 @@ def test_models_of_infinite_width_say_so(small_run):
 def test_a_kept_table_is_read_back_exactly_and_not_solved_again(cases, tmp_path, monkeypatch):
     path = tmp_path / "converged.csv"
     made = converged_table(cases, 2, results=path)
-    monkeypatch.setattr("dfa_lib.experiments.converged.solve", None)
+    monkeypatch.setattr("dfa_book.converged.solve", None)
     assert converged_table(cases, 2, results=path).equals(made)
     assert converged_table(cases, 1, results=path).equals(made[made["seed"] == 0].reset_index(drop=True))
 
@@ -154,7 +154,6 @@ def test_errors_are_selected_by_seed(points, small_run):
     other = small_run(dataset="clusters", samples=48, dimensions=15, test_samples=100)
     table = converged_table([(points, "relu_features"), (other, "relu_features")], 2)
     wrong = 1 - table["test_accuracy"].to_numpy()
-    assert solved_errors(table, "relu_features", dimensions=5).to_dict() == {0: wrong[0], 1: wrong[1]}
-    averaged = solved_errors(table, "relu_features")
-    assert averaged.to_numpy() == pytest.approx((wrong[:2] + wrong[2:]) / 2)
-    assert solved_errors(table, "relu_features", samples=48, dimensions=15)[1] == wrong[3]
+    assert solved_error(table, "relu_features", [(48, 5)]).values.to_dict() == {0: wrong[0], 1: wrong[1]}
+    averaged = solved_error(table, "relu_features", [(48, 5), (48, 15)])
+    assert averaged.values.to_numpy() == pytest.approx((wrong[:2] + wrong[2:]) / 2)

@@ -1,4 +1,4 @@
-"""Tables of lazy methods solved to convergence on a fixed sample, by ``convex``.
+"""Lazy methods solved to convergence on a fixed sample by ``convex``, and tables of them.
 
 The sample is the training data of a run's first epoch, and features and gates are those of the run's
 initial parameters, so a row pairs with the run of the same seed that gradient descent has trained.
@@ -7,7 +7,6 @@ initial parameters, so a row pairs with the run of the same seed that gradient d
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +14,21 @@ import torch
 from joblib import Parallel, delayed
 from numpy import ndarray
 
-from ..methods import METHODS
-from ..networks import Parameters, forward
-from ..training import Run, initial_parameters, load_problem, using_threads
-from ..validation import choice, whole_number
-from .convex import Fit, gates_kernel, kernel_ridge, logistic_regression, ntk_kernel, relu_kernel
-from .kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
-from .orphans import tied
-from .runner import repeats
+from dfa_lib.experiments import repeats
+from dfa_lib.experiments.convex import (
+    Fit,
+    gates_kernel,
+    kernel_ridge,
+    logistic_regression,
+    ntk_kernel,
+    relu_kernel,
+)
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
+from dfa_lib.experiments.orphans import tied
+from dfa_lib.methods import METHODS
+from dfa_lib.networks import Parameters, forward
+from dfa_lib.training import Run, initial_parameters, load_problem, using_threads
+from dfa_lib.validation import choice, whole_number
 
 FEATURES = ("relu_features", "gaussian_features", "linear_features")
 """Models with one feature per hidden unit."""
@@ -56,21 +62,10 @@ COLUMNS = {"experiment": TEXT, **KEYS, **SOLUTION}
 def solve(run: Run, method: str) -> dict[str, float]:
     """Solve a model at each penalty, and return the solution that is best on validation examples.
 
-    Ties go to the larger penalty. Validation and test examples are those that evaluate the run's first
-    epoch, ``run.test_samples`` of each.
-
-    Parameters
-    ----------
-    run
-        Its data, hidden width and seed are used; its method, optimizer and rate are not.
-    method
-        One of ``SOLVED``.
-
-    Returns
-    -------
-    dict
-        ``penalty``, ``gradient_norm`` (see ``Fit``), ``train_accuracy``, ``validation_accuracy``,
-        ``test_accuracy``.
+    Ties go to the larger penalty. The run's data, hidden width and seed are used; its method, optimizer
+    and rate are not. Validation and test examples are those that evaluate its first epoch,
+    ``run.test_samples`` of each. Return ``penalty``, ``gradient_norm`` (see ``Fit``),
+    ``train_accuracy``, ``validation_accuracy`` and ``test_accuracy``.
     """
     choice("method", method, SOLVED)
     lazy = method if method in METHODS else "ntk"
@@ -130,28 +125,13 @@ def _hidden(run: Run, parameters: Parameters, X: ndarray) -> ndarray:
 def converged_table(
     cases: Sequence[Case], seeds: int, *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
-    """Solve each case with the seeds 0, 1, …, ``seeds - 1``.
+    """Solve each case, a run and one of ``SOLVED``, with the seeds 0, 1, …, ``seeds - 1``.
 
-    Parameters
-    ----------
-    cases
-        Each a run, whose own seed does not matter, and one of ``SOLVED``.
-    results
-        A CSV to read from and to append each solution to. It may hold more seeds.
-    jobs
-        Processes. They change the numbers by rounding at most.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per case and seed, in this order, with the columns ``COLUMNS``: ``experiment`` is a
-        digest of the cases; ``method`` is one of ``SOLVED``; ``k`` and ``dimensions`` are text, empty
-        where they do not apply; ``hidden`` is ``inf`` for infinite width; the others are from ``solve``.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be loaded, or the CSV is damaged or belongs to another experiment.
+    ``results`` is a CSV to read from and to append each solution to; it may hold more seeds. ``jobs``
+    processes change the numbers by rounding at most. The table has one row per case and seed, in this
+    order: ``experiment`` is a digest of the cases; ``k`` and ``dimensions`` are text, empty where they
+    do not apply; ``hidden`` is ``inf`` for infinite width; the others are from ``solve``. ``InputError``
+    if the data cannot be loaded, or the CSV is damaged or belongs to another experiment.
     """
     by_key = {
         _key(each, method): (each, method) for run, method in cases for each in repeats([run], seeds)
@@ -162,9 +142,9 @@ def converged_table(
         asked = sorted((by_key[key] for key in missing), key=lambda case: -_cost(*case))
         solved = Parallel(
             n_jobs=whole_number("jobs", jobs), return_as="generator_unordered", batch_size=1
-        )(delayed(tied(_solve))(*case) for case in asked)
-        for key, solution in solved:
-            yield [(*key, *(solution[name] for name in SOLUTION))], 1
+        )(delayed(tied(_solved_row))(*case) for case in asked)
+        for row in solved:
+            yield [row], 1
 
     return kept_table(
         results,
@@ -178,30 +158,12 @@ def converged_table(
     )
 
 
-def solved_errors(
-    table: pd.DataFrame, method: str, *, samples: int | None = None, dimensions: int | None = None
-) -> pd.Series:
-    """Return the test error of a model on the clusters, by seed.
-
-    Parameters
-    ----------
-    table
-        As from ``converged_table``.
-    samples, dimensions
-        The number of training points, and of inputs. None: the mean over all in the table.
-    """
-    rows = table[table["method"] == method]
-    for name, value in (("samples", samples), ("dimensions", dimensions)):
-        if value is not None:
-            rows = rows[rows[name].astype(str) == str(value)]
-    return 1 - rows.groupby("seed")["test_accuracy"].apply(lambda values: values.mean(skipna=False))
+def _solved_row(run: Run, method: str) -> Row:
+    solution = solve(run, method)
+    return (*_key(run, method), *(solution[name] for name in SOLUTION))
 
 
-def _solve(run: Run, method: str) -> tuple[tuple[Any, ...], dict[str, float]]:
-    return _key(run, method), solve(run, method)
-
-
-def _key(run: Run, method: str) -> tuple[Any, ...]:
+def _key(run: Run, method: str) -> Row:
     """Return the values of ``KEYS``, which identify a row."""
     hidden = "inf" if method in KERNELS and method not in METHODS else str(run.hidden)
     k, dimensions = ("" if value is None else str(value) for value in (run.k, run.dimensions))
