@@ -9,6 +9,7 @@ colours follow its theme, and panels wrap. The values of every ``Curve`` are att
 import base64
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -34,6 +35,7 @@ from .plots import Curve, curves_in
 MARGIN = 0.04
 # Makes ids deterministic, so that the same figure is the same text.
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
+STYLE = re.compile(r' style="([^"]*)"')
 
 
 def figure_html(figure: Figure, alt: str, name: str) -> str:
@@ -64,16 +66,39 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
     specs = [panel.get_subplotspec() for panel in panels]
     columns = max((spec.get_gridspec().ncols for spec in specs if spec is not None), default=1)
     html = (
-        f'<div class="dfa-figure" style="--columns: {columns}; --width: {72 * width:.0f}px">'
+        f'<div class="dfa-figure {name}" style="--columns: {columns}; --width: {72 * width:.0f}px">'
         f'<div class="dfa-panels">{"".join(parts)}</div>{below}</div>'
     )
     numbers = count()
+    html = re.sub(
+        r"<svg.*?</svg>",
+        lambda svg: _with_own_ids(svg[0], f"{name}-{next(numbers)}-"),
+        html,
+        flags=re.DOTALL,
+    )
+    return _with_shared_styles(html, name)
 
-    def with_own_ids(svg: re.Match[str]) -> str:
-        prefix = f"{name}-{next(numbers)}-"
-        return re.sub(r'\bid="|href="#|url\(#', lambda match: match[0] + prefix, svg[0])
 
-    return re.sub(r"<svg.*?</svg>", with_own_ids, html, flags=re.DOTALL)
+def _with_own_ids(svg: str, prefix: str) -> str:
+    short: defaultdict[str, str] = defaultdict(map(str, count()).__next__)
+    ids = r'(\bid="|href="#|url\(#)([^")]*)'
+    return re.sub(ids, lambda match: match[1] + prefix + short[match[2]], svg)
+
+
+def _with_shared_styles(html: str, name: str) -> str:
+    """State each style that several elements have once; repeated, it is a third of a figure."""
+    html = re.sub(r' clip-path="([^"]*)" style="([^"]*)"', r' style="\2; clip-path: \1"', html)
+    counts = Counter(re.findall(STYLE, html))
+    shared = [style for style, times in counts.items() if times > 1]
+    classes = {style: f"s{number}" for number, style in enumerate(shared)}
+    rules = "".join(f".{name} .{key}{{{style}}}" for style, key in classes.items())
+
+    def named(style: re.Match[str]) -> str:
+        return f' class="{classes[style[1]]}"' if style[1] in classes else style[0]
+
+    # Within the drawing: SVG, unlike a page's text, may contain style sheets.
+    sheet = f"<style>{rules}</style>"
+    return re.sub("<svg[^>]*>", lambda tag: tag[0] + sheet, re.sub(STYLE, named, html), count=1)
 
 
 @contextmanager
@@ -119,9 +144,11 @@ def _svg(figure: Figure, box: Bbox) -> str:
     svg = svg.replace("#000000", INK)  # matplotlib's default, which text does not state
     for name, shade in TURNING.items():
         svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
-    # figures.css sets the font; rotations by 0 degrees and line breaks in paths have no effect.
+    # figures.css sets the font; rotations by 0 degrees and most white space in paths have no effect.
     svg = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r"\s*\n(?=[A-Zz])", "", svg)
+    svg = re.sub(r"\s*\n(?=[A-Zz\"])", "", svg)
+    svg = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(?<=[A-Z]) | (?=-)", "", match[0]), svg)
+    svg = re.sub(r'<path d="[^"]*" style="fill: none"/>', "", svg)  # grounds, which are transparent
     return _without_bare_groups(re.sub(r">\s+<", "><", svg).strip())
 
 
@@ -174,7 +201,8 @@ def _names(panels: Sequence[Axes]) -> list[str]:
 def _readings(name: str, panel: Axes, box: Bbox) -> dict[str, Any]:
     """Return the values of a panel's curves, with positions in per cent of its drawing.
 
-    Of each line there is its name, and at each x its text and position, empty or None without a value.
+    Of each line there is its name, and at each x its text and its position: from the top, and in rows
+    from the left, too; empty or None without a value.
     """
 
     def percent(points: Any) -> np.ndarray:
@@ -195,12 +223,12 @@ def _readings(name: str, panel: Axes, box: Bbox) -> dict[str, Any]:
     lines: dict[str, dict[str, Any]] = {}
     for curve in curves:
         told: list[list[str]] = [[] for _ in places]
-        points: list[list[float] | None] = [None for _ in places]
-        drawn = percent(panel.transData.transform(curve.get_xydata())).round(2).tolist()
+        points: list[list[float] | float | None] = [None for _ in places]
+        drawn = percent(panel.transData.transform(curve.get_xydata())).round(1).tolist()
         for i in map(int, np.flatnonzero(np.isfinite(curve.x + curve.y))):
             place = places.index(curve.x[i])
             told[place] = _told(curve, i, curve.form if scale == "linear" else ".2g")
-            points[place] = drawn[i]
+            points[place] = drawn[i] if rows else drawn[i][1]
         lines[_key(curve)] = {"name": curve.entry, "told": told, "at": points}
     known = [sum(bool(line["told"][place]) for line in lines.values()) for place in range(len(places))]
     ticks = dict(zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False))
@@ -209,9 +237,9 @@ def _readings(name: str, panel: Axes, box: Bbox) -> dict[str, Any]:
         "name": name,
         "rows": rows,
         "x": [f"{title} {round(x, 3):g}" if title else ticks[x].get_text() for x in places],
-        "at": [round(float(x), 2) for x in at],
-        **{"top": round(float(top), 2), "right": round(float(right), 2)},
-        **{"bottom": round(float(bottom), 2), "left": round(float(left), 2)},
+        "at": [round(float(x), 1) for x in at],
+        **{"top": round(float(top), 1), "right": round(float(right), 1)},
+        **{"bottom": round(float(bottom), 1), "left": round(float(left), 1)},
         "lines": lines,
         "start": max(range(len(places)), key=lambda place: (known[place], place), default=0),
     }

@@ -43,7 +43,7 @@ from .plots import (
 )
 from .site.book import find_book
 from .site.launch import PAGE, launch_addresses, repository
-from .words import SPACE, enumerated, percent, points, span
+from .words import SPACE, enumerated, percent, plural, points, span
 
 THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
 """The three methods, and their names in figures."""
@@ -117,9 +117,10 @@ def _cost(sample: Sample) -> str:
 
 def finding(each: Outcome) -> str:
     """Say what random feedback costs on a dataset, with SGD and with adaptive optimizers."""
+    bp, dfa = (percent(each.sgd[method].mean) for method in ("bp", "dfa"))
     return (
-        f"On {each.name}, random feedback costs {_cost(each.gap)} with SGD and "
-        f"{_cost(each.adaptive_gap)} with a step size for each weight."
+        f"On {each.name}, BP with SGD gets {bp} right and DFA {dfa}: random feedback costs "
+        f"{_cost(each.gap)}, and {_cost(each.adaptive_gap)} with a step size for each weight."
     )
 
 
@@ -133,6 +134,17 @@ def fixed_features(each: Outcome) -> str:
     )
 
 
+def left_out(results: Mapping[str, Outcome]) -> str:
+    """Say which seeds the lines of ``story_curves`` leave out; empty if none."""
+    return " ".join(
+        f"On {each.name}, the line of {THREE[method]} leaves out "
+        f"{plural(len(sample.unstable), 'unstable seed')} of {len(sample)}; the numbers count all."
+        for each in results.values()
+        for method, sample in (*each.sgd.items(), ("lazy", each.lazy))
+        if sample.unstable
+    )
+
+
 def absent(results: Mapping[str, Outcome]) -> str:
     """Name the datasets without results; empty if there are none."""
     missing = [name for dataset, name in DATASETS.items() if dataset not in results]
@@ -141,7 +153,7 @@ def absent(results: Mapping[str, Outcome]) -> str:
 
 def sentences(results: Mapping[str, Outcome]) -> dict[str, str]:
     """Return the sentences that pages quote, by the key under which they are glued."""
-    texts = {}
+    texts = {"left_out": left_out(results)}
     for dataset, name in DATASETS.items():
         missing = f"This edition has no results on {name}."
         texts[f"finding_{dataset}"] = finding(results[dataset]) if dataset in results else missing
@@ -217,7 +229,10 @@ def story_curves(results: Mapping[str, Outcome]) -> Figure:
             look: dict[str, Any] = {"color": colour, "label": name, "linewidth": 2.2}
             draw_curve(panel, Curve(name, summary["epoch"], *ends, **look))
         panel.axhline(CHANCE, **REFERENCE_LINE)
-        panel.text(1, CHANCE - 0.005, "guessing", va="top", fontsize=9.5)
+        beside = panel.get_yaxis_transform()
+        panel.text(
+            0.98, CHANCE - 0.007, "guessing", transform=beside, ha="right", va="top", fontsize=9.5
+        )
         panel.set_ylim(0.45, 0.9)
         panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))

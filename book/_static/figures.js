@@ -23,6 +23,7 @@ function readable(figure, drawing) {
   const readings = JSON.parse(drawing.dataset.readings);
   const { at, x, lines, rows, start } = readings;
   const last = x.length - 1;
+  if (!rows) for (const line of Object.values(lines)) line.at = line.at.map((top, place) => top === null ? null : [at[place], top]);
   const panel = { drawing, readings, show, hide, place: start };
 
   const slider = element("div", "dfa-slider", drawing);

@@ -95,7 +95,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
         | {"gap_k3": gap_k3.mean, "gap_k3_low": gap_k3.low, "gap_k3_high": gap_k3.high}
         | {
             "profile_sentence": (
-                f"This edition was trained on the dataset '{run.dataset}', "
+                f"This edition was trained on the dataset {run.dataset}, "
                 f"{plural(settings.epochs, 'epoch')} of {run.samples:,} stacks through {run.hidden} "
                 f"hidden units, with {plural(settings.seeds, 'seed')} a method."
             )

@@ -233,8 +233,7 @@ def summary_of_rules(ledger: Ledger) -> str:
         tested = [answer for answer in first if answer is not None]
         if tested:
             sentences.append(
-                f"On {name}, the rule stood before the first result for {sum(tested)} of the "
-                f"{len(tested)} claims that rest on results."
+                f"On {name}, {sum(tested)} of {len(tested)} rules were stated before their first result."
             )
     return " ".join(sentences) or "No claim rests on results here."
 

@@ -212,7 +212,7 @@ def _data(files: Sequence[Path]) -> list[str]:
 
 
 def _trained(files: Sequence[Path]) -> list[str]:
-    """Say which runs were trained, grouped by machine and state of the code."""
+    """Say which runs were trained, grouped by machine, versions and numerical code."""
     groups: dict[str, dict[str, list[Entry]]] = {}
     for path in files:
         for entry in _speaking(path):
@@ -231,7 +231,9 @@ def _trained(files: Sequence[Path]) -> list[str]:
             # No runs, if a table was computed from networks of another one.
             counts.append((f"{plural(runs, 'run')} of " if runs else "") + name + spent)
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        texts += [f"**{', '.join(counts)}**, {when}", made_with]
+        commits = list(dict.fromkeys(as_code(entry["commit"]) for entry in entries))
+        named = f"{'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}"
+        texts += [f"**{', '.join(counts)}**, {when}", f"{made_with}, {named}"]
     return texts or ["no record says with what"]
 
 
@@ -242,8 +244,8 @@ def _made_with(entry: Entry) -> str:
     gpu = "no GPU" if machine["GPU"] == "none" else machine["GPU"]
     return (
         f"{machine['processor']}, {machine['cores in use']} cores, {machine['instructions']}, {gpu}, "
-        f"{machine['system']}; torch {versions['torch']}, Python {versions['Python']}; commit "
-        f"{as_code(entry['commit'])}, numerical code {_code(entry)}"
+        f"{machine['system']}; torch {versions['torch']}, Python {versions['Python']}; numerical code "
+        f"{_code(entry)}"
     )
 
 

@@ -20,6 +20,9 @@ from sphinx.writers.html5 import HTML5Translator
 
 TEX = LatexToMathML(fancy_error=False)
 ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
+PRIME = re.compile(r"<msup>((?:(?!<msup>).)*?)<mo>(′+)</mo></msup>")
+# As tall as a line, and invisible.
+STRUT = '<mspace height="0.7em" depth="0.2em"/>'
 logger = logging.getLogger(__name__)
 
 
@@ -47,7 +50,11 @@ def mathml(tex: str, *, display: bool) -> str:
     r"""Return TeX as MathML, or raise ``LatexError``; lines split by ``\\`` are aligned at ``&``."""
     if r"\\" in ENVIRONMENT.sub("", tex):
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
-    return TEX.convert_with_local_state(tex, displaystyle=display)
+    drawn = TEX.convert_with_local_state(tex, displaystyle=display)
+    # The font's primes are raised, and its lowest root is taller than a letter. Chromium draws a prime
+    # in an exponent as a speck, and lets a single letter touch the bar of its root.
+    drawn = PRIME.sub(r'<mrow>\1<mo lspace="0" rspace="0">\2</mo></mrow>', drawn)
+    return drawn.replace("<msqrt>", f"<msqrt>{STRUT}")
 
 
 def _inline(writer: HTML5Translator, node: nodes.math) -> None:

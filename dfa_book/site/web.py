@@ -40,18 +40,23 @@ from .policy import restrict
 from .strips import lay_out_strips
 
 STYLESHEET = "book.css"
+TEXT_FONT = "fonts/STIXTwoText-Regular.woff2"
 # After extensions that write stylesheets at the end, at the default priority of 500.
 LAST = 900
 # Before sphinxext.opengraph.
 FIRST = 100
 # Theme JavaScript that we drop: Font Awesome (icons come from CSS), Thebe, tabs.
 UNUSED = ("fontawesome.js", "sphinx-thebe.js", "design-tabs.js", "*.map", "*-macros.html")
+# It sets the classes of a dozen components, of which pages use these.
+BOOTSTRAP = "bootstrap.js"
+OF_BOOTSTRAP = ("bs-tooltip", "collapse", "collapsing", "dropdown", "fade", "show", "tooltip")
 NOTEBOOK_BUTTONS = {"student": ".ipynb", "instructor": ".ipynb with solutions"}
 OF_THE_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 # Pygments classes without a colour: names, punctuation, spaces.
 PLAIN = ["n", "p", "w"]
 VERBATIM = ["pre", "code", "math"]
-PERCENT = re.compile(r"(?<=\d) (?=%(?!\w))")
+# Spaces in 95 % and in k = 3.
+TIED = re.compile(r"(?<=\d) (?=%(?!\w))|(?<=\b\w) (?== \d)|(?<=\b\w =) (?=\d)")
 # A number, perhaps with a unit, and what qualifies it in parentheses.
 NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
@@ -188,8 +193,15 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
         texts[path] = page.decode(formatter=AS_WRITTEN)
-    words = _words([*texts.values(), *(p.read_text(encoding="utf-8") for p in static.rglob("*.*js"))])
-    css = "".join(_pruned(_read_stylesheet(sheet, static), words) for sheet in sheets)
+    scripts = {path: path.read_text(encoding="utf-8") for path in static.rglob("*.*js")}
+    words = _words(
+        [*texts.values(), *(text for path, text in scripts.items() if path.name != BOOTSTRAP)]
+    )
+    for path in (path for path in scripts if path.name == BOOTSTRAP):
+        words.update(word for word in _words([scripts[path]]) if word.startswith(OF_BOOTSTRAP))
+    read = [_read_stylesheet(sheet, static) for sheet in sheets]
+    words.update(name for css in read for name in re.findall(r"var\(\s*(--[\w-]+)", css))
+    css = "".join(_pruned(css, words) for css in read)
     css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*texts.values(), css]))
     (static / STYLESHEET).write_text(css, encoding="utf-8")
     version = hashlib.sha256(css.encode()).hexdigest()[:8]
@@ -209,20 +221,26 @@ def _unwrap_plain_code(page: BeautifulSoup) -> None:
 
 
 def _hold_together(page: BeautifulSoup) -> None:
-    """Prevent line breaks between a number and its %, and between a formula and punctuation."""
-    for text in list(page.find_all(string=PERCENT)):
+    """Prevent line breaks between a number and its % or name, a formula and what touches it."""
+    for text in list(page.find_all(string=TIED)):
         # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
-            text.replace_with(PERCENT.sub("\N{NO-BREAK SPACE}", text))
+            text.replace_with(TIED.sub("\N{NO-BREAK SPACE}", text))
     for formula in page.find_all("span", class_="math"):
-        after = formula.next_sibling
-        if type(after) is not NavigableString or formula.math is None:
+        if formula.math is None:
             continue
-        mark = PUNCTUATION.match(after)
-        if mark is not None:
-            held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
-            held.append(mark[0])
+        before, after = formula.previous_sibling, formula.next_sibling
+        start = end = ""
+        if type(before) is NavigableString and before.endswith("("):
+            start = "("
+            before.replace_with(before[:-1])
+        if type(after) is NavigableString and (mark := PUNCTUATION.match(after)) is not None:
+            end = mark[0]
             after.replace_with(after[mark.end() :])
+        if start or end:
+            held = formula.wrap(page.new_tag("span", attrs={"class": "dfa-held"}))
+            held.insert(0, start)
+            held.append(end)
 
 
 def _align_numbers(page: BeautifulSoup) -> None:
@@ -272,6 +290,10 @@ def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> lis
     if links:
         address = f"{relpath(static / STYLESHEET, folder)}?v={VERSION}"
         links[0].insert_before(page.new_tag("link", attrs={"rel": "stylesheet", "href": address}))
+        if (static / TEXT_FONT).is_file():  # else it is asked for after the stylesheet has come
+            preload = {"rel": "preload", "as": "font", "type": "font/woff2", "crossorigin": ""}
+            address = relpath(static / TEXT_FONT, folder)
+            links[0].insert_before(page.new_tag("link", attrs=preload | {"href": address}))
     sheets = [Path(normpath(folder / urlsplit(str(link["href"])).path)) for link in links]
     for link in links:
         link.decompose()
@@ -300,7 +322,7 @@ def _read_stylesheet(path: Path, static: Path) -> str:
 
 
 def _pruned(css: str, words: set[str]) -> str:
-    """Remove rules for classes that no element has; keep licences in comments."""
+    """Remove rules that no element matches, and unread properties; keep licences in comments."""
     return "".join(_rules(tinycss2.parse_stylesheet(css, skip_whitespace=True), words)) + "\n"
 
 
@@ -310,16 +332,28 @@ def _rules(parsed: Iterable[Any], words: set[str]) -> Iterator[str]:
             if rule.value.startswith("!"):
                 yield rule.serialize()
         elif rule.type == "qualified-rule":
-            selectors = [s for s in _selectors(rule.prelude) if words.issuperset(_classes(s))]
-            if selectors:
+            selectors = [s for s in _selectors(rule.prelude) if words.issuperset(_names(s))]
+            content = [
+                part
+                for part in tinycss2.parse_blocks_contents(
+                    rule.content, skip_comments=True, skip_whitespace=True
+                )
+                if part.type != "error" and not _unread(part, words)
+            ]
+            if selectors and content:
                 kept = ",".join(tinycss2.serialize(selector) for selector in selectors)
-                yield f"{kept}{{{tinycss2.serialize(rule.content)}}}"
+                yield f"{kept}{{{tinycss2.serialize(content)}}}"
         elif rule.lower_at_keyword in ("media", "supports"):
             inner = "".join(_rules(tinycss2.parse_rule_list(rule.content, skip_whitespace=True), words))
             if inner:
                 yield f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}"
         elif rule.lower_at_keyword != "charset":
             yield rule.serialize()
+
+
+def _unread(part: Any, words: set[str]) -> bool:
+    """Return whether a part of a rule is a custom property, such as ``--bs-teal``, that nothing uses."""
+    return part.type == "declaration" and part.name.startswith("--") and part.name not in words
 
 
 def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
@@ -332,9 +366,12 @@ def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
     return selectors
 
 
-def _classes(selector: Sequence[Any]) -> set[str]:
-    """Return the classes that an element must have, without those in ``:not(…)``."""
-    return {after.value for token, after in pairwise(selector) if token == "." and after.type == "ident"}
+def _names(selector: Sequence[Any]) -> set[str]:
+    """Return the classes and ids that an element must have, without those in ``:not(…)``."""
+    classes = {
+        after.value for token, after in pairwise(selector) if token == "." and after.type == "ident"
+    }
+    return classes | {token.value for token in selector if token.type == "hash"}
 
 
 # ---- fonts ----
@@ -370,7 +407,8 @@ def _with_small_fonts(css: str, static: Path, characters: set[str]) -> str:
 
 
 def _subset(source: Path, target: Path, characters: set[str]) -> None:
-    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True)
+    # Hinting is a third of the font of mathematics; screens of today hardly need it.
+    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True, hinting=False)
     with subset.load_font(str(source), options) as font:
         subsetter = subset.Subsetter(options)
         subsetter.populate(unicodes=map(ord, characters))

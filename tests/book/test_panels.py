@@ -130,9 +130,30 @@ def test_shades_turn_with_the_page_and_methods_keep_their_colour(html):
 
 
 def test_a_drawing_leaves_nothing_to_the_page_but_names_that_it_uses_itself(root, html):
-    assert "<style" not in html
+    (sheet,) = re.findall(r"<style>(.*?)</style>", html)
+    assert all(rule.startswith(".fig-test .") for rule in sheet.split("}") if rule)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', html))
     assert {element.get("id") for element in root.iter()} - {None} <= used
+
+
+def test_a_style_that_several_elements_have_is_stated_once(html):
+    styles = re.findall(r'style="([^"]*)"', html)
+    assert len(set(styles)) == len(styles)
+    (sheet,) = re.findall(r"<style>(.*?)</style>", html)
+    rules = dict(re.findall(r"\.fig-test \.(\w+)\{(.*?)\}", sheet))
+    used = re.findall(r'class="(s\d+)"', html)
+    assert all(used.count(name) > 1 for name in rules)
+    assert set(used) == set(rules)
+    assert "clip-path: url(#fig-test-0-" in sheet
+    (text,) = {match[1] for match in re.finditer(r'<text class="(\w+)"[^>]*>epoch<', html)}
+    assert "text-anchor: middle" in rules[text]
+
+
+def test_nothing_is_drawn_that_cannot_be_seen(root, html):
+    (sheet,) = re.findall(r"<style>(.*?)</style>", html)
+    invisible = re.findall(r"\.(s\d+)\{fill: none(?:; clip-path: [^;}]*)?\}", sheet)
+    assert invisible == []
+    assert not [path for path in root.iter(f"{SVG}path") if path.get("style") == "fill: none"]
 
 
 def test_the_figure_is_left_as_it_was():
@@ -208,9 +229,7 @@ def test_panels_are_called_by_what_they_differ_in(titles, axes, names):
 
 def test_readings_lie_where_the_curve_is_drawn(readings):
     near, far = readings
-    at, points = near["at"], near["lines"]["DFA-SGD"]["at"]
-    assert [point[0] for point in points] == at
-    low, middle, high = (point[1] for point in points)
+    at, (low, middle, high) = near["at"], near["lines"]["DFA-SGD"]["at"]
     assert (at[2] - at[1]) / (at[1] - at[0]) == pytest.approx(2, abs=0.02)
     # From 0 at the bottom to 1 at the top, in per cent of the drawing, downwards.
     height = near["bottom"] - near["top"]

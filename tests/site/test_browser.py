@@ -318,7 +318,7 @@ def test_pages_are_light_and_few_requests(visits, site, record_property):
         lines.append(f"{name:30} {' '.join(counts)} {made.readable:8.0f} ms")
     record_property("weight of chapters", "\n".join(lines))
     assert where(visits, lambda made: len(made.first) > 25 and len(made.first)) == {}
-    assert where(visits, lambda made: (size := site.size(made.first)) > 1_100_000 and size) == {}
+    assert where(visits, lambda made: (size := site.size(made.first)) > 930_000 and size) == {}
     assert (
         where(visits, lambda made: (size := site.size(made.first + made.later)) > 3_000_000 and size)
         == {}

@@ -34,6 +34,19 @@ def test_a_matrix_is_not_taken_for_several_lines():
     )
 
 
+def test_a_prime_stands_beside_its_letter_and_not_in_an_exponent():
+    """The font's prime is raised: in an exponent, Chromium draws it as a speck above the letter."""
+    beside = '<mrow><mi>f</mi><mo lspace="0" rspace="0">′</mo></mrow>'
+    assert mathml("f'", display=False) == f"<math>{beside}</math>"
+    assert beside in mathml("x^{f'}", display=False)
+
+
+def test_a_root_is_as_tall_as_a_line_so_that_its_letter_does_not_touch_the_bar():
+    root = ET.fromstring(mathml(r"\sqrt n", display=False)).find("msqrt")
+    assert [part.tag for part in root] == ["mspace", "mi"]
+    assert root[0].attrib == {"height": "0.7em", "depth": "0.2em"}
+
+
 def test_tex_that_is_not_known_is_an_error_and_not_left_out():
     with pytest.raises(LatexError, match="nosuchcommand"):
         mathml(r"\nosuchcommand x", display=False)

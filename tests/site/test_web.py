@@ -48,8 +48,8 @@ PAGE = """\
 <img alt="two curves" class="dfa-figure" src="{root}_images/curves.svg" />
 <math><mi>a</mi></math>
 <pre><span class="k">def</span><span class="w"> </span>f<span class="p">():</span></pre>
-<p>A 95 % interval.</p>
-<p><span class="math x"><math>b</math></span>, and <span class="math x"><math>c</math></span></p>
+<p>A 95 % interval, k = 3.</p>
+<p><span class="math x"><math>b</math></span>, and (<span class="math x"><math>c</math></span></p>
 <pre>5 % 3</pre>
 <style>p {{ width: 5 % }}</style>
 </body></html>
@@ -58,9 +58,11 @@ THEME = """\
 @charset "UTF-8";/*! Licence */@import "../basic.css";
 .page,.never{color:red}.never{color:blue}p:not(.never){color:green}
 @media print{.never{color:red}.set-by-script{color:blue}.set-by-module{color:blue}}
+.modal{color:red}.tooltip{color:red}#absent{color:red}
 @media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
+:root{--set-by-script:1;--read:2;--unread:url("a;b")}p{width:var(--read)}
 .page{background:url("../paper.png")}
 .page:after{content:url("data:image/png;base64,AA==")}
 """
@@ -77,8 +79,9 @@ def html(tmp_path):
         "_static/styles/theme.css": THEME,
         "_static/basic.css": "body{margin:0}\n",
         "_static/own.css": "/* words */ .page > p { color: black; }\n",
-        "_static/theme.js": 'document.body.classList.add("set-by-script");',
+        "_static/theme.js": 'document.body.classList.add("set-by-script", "--set-by-script");',
         "_static/live.mjs": 'document.body.classList.add("set-by-module");',
+        "_static/scripts/bootstrap.js": 'const components = ["modal", "tooltip"];',
         "_static/scripts/fontawesome.js": 'const icons = ["never"];',
     }
     for name, text in files.items():
@@ -133,9 +136,15 @@ def test_the_stylesheet_has_what_the_others_had_in_their_order(html):
 
 def test_rules_for_classes_that_nothing_has_are_left_out_and_licences_are_not(html):
     lighten(html)
-    assert re.findall(r"\.never[^)]", css(html)) == []
+    assert re.findall(r"\.never[^)]|\.modal|#absent", css(html)) == []
+    assert ".tooltip" in css(html)
     for kept in ("/*! Licence */", "p:not(.never)", "@media print{.set-by-script"):
         assert kept in css(html)
+
+
+def test_custom_properties_that_neither_a_rule_nor_a_script_reads_are_left_out(html):
+    lighten(html)
+    assert ":root{--set-by-script:1;--read:2;}" in css(html)
 
 
 def test_a_class_that_a_script_may_set_keeps_its_rules(html):
@@ -171,12 +180,12 @@ def test_code_keeps_the_elements_that_have_a_colour_of_their_own(html):
     assert '<pre><span class="k">def</span> f():</pre>' in page
 
 
-def test_no_line_ends_before_a_percent_sign_or_the_comma_after_a_formula(html):
+def test_no_line_ends_between_a_number_and_percent_or_a_formula_and_its_comma_or_parenthesis(html):
     lighten(html)
     page = (html / "one.html").read_text(encoding="utf-8")
-    assert "<p>A 95\N{NO-BREAK SPACE}% interval.</p>" in page
+    assert "<p>A 95\N{NO-BREAK SPACE}% interval, k\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3.</p>" in page
     assert '<p><span class="dfa-held"><span class="math x"><math>b</math></span>,</span> and ' in page
-    assert ' and <span class="math x"><math>c</math></span></p>' in page
+    assert ' and <span class="dfa-held">(<span class="math x"><math>c</math></span></span></p>' in page
     assert "<pre>5 % 3</pre>" in page  # code stays what it is, also when it is copied
     assert "<style>p { width: 5 % }</style>" in page
 

@@ -36,8 +36,8 @@ export const clusters = {
       return { caption, surface, element: element("figure", { class: "live-map" }, caption, surface.element) };
     });
     const charts = [
-      chart({ title: "Accuracy on new points", read: (m) => m.accuracy, high: 1, mark: [0.5, "a coin"], format: percent }),
-      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "a coin"], format: (x) => decimal(x, 1) }),
+      chart({ title: "Accuracy on new points", read: (m) => m.accuracy, high: 1, mark: [0.5, "guessing"], format: percent }),
+      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
       chart({ title: "Angle of B and W", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
     ];
     const made = element("div", { class: "live-stage" },

@@ -236,7 +236,7 @@ export function mount(place, view, workerText, digits) {
 
   function unstableSentence({ unstable, loss }, i) {
     if (!unstable) return "";
-    const why = unstable.finite ? `its loss has grown to ${decimal(loss, 1)} nats, and a coin's is 0.7` : "its weights have grown beyond all numbers";
+    const why = unstable.finite ? `its loss has grown to ${decimal(loss, 1)} nats, and that of guessing is 0.7` : "its weights have grown beyond all numbers";
     const after = settings.halt || !unstable.finite ? "It was stopped; " : "";
     return `Run ${i + 1}, ${shortName(settings.lanes, i)}, became unstable before step ${unstable.step}: ${why}. ${after}${after ? "a" : "A"} lower rate will do.`;
   }

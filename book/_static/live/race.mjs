@@ -22,7 +22,7 @@ export const race = {
     },
     {
       name: "RMSProp closes the gap",
-      says: "Two digits. With plain SGD, DFA leaves the coin later than BP; with RMSProp it is as early.",
+      says: "Two digits. With plain SGD, DFA leaves chance later than BP; with RMSProp, as early.",
       settings: { k: 2, steps: 1000, lanes: [lane("dfa", "sgd", 0.1), lane("bp", "sgd", 0.1), lane("dfa", "rmsprop", 0.003)] },
     },
     {
@@ -43,8 +43,8 @@ export const race = {
   ],
   build({ ask }) {
     const charts = [
-      chart({ title: "Accuracy on held-out digits", read: (m) => m.accuracy, low: 0.4, high: 1, mark: [0.5, "a coin"], format: percent }),
-      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "a coin"], format: (x) => decimal(x, 1) }),
+      chart({ title: "Accuracy on held-out digits", read: (m) => m.accuracy, low: 0.4, high: 1, mark: [0.5, "guessing"], format: percent }),
+      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
       chart({ title: "Angle of B and W", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
       chart({ title: "Angle of updates with BP's", read: (m) => m.gradientAngles && mean(m.gradientAngles), high: 120, mark: [90, "90°"], format: degrees }),
       chart({ title: "S: weight with B's sign", read: (m) => m.agreement && mean(m.agreement), high: 1, mark: [0.5, "half"], format: percent }),

@@ -5,7 +5,7 @@ import { makeProblem } from "./problems.mjs";
 import { stream } from "./random.mjs";
 
 const COIN_LOSS = Math.log(2);
-// Runs that end well can be at three times a coin's loss for a while (dfa_lib.experiments.outcomes).
+// Runs that end well can be at three times the loss of guessing for a while (dfa_lib.experiments.outcomes).
 const UNSTABLE = 5 * COIN_LOSS;
 
 // How each kind of feedback is drawn, from a = 1/√(units) (dfa_lib.feedback).

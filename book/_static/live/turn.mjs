@@ -48,7 +48,7 @@ export const turn = {
       element("span", { class: "live-agree" }, "●"), " the sign of W2 is that of B, ", element("span", { class: "live-disagree" }, "○"), " it is not; the size is |W2|");
     const dial = makeDial();
     const charts = [
-      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "a coin"], format: (x) => decimal(x, 1) }),
+      chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
       chart({ title: "Angle of B and W2", read: (m) => m.weightAngles?.[0], high: 120, mark: [90, "90°"], format: degrees }),
     ];
     const made = element("div", { class: "live-stage live-turn" },
