@@ -18,7 +18,7 @@ from .claims.ledger import find_evidence, own_dataset
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
 from .studies import Study
-from .words import SPACE, enumerated, number, percent, size, span, the_other
+from .words import SPACE, direction, enumerated, number, percent, size, span, the_other
 
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -30,9 +30,6 @@ def chapter_evidence(settings: Settings, *studies: Study) -> Evidence:
     if kept:
         known["tuning"] = with_outcomes(read_results(kept[0]))
     return find_evidence(settings, known)[own_dataset(settings)]
-
-
-# ---- the ledger's verdicts ----
 
 
 def judged(id: str, evidence: Evidence) -> tuple[Claim, Judgement]:
@@ -95,14 +92,8 @@ _NUMBER = re.compile(r"^\d+\. ([+−]?\d.*): [a-z ]+$", re.MULTILINE)
 def contradictions(pages: Mapping[str, str], ledger: str | None) -> list[str]:
     """Return a sentence for each verdict or number of a page that differs from the ledger's.
 
-    Pages are executed one after another, so a page may lack results that were added later.
-
-    Parameters
-    ----------
-    pages
-        Markdown output of each page's cells.
-    ledger
-        Markdown output of the ledger; None in a book without one.
+    Pages are executed one after another, so a page may lack results that were added later. ``pages`` has
+    the Markdown output of each page's cells, ``ledger`` that of the ledger, None in a book without one.
     """
     if ledger is None:
         return []
@@ -151,18 +142,10 @@ def which_outcome(evidence: Evidence) -> Answer:
     return Answer("", {"outcome": which})
 
 
-# ---- comparisons ----
-
-
 def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") -> str:
     """Compare two shares, paired by seed: ``BP gets 80.0 % right, 10.0 points (…) more than DFA``.
 
-    Parameters
-    ----------
-    a, b
-        Names of the two.
-    what
-        Meaning of the shares: ``"right"``, ``"of the points wrong"``.
+    ``a`` and ``b`` are names, ``what`` says what the shares are, e.g. ``"of the points wrong"``.
     """
     difference = of_a - of_b
     if not len(difference):
@@ -174,7 +157,7 @@ def compared(a: str, b: str, of_a: Sample, of_b: Sample, what: str = "right") ->
     pair = f"{a} gets {share_a} {what} and {b} {share_b}"
     if gap.n == 1:
         text = f"{pair}, in the one seed of this edition"
-    elif gap.low > 0 or gap.high < 0:
+    elif direction(gap):
         points = size(gap).replace(" (", f" {'more' if gap.mean > 0 else 'less'} than {b} (")
         text = f"{a} gets {share_a} {what}, {points}"
     else:
@@ -205,7 +188,7 @@ def lags(a: str, b: str, gaps: Mapping[str, Sample]) -> str:
     groups: dict[str, list[str]] = {}
     for name, gap in gaps.items():
         interval = gap.interval()
-        group = "behind" if interval.low > 0 else "ahead" if interval.high < 0 else "open"
+        group = {0: "open", 1: "behind", -1: "ahead"}[direction(interval)]
         mark = f" ({len(gap.unstable)} of {len(gap)} seeds unstable)" if gap.unstable else ""
         groups.setdefault(group, []).append(name + mark)
     sentences = {

@@ -31,14 +31,9 @@ def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
 def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:
     """Say in a caption which runs of a results table are unstable, and how the figure marks them.
 
-    Parameters
-    ----------
-    table
-        A results table, with all epochs of each run or a column ``outcome``.
-    by
-        Name lines by ``"method"`` (and optimizer) or by ``"feedback"``.
-    means
-        Whether the figure shows intervals, and the mean of all seeds beside that of the stable ones.
+    ``table`` has all epochs of each run, or a column ``outcome``. Lines are named by ``"method"`` (and
+    optimizer) or by ``"feedback"``. ``means`` says whether the figure has intervals, and the mean of all
+    seeds beside that of the stable ones.
     """
     last = final_epoch(judged(table))
     keys = ["feedback"] if by == "feedback" else ["method", "optimizer"]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES
 from dfa_lib.experiments.outcomes import AT_CHANCE, COIN_LOSS, LEARNED, UNSTABLE, UNSTABLE_END
 from dfa_lib.experiments.statistics import Interval, mean_interval, summarise
 
@@ -21,6 +21,7 @@ from .plots import (
     REFERENCE_LINE,
     STYLE,
     Curve,
+    against_epoch,
     curves_in,
     draw_curve,
     grid_of_panels,
@@ -38,17 +39,14 @@ COUNTED_STYLES: dict[str, Any] = {"updates": "-", "epochs": (0, (3, 1.2))}
 def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame) -> Figure:
     """Draw the step length and the test accuracy of Adam that counts epochs instead of updates.
 
-    ``factor`` is as from ``step_factor``, ``table`` as from ``adam_table``.
+    ``factor`` is as from ``step_factor``, ``table`` of the experiment ``"adam"``.
     """
     figure, (left, right) = row_of_panels(2, height=4.0, same_y=False)
     epochs = np.arange(1, len(factor) + 1) / updates_per_epoch
     left.plot(epochs, factor, color=INK, linewidth=1.6)
     left.axhline(1.0, **REFERENCE_LINE)
-    left.set_yscale("log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter("")
-    left.set_ylabel("length of the step, wrong over right")
+    left.set(yscale="log", ylabel="length of the step, wrong over right")
+    left.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter="")
     for (method, counted), runs in table.groupby(["method", "counted"]):
         summary = summarise(runs, ["epoch"])
         entry = f"{METHOD_NAMES[str(method)]}, {counted} counted"
@@ -59,15 +57,14 @@ def adam_curves(factor: np.ndarray, updates_per_epoch: int, table: pd.DataFrame)
         draw_curve(right, curve, shade=0.12)
     right.set_ylabel("test accuracy")
     for panel in (left, right):
-        panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        against_epoch(panel)
     legend_below(figure, curves_in(right), columns=2)
     return figure
 
 
 @mpl.rc_context(STYLE)
 def repeats_by_matrix(table: pd.DataFrame) -> Figure:
-    """Draw accuracies by random matrix, of a table as from ``shared_table``: dots, a bar at the mean."""
+    """Draw accuracies by random matrix, of the experiment ``"shared"``: dots, a bar at the mean."""
     figure, (panel,) = grid_of_panels(1, 1, 4.6, 3.4)
     for matrix, runs in table.groupby("matrix"):
         x, values = int(str(matrix)) + 1, runs["test_accuracy"]
@@ -75,8 +72,7 @@ def repeats_by_matrix(table: pd.DataFrame) -> Figure:
         panel.plot([x - 0.3, x + 0.3], [values.mean()] * 2, color=INK, linewidth=2)
     panel.axhline(table["test_accuracy"].mean(), **REFERENCE_LINE)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("random matrix B")
-    panel.set_ylabel("test accuracy, last epoch")
+    panel.set(xlabel="random matrix B", ylabel="test accuracy, last epoch")
     return figure
 
 
@@ -97,8 +93,8 @@ def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
     """Draw the coverage of intervals, a row each, beside the nominal one, a dotted line."""
     figure, panel = _rows(rows)
     panel.axvline(promised, **REFERENCE_LINE)
-    panel.set_xlim(min(0.5, panel.get_xlim()[0]), 1.005)
-    panel.set_xlabel("share of intervals that hold the mean")
+    low = min(0.5, panel.get_xlim()[0])
+    panel.set(xlim=(low, 1.005), xlabel="share of intervals that hold the mean")
     return figure
 
 
@@ -141,8 +137,7 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(_power_of_ten)
         panel.minorticks_off()
-        panel.set_title(f"{unit} units")
-        panel.set_xlabel("hidden layers from the output")
+        panel.set(title=f"{unit} units", xlabel="hidden layers from the output")
         panel.set_ylabel("size of the signal δ, last layer = 1")
     legend_below(figure, [*curves_in(panels[0]), seeds_entry("single networks")])
     return figure
@@ -151,11 +146,6 @@ def signal_sizes(sizes: Mapping[tuple[str, str], Sequence[Sequence[float]]]) -> 
 def _power_of_ten(value: float, _: float) -> str:
     """Write a power of ten as plain text: mathtext would not use the page's font."""
     return "10" + str(round(np.log10(value))).translate(RAISED)
-
-
-def optimizer_repeat(optimizer: str, repeat: int) -> str:
-    """Name a row of the figure of optimizer states that are carried over."""
-    return f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}"
 
 
 @mpl.rc_context(STYLE)
@@ -167,15 +157,13 @@ def outcome_curves(examples: Mapping[str, pd.DataFrame]) -> Figure:
         for name, rows in examples.items():
             look = {"color": INK, "linestyle": styles[name], "linewidth": 1.9}
             draw_curve(panel, Curve(name, rows["epoch"], rows[metric], label=name, **look))
-        panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_yscale("log")
-    panels[0].yaxis.set_major_formatter("{x:g}")
-    panels[0].yaxis.set_minor_formatter("")
-    panels[0].axhline(COIN_LOSS, **REFERENCE_LINE)
-    panels[0].axhline(UNSTABLE_END, color=INK, linewidth=0.8, linestyle="--")
-    panels[0].set_ylabel("training loss, nats")
-    panels[1].axhline(0.5, **REFERENCE_LINE)
-    panels[1].set_ylabel("validation accuracy")
-    legend_below(figure, curves_in(panels[0]))
+        against_epoch(panel)
+    loss, accuracy = panels
+    loss.set(yscale="log", ylabel="training loss, nats")
+    loss.yaxis.set(major_formatter="{x:g}", minor_formatter="")
+    loss.axhline(COIN_LOSS, **REFERENCE_LINE)
+    loss.axhline(UNSTABLE_END, color=INK, linewidth=0.8, linestyle="--")
+    accuracy.axhline(0.5, **REFERENCE_LINE)
+    accuracy.set_ylabel("validation accuracy")
+    legend_below(figure, curves_in(loss))
     return figure

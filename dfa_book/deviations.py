@@ -1,7 +1,7 @@
 """The effect of known deviations of the thesis's code from its text, in small experiments on digits.
 
-Each experiment trains many small networks of one shape side by side (``train_together``) and returns a
-table that is kept in a CSV. The size of an effect holds at this scale only.
+Each experiment trains many small networks of one shape side by side (``train_together``); its ``table``
+is kept in a CSV. The size of an effect holds at this scale only.
 """
 
 import hashlib
@@ -30,7 +30,6 @@ from dfa_lib.methods import METHODS
 from dfa_lib.optimizers import OPTIMIZERS, Optimizer, Rate, State, adam
 from dfa_lib.randomness import generator
 from dfa_lib.training import (
-    Problem,
     Run,
     initial_parameters,
     load_problem,
@@ -47,17 +46,13 @@ class Scale:
     """Size of the experiments."""
 
     epochs: int = 10
-    samples: int = 2_000
-    """Stacks per epoch."""
-    adam_samples: int = 6_000
-    """Stacks per epoch for Adam: the number of updates per epoch matters."""
+    samples: int = 2_000  #: stacks per epoch
+    adam_samples: int = 6_000  #: the same for Adam: the number of updates per epoch matters
     seeds: int = 5
     tuning_seeds: int = 2
     matrices: int = 12
-    repeats: int = 8
-    """Runs with each matrix."""
-    chains: int = 8
-    """Chains of three repeats."""
+    repeats: int = 8  #: runs with each matrix
+    chains: int = 8  #: chains of three repeats
     splits: int = 20
 
     def run(self, method: str = "dfa", **fields: Any) -> Run:
@@ -81,17 +76,9 @@ SMOKE = Scale(
 
 
 class Trained(NamedTuple):
-    """Results of runs.
+    """Results of runs: accuracies on sets of held-out stacks, and stability by the first of these."""
 
-    Parameters
-    ----------
-    accuracies
-        On each set of held-out stacks: shape (sets, epochs, runs).
-    unstable
-        Whether each run is unstable, by the first of these sets.
-    """
-
-    accuracies: np.ndarray
+    accuracies: np.ndarray  # (sets, epochs, runs)
     unstable: list[bool]
 
 
@@ -111,12 +98,10 @@ def train_together(
     ----------
     runs
         Runs that differ in seed and learning rate only.
-    optimizer
-        Replaces the runs' optimizer.
+    optimizer, state
+        Replace the runs' optimizer, and its initial state.
     matrices
         Seeds of the runs' random matrices.
-    state
-        Initial state of the optimizer.
     after_epoch
         Changes the optimizer's state after each epoch.
     training, held_out
@@ -124,16 +109,15 @@ def train_together(
 
     Returns
     -------
-    trained
-        Results of the runs.
-    state
-        Final state of the optimizer.
+    trained, state
+        Results of the runs, and the final state of the optimizer.
     """
     run = runs[0]
     problems = [load_problem(each) for each in runs]
     training = training or [problem.training for problem in problems]
     held_out = held_out or [[problem.held_out for problem in problems]]
-    networks = [_network(runs, problems[0], matrices, i) for i in range(len(runs))]
+    seeds = matrices or [run.seed for run in runs]
+    networks = [_network(each, problems[0].inputs, seed) for each, seed in zip(runs, seeds, strict=True)]
     engine = Engine(
         {name: torch.stack([network[name] for network in networks]) for name in networks[0]},
         METHODS[run.method].rule,
@@ -163,14 +147,11 @@ def train_together(
     return Trained(reached, unstable), engine.state
 
 
-def _network(
-    runs: Sequence[Run], problem: Problem, matrices: Sequence[int] | None, i: int
-) -> dict[str, Tensor]:
-    parameters = initial_parameters(runs[i], problem.inputs)
-    if matrices is not None:
-        other = initial_parameters(replace(runs[i], seed=matrices[i]), problem.inputs)
-        parameters["B1"] = other["B1"]
-    return parameters
+def _network(run: Run, inputs: int, matrix: int) -> dict[str, Tensor]:
+    """Return the tensors of a run, with the random matrix of the seed ``matrix``."""
+    parameters = initial_parameters(run, inputs)
+    other = initial_parameters(replace(run, seed=matrix), inputs)
+    return parameters | {name: other[name] for name in parameters if name.startswith("B")}
 
 
 # ---- Adam ----
@@ -217,30 +198,19 @@ def step_factor(updates_per_epoch: int, epochs: int) -> np.ndarray:
     return np.asarray(correction(epoch) / correction(t))
 
 
-def adam_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
-    """Train BP and DFA with Adam that counts updates or epochs, each at its own best rate.
-
-    Rates are chosen on validation digits by the mean accuracy of the last half of the epochs. The
-    columns are ``COLUMNS["adam"]``.
-    """
-    cases = [(scale, method, counted) for method in ("bp", "dfa") for counted in COUNTED]
-    return _kept(results, scale, "adam", _adam, cases, jobs)
-
-
 def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
+    """Train with Adam that counts updates or epochs, at the best of its rates on validation digits.
+
+    A rate's score is the mean accuracy of the last half of the epochs.
+    """
     run = scale.run(method, optimizer="adam", samples=scale.adam_samples)
     tried = [
         replace(run, learning_rate=rate, seed=1_000 + seed, evaluate_on="validation")
         for rate in ADAM_RATES
         for seed in range(scale.tuning_seeds)
     ]
-    scores = (
-        train_together(tried, **COUNTED[counted])[0]
-        .accuracies[0][scale.epochs // 2 :]
-        .mean(0)
-        .reshape(len(ADAM_RATES), -1)
-        .mean(1)
-    )
+    (accuracies, _), _ = train_together(tried, **COUNTED[counted])
+    scores = accuracies[0, scale.epochs // 2 :].mean(0).reshape(len(ADAM_RATES), -1).mean(1)
     best = ADAM_RATES[int(np.argmax(scores))]
     runs = [replace(run, learning_rate=best, seed=seed) for seed in range(scale.seeds)]
     (accuracies, unstable), _ = train_together(runs, **COUNTED[counted])
@@ -256,16 +226,8 @@ def _adam(scale: Scale, method: str, counted: str) -> list[dict[str, Any]]:
 # ---- repeats that share a matrix or a state ----
 
 
-def shared_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
-    """Train DFA many times with each of several random matrices; all else is drawn anew for every run.
-
-    The columns are ``COLUMNS["shared"]``, with the ``test_accuracy`` of the last epoch.
-    """
-    cases = [(scale, matrix) for matrix in range(scale.matrices)]
-    return _kept(results, scale, "shared", _with_matrix, cases, jobs)
-
-
 def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
+    """Train DFA many times with one random matrix; all else is drawn anew for every run."""
     first = 10_000 + matrix * scale.repeats
     runs = [scale.run(seed=first + repeat) for repeat in range(scale.repeats)]
     (accuracies, unstable), _ = train_together(runs, matrices=[matrix] * scale.repeats)
@@ -279,18 +241,12 @@ def _with_matrix(scale: Scale, matrix: int) -> list[dict[str, Any]]:
 CARRIED_RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.002, "adam": 0.005}
 
 
-def carried_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
+def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
     """Train DFA three times in a row, with the optimizer's state fresh or carried over.
 
     A chain of three keeps its random matrix. Both kinds of repeat share everything else, seeds included,
-    so that they are compared in pairs; a chain's first repeat is the same for both. The columns are
-    ``COLUMNS["carried"]``, with the ``test_accuracy`` of the last epoch.
+    so that they are compared in pairs; a chain's first repeat is the same for both.
     """
-    cases = [(scale, optimizer) for optimizer in CARRIED_RATES]
-    return _kept(results, scale, "carried", _chains, cases, jobs)
-
-
-def _chains(scale: Scale, optimizer: str) -> list[dict[str, Any]]:
     rows, chains = [], range(scale.chains)
     carried: State | None = None
     for repeat in (1, 2, 3):
@@ -315,20 +271,12 @@ SETS = ("validation", "test", "fresh")
 HELD_OUT_DIGITS = 240  # in each of SETS
 
 
-def rates_table(scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
-    """Train BP at several rates on many splits of the digits, and measure it on the ``SETS`` of each.
-
-    The columns are ``COLUMNS["rates"]``: ``run`` is ``"tuning"`` or ``"report"``, which differ in their
-    seed, and ``score`` the mean accuracy of the last half of the epochs.
-    """
-    chunk = 5
-    cases = [
-        (scale, splits) for splits in (range(scale.splits)[i::chunk] for i in range(chunk)) if splits
-    ]
-    return _kept(results, scale, "rates", _on_splits, cases, jobs)
-
-
 def _on_splits(scale: Scale, splits: Sequence[int]) -> list[dict[str, Any]]:
+    """Train BP at several rates on splits of the digits, and measure it on the ``SETS`` of each.
+
+    A rate has a run ``"tuning"`` and a run ``"report"``, which differ in their seed; ``score`` is the
+    mean accuracy of the last half of the epochs.
+    """
     cases = [
         (split, rate, name, number)
         for split in splits
@@ -389,12 +337,11 @@ def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
         )
         for run in ("tuning", "report")
     )
-    chosen = {name: tuning[name].groupby("split").idxmax() for name in ("validation", "test")}
+    on_test, on_validation = (
+        report.loc[tuning[name].groupby("split").idxmax()] for name in ("test", "validation")
+    )
     return {
-        kind: (
-            report.loc[chosen["test"], judged].to_numpy()
-            - report.loc[chosen["validation"], judged].to_numpy()
-        )
+        kind: on_test[judged].to_numpy() - on_validation[judged].to_numpy()
         for kind, judged in (("reported", "test"), ("true", "fresh"))
     }
 
@@ -411,23 +358,13 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> tup
     return float(low), float(high)
 
 
-def student_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the Student-t interval of a mean."""
-    return mean_interval(values)[1:3]
-
-
 def coverage(
     table: pd.DataFrame, interval: Callable[[Sequence[float]], tuple[float, float]], *, shared: bool
 ) -> tuple[Interval, float]:
     """Return the coverage and the mean width of an interval over three repeats.
 
-    Covered is the mean over all runs of a table as from ``shared_table``. The coverage has an interval
-    over matrices if the three repeats share their matrix, and over repeats otherwise.
-
-    Parameters
-    ----------
-    interval
-        ``student_interval`` or ``bootstrap_interval``.
+    Covered is the mean over all runs of the experiment ``"shared"``. The coverage has an interval over
+    matrices if the three repeats share their matrix, and over repeats otherwise.
     """
     runs = table.pivot(index="matrix", columns="repeat", values="test_accuracy").to_numpy()
     truth = runs.mean()
@@ -451,48 +388,58 @@ def share_of_matrix(table: pd.DataFrame) -> float:
 
 # ---- the CSVs ----
 
-COLUMNS = {
-    "adam": {
-        **{"method": TEXT, "counted": TEXT, "learning_rate": REAL, "seed": WHOLE},
-        **{"unstable": WHOLE, "epoch": WHOLE, "test_accuracy": SHARE},
-    },
-    "shared": {"matrix": WHOLE, "repeat": WHOLE, "unstable": WHOLE, "test_accuracy": SHARE},
-    "carried": {
-        **{"optimizer": TEXT, "chain": WHOLE, "repeat": WHOLE, "state": TEXT},
-        **{"unstable": WHOLE, "test_accuracy": SHARE},
-    },
-    "rates": {
-        **{"split": WHOLE, "learning_rate": REAL, "run": TEXT, "judged_on": TEXT},
-        **{"unstable": WHOLE, "score": SHARE},
-    },
+
+class Experiment(NamedTuple):
+    """What returns the rows of a case, the cases at a scale, and the names of the columns."""
+
+    rows: Callable[..., list[dict[str, Any]]]
+    cases: Callable[[Scale], list[tuple[Any, ...]]]
+    columns: str
+
+
+EXPERIMENTS = {
+    "adam": Experiment(
+        _adam, lambda of: [(method, counted) for method in ("bp", "dfa") for counted in COUNTED],
+        "method counted learning_rate seed unstable epoch test_accuracy",
+    ),
+    "shared": Experiment(
+        _with_matrix, lambda of: [(matrix,) for matrix in range(of.matrices)],
+        "matrix repeat unstable test_accuracy",
+    ),
+    "carried": Experiment(
+        _chains, lambda of: [(optimizer,) for optimizer in CARRIED_RATES],
+        "optimizer chain repeat state unstable test_accuracy",
+    ),
+    "rates": Experiment(
+        _on_splits, lambda of: [(range(of.splits)[i::5],) for i in range(min(5, of.splits))],
+        "split learning_rate run judged_on unstable score",
+    ),
+}  # fmt: skip
+MEASURED = {"unstable", "epoch", "test_accuracy", "judged_on", "score"}
+TYPES = {
+    **dict.fromkeys(("method", "counted", "optimizer", "state", "run", "judged_on"), TEXT),
+    **dict.fromkeys(("matrix", "repeat", "chain", "split", "seed", "unstable", "epoch"), WHOLE),
+    **{"learning_rate": REAL, "test_accuracy": SHARE, "score": SHARE},
 }
 
 
-def _kept(
-    results: TablePath,
-    scale: Scale,
-    name: str,
-    make: Callable[..., list[dict[str, Any]]],
-    cases: Sequence[tuple[Any, ...]],
-    jobs: int,
-) -> pd.DataFrame:
-    """Return the table of a CSV, or compute and save it, one job for each of ``cases``."""
-    columns, grids = COLUMNS[name], (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
-    experiment = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
+def table(name: str, scale: Scale, *, results: TablePath = None, jobs: int = 1) -> pd.DataFrame:
+    """Return the table of one of ``EXPERIMENTS`` from its CSV, or compute and save it, a job a case.
 
-    def make_all(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        made = Parallel(n_jobs=min(jobs, len(cases)))(delayed(tied(make))(*case) for case in cases)
-        rows = [tuple(row[column] for column in columns) for each in made for row in each]
-        measured = {"unstable", "epoch", "test_accuracy", "judged_on", "score"}
-        places = [i for i, column in enumerate(columns) if column not in measured]
-        yield rows, len({tuple(row[i] for i in places) for row in rows})
+    A ``test_accuracy`` without an ``epoch`` is that of the last one.
+    """
+    grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
+    digest = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
+    rows_of, cases_at, names = EXPERIMENTS[name]
+    columns = {column: TYPES[column] for column in names.split()}
 
-    table = kept_table(
-        results,
-        {"experiment": TEXT} | columns,
-        {"experiment": experiment},
-        make_all,
-        datasets=["digits"],
-        jobs=jobs,
-    )
-    return table.drop(columns="experiment")
+    def make(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
+        cases = cases_at(scale)
+        made = Parallel(min(jobs, len(cases)))(delayed(tied(rows_of))(scale, *case) for case in cases)
+        rows = [row for each in made for row in each]
+        runs = {tuple(row[column] for column in columns if column not in MEASURED) for row in rows}
+        yield [tuple(row[column] for column in columns) for row in rows], len(runs)
+
+    every, same = {"experiment": TEXT} | columns, {"experiment": digest}
+    kept = kept_table(results, every, same, make, datasets=["digits"], jobs=jobs)
+    return kept.drop(columns="experiment")

@@ -32,17 +32,8 @@ SHARES = (0.5, 0.9, 0.95, 0.99)
 def digit_counts(dataset: str, *, results: TablePath = None) -> pd.DataFrame:
     """Return the ``count`` of each ``digit`` in each ``set`` (train, validation, test).
 
-    Parameters
-    ----------
-    dataset
-        One of ``DIGIT_SETS``.
-    results
-        A CSV to read from; it is made from the images if it does not exist.
-
-    Raises
-    ------
-    InputError
-        If there is neither the CSV nor the images, or the CSV is damaged or of another dataset.
+    The table of one of ``DIGIT_SETS`` is read from the CSV ``results``, which is made from the images if
+    it does not exist. Raises ``InputError`` if there is neither, or if it is damaged or of another one.
     """
     return _kept(dataset, results, COUNT_COLUMNS, _count)
 

@@ -17,7 +17,7 @@ from .claims.queries import Sample
 from .claims.significance import EQUIVALENCE_CONFIDENCE, p_value
 from .claims.thesis_claims import ALIKE
 from .plots import judged
-from .words import SPACE, enumerated, number, percent, plural, signed, size, span, table
+from .words import SPACE, direction, enumerated, number, percent, plural, signed, size, span, table
 
 MEASURES = {
     "sign_agreement": "S, the share of right signs weighted by |W₂|",
@@ -33,24 +33,12 @@ FEWEST = 3
 
 
 class Explained(NamedTuple):
-    """Correlation of a measure with the accuracy at the last epoch.
+    """Correlation of a measure with the accuracy at the last epoch."""
 
-    Parameters
-    ----------
-    rho
-        Spearman's rank correlation of the optimizers' means.
-    p
-        Its exact two-sided p-value over all permutations of the optimizers.
-    ranks
-        The correlation for each seed, with an interval over seeds by Fisher's z.
-    r2
-        The share of the variance between runs that a linear fit explains.
-    """
-
-    rho: float
-    p: float
-    ranks: Interval
-    r2: float
+    rho: float  # Spearman's rank correlation of the optimizers' means
+    p: float  # its exact two-sided p-value over all permutations of the optimizers
+    ranks: Interval  # the correlation for each seed, with an interval over seeds by Fisher's z
+    r2: float  # the share of the variance between runs that a linear fit explains
 
 
 def dfa_endings(table: pd.DataFrame) -> pd.DataFrame:
@@ -159,18 +147,14 @@ def signs_or_sizes(last: pd.DataFrame) -> str:
     text = (
         f"At the last epoch, over all optimizers, {percent(shares['sign_share'].mean(), '.0f')} of the "
         f"units have the right sign, and {percent(shares['sign_agreement'].mean(), '.0f')} of the "
-        "weight. "
-        f"Changed signs move S by {number(100 * signs.mean(), '+.0f')}{SPACE}points from one half, and "
-        f"changed sizes by {number(100 * sizes.mean(), '+.0f')}{SPACE}points."
+        f"weight. Changed signs move S by {number(100 * signs.mean(), '+.0f')}{SPACE}points from one "
+        f"half, and changed sizes by {number(100 * sizes.mean(), '+.0f')}{SPACE}points."
     )
     if more.low > 0:
         return f"{text} DFA mutes units with the wrong sign more than it corrects their signs."
     if more.high < 0:
         return f"{text} DFA corrects the signs of units more than it mutes units with the wrong sign."
     return f"{text} Chance may explain which of the two is more."
-
-
-# ---- BP's lead over time, and the sizes of B's entries ----
 
 
 def lead_over_time(early: Sample, late: Sample, epochs: tuple[int, int]) -> str:
@@ -209,7 +193,7 @@ def signs_suffice(sign: Sample, uniform: Sample) -> str:
             f"{100 * ALIKE:.0f} points (90{SPACE}% interval "
             f"{span(100 * alike.low, 100 * alike.high, '+.1f')})."
         )
-    if interval.low > 0 or interval.high < 0:
+    if direction(interval):
         worse = "lower" if interval.mean > 0 else "raise"
         return f"Unequal sizes of B's entries {worse} DFA's accuracy by {size(interval)}."
     return (

@@ -34,8 +34,7 @@ def training_course(rows: pd.DataFrame) -> Figure:
     for column, (name, style) in COSINES.items():
         draw_curve(right, _course(name, rows, column, style))
     right.axhline(0.0, **REFERENCE_LINE)
-    right.set_ylabel("cosine")
-    right.set_ylim(top=1.0)
+    right.set(ylabel="cosine", ylim=(None, 1.0))
     for panel in (left, right):
         panel.set_xlabel("step")
     legend_below(figure, curves_in(right))
@@ -53,14 +52,8 @@ def valley_paths(
 ) -> Figure:
     """Draw the paths of optimizers through a valley, over lines of equal loss.
 
-    Parameters
-    ----------
-    paths
-        Points of each optimizer's path, ``(steps + 1, 2)``.
-    steepness
-        λ₁ and λ₂ of the loss ½(λ₁θ₁² + λ₂θ₂²).
-    groups
-        Optimizers of each panel, by its title.
+    ``paths`` has the points of each optimizer's path, ``(steps + 1, 2)``, ``steepness`` λ₁ and λ₂ of the
+    loss ½(λ₁θ₁² + λ₂θ₂²), and ``groups`` the optimizers of each panel by its title.
     """
     figure, panels = row_of_panels(len(groups), height=3.9)
     for panel, (title, names) in zip(panels, groups.items(), strict=True):
@@ -74,10 +67,7 @@ def valley_paths(
             )  # fmt: skip
         panel.plot(0, 0, "*", color=INK, markersize=10)
         panel.grid(visible=False)
-        panel.set_xlim(-1.25, 0.45)
-        panel.set_ylim(-0.62, 0.62)
-        panel.set_title(title)
-        panel.set_xlabel("θ₁, along the valley")
-        panel.set_ylabel("θ₂, across")
+        panel.set(xlim=(-1.25, 0.45), ylim=(-0.62, 0.62), title=title)
+        panel.set(xlabel="θ₁, along the valley", ylabel="θ₂, across")
         panel.legend(loc="upper right", fontsize=9)
     return figure

@@ -12,11 +12,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from io import BytesIO, StringIO
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -189,30 +188,6 @@ def _rounded(match: re.Match[str]) -> str:
 # ---- values at the cursor ----
 
 
-class Line(NamedTuple):
-    """A curve: its name, and its text and position at each x, empty or None if it has no value."""
-
-    name: str
-    told: list[list[str]]
-    at: list[list[float] | float | None]  # from the top; in rows, from the left and from the top
-
-
-@dataclass(frozen=True)
-class Readings:
-    """The values of a panel's curves, with positions in per cent of its drawing."""
-
-    name: str  # of the panel
-    rows: bool  # whether x is vertical
-    x: list[str]  # text of each x
-    at: list[float]  # position of each x, from the left or from the top
-    top: float  # edges of the axes
-    right: float
-    bottom: float
-    left: float
-    lines: dict[str, Line]  # by legend entry
-    start: int  # the last x at which most lines have a value
-
-
 def _names(panels: Sequence[Axes]) -> list[str]:
     """Name panels by their titles, their vertical axes, or both, whatever distinguishes them."""
     titles = [panel.get_title() for panel in panels]
@@ -223,7 +198,13 @@ def _names(panels: Sequence[Axes]) -> list[str]:
     return [", ".join(filter(None, both)) for both in zip(axes, titles, strict=True)]
 
 
-def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
+def _readings(name: str, panel: Axes, box: Bbox) -> dict[str, Any]:
+    """Return the values of a panel's curves, with positions in per cent of its drawing.
+
+    Of each line there is its name, and at each x its text and its position: from the top, and in rows
+    from the left, too; empty or None without a value.
+    """
+
     def percent(points: Any) -> np.ndarray:
         assert panel.figure is not None
         inches = np.asarray(points) / panel.figure.dpi
@@ -239,7 +220,7 @@ def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
     low = (panel.get_xlim()[0], panel.get_ylim()[0])
     corners = [(low[0], place) if rows else (place, low[1]) for place in places]
     at = percent(panel.transData.transform(corners))[:, int(rows)] if places else ()
-    lines = {}
+    lines: dict[str, dict[str, Any]] = {}
     for curve in curves:
         told: list[list[str]] = [[] for _ in places]
         points: list[list[float] | float | None] = [None for _ in places]
@@ -248,22 +229,20 @@ def _readings(name: str, panel: Axes, box: Bbox) -> Readings:
             place = places.index(curve.x[i])
             told[place] = _told(curve, i, curve.form if scale == "linear" else ".2g")
             points[place] = drawn[i] if rows else drawn[i][1]
-        lines[_key(curve)] = Line(curve.entry, told, points)
-    known = [sum(bool(line.told[place]) for line in lines.values()) for place in range(len(places))]
+        lines[_key(curve)] = {"name": curve.entry, "told": told, "at": points}
+    known = [sum(bool(line["told"][place]) for line in lines.values()) for place in range(len(places))]
     ticks = dict(zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False))
     title = axis.get_label_text()
-    return Readings(
-        name=name,
-        rows=rows,
-        x=[f"{title} {round(x, 3):g}" if title else ticks[x].get_text() for x in places],
-        at=[round(float(x), 1) for x in at],
-        top=round(float(top), 1),
-        right=round(float(right), 1),
-        bottom=round(float(bottom), 1),
-        left=round(float(left), 1),
-        lines=lines,
-        start=max(range(len(places)), key=lambda place: (known[place], place), default=0),
-    )
+    return {
+        "name": name,
+        "rows": rows,
+        "x": [f"{title} {round(x, 3):g}" if title else ticks[x].get_text() for x in places],
+        "at": [round(float(x), 1) for x in at],
+        **{"top": round(float(top), 1), "right": round(float(right), 1)},
+        **{"bottom": round(float(bottom), 1), "left": round(float(left), 1)},
+        "lines": lines,
+        "start": max(range(len(places)), key=lambda place: (known[place], place), default=0),
+    }
 
 
 def _told(curve: Curve, i: int, form: str) -> list[str]:
@@ -279,11 +258,10 @@ def _key(artist: Artist) -> str:
     return (artist.get_gid() or "").removeprefix("line:")
 
 
-def _data(readings: Readings) -> str:
-    if not readings.x:
+def _data(readings: dict[str, Any]) -> str:
+    if not readings["x"]:
         return ""
-    about = vars(readings) | {"lines": {key: line._asdict() for key, line in readings.lines.items()}}
-    text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(readings, ensure_ascii=False, separators=(",", ":"))
     return f' data-readings="{escape(text)}"'
 
 

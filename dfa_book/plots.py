@@ -24,6 +24,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from dfa_lib.data.clusters import CLUSTERS_PER_SIDE, cluster_centres
@@ -89,24 +90,10 @@ STYLE: dict[Any, Any] = {
 
 
 class Curve(Line2D):
-    """A line whose values the site shows at the cursor, with its interval and its legend entry.
+    """A line whose values the site shows at the cursor, with the interval from ``low`` to ``high``.
 
-    Parameters
-    ----------
-    entry
-        Name of the line in the legend and in every panel.
-    x, y
-        Points.
-    low, high
-        Ends of the interval around each point.
-    rows
-        Whether x is the vertical axis, as in rows of dots.
-    shift
-        Offset from x, so that the dots of several methods do not overlap.
-    form
-        Format of the values.
-    **look
-        Properties of ``Line2D``.
+    ``entry`` is its name in the legend and in every panel, ``form`` the format of its values. In rows
+    of dots (``rows``), x is the vertical axis; ``shift`` moves the dots of several methods apart.
     """
 
     def __init__(
@@ -152,7 +139,8 @@ UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewi
 OPEN: dict[str, Any] = {
     "linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.5,
 }  # fmt: skip
-# Mean of all seeds, unstable ones included, beside the mean of the stable seeds.
+# Mean of all seeds, unstable ones included, beside the mean of the stable seeds; ends its entry.
+OF_ALL = ", mean of all"
 MEAN_OF_ALL: dict[str, Any] = {"marker": "d", "markersize": 6.5, "markerfacecolor": "none"}
 # Stands for an optimizer where a model is solved to convergence.
 SOLVED = "solved"
@@ -184,10 +172,8 @@ def accuracy_curves(
     ----------
     table
         A results table of parity runs.
-    stacks
+    stacks, digits
         For each k, examples; the first three are shown above its panel with their labels.
-    digits
-        The digits of ``stacks``.
     published
         Open circles to compare with: ``k``, ``method``, ``epoch``, ``test_accuracy``.
     """
@@ -197,7 +183,7 @@ def accuracy_curves(
     for panel, k in zip(figure.axes, ks, strict=True):
         if stacks and digits is not None:
             _stack_strip(panel, stacks[k], digits)
-        panel.set_title(f"k = {k}", pad=_STRIP if stacks else None)
+        panel.set_title(f"k = {k}", pad=78 if stacks else None)  # points, for the strip
     legend_below(figure, entries)
     return figure
 
@@ -275,8 +261,7 @@ def _metric_panel(
             mark_all=False, markevery=max(1, len(summary) // 5), **line_look(lines, method, optimizer),
         )  # fmt: skip
     panel.set_ylabel(METRIC_NAMES[metric])
-    panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    against_epoch(panel)
     if metric.endswith("accuracy"):
         panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_ylim(0.45, 1.005)
@@ -284,8 +269,13 @@ def _metric_panel(
         panel.axhline(0.0, **REFERENCE_LINE)
         panel.set_ylim(max(-1.005, min(-0.1, panel.get_ylim()[0])), 1.005)
         angle = panel.secondary_yaxis("right", functions=(_angle, _cosine))
-        angle.set_yticks([0, 30, 45, 60, 75, 90])
-        angle.set_ylabel("angle, degrees")
+        angle.set(yticks=[0, 30, 45, 60, 75, 90], ylabel="angle, degrees")
+
+
+def against_epoch(panel: Axes) -> None:
+    """Let epochs be the horizontal axis, with ticks at whole numbers."""
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_curve(
@@ -343,20 +333,9 @@ def draw_means(
 ) -> None:
     """Draw the means of the stable seeds over their intervals, and those of all seeds as a thin line.
 
-    Parameters
-    ----------
-    entry
-        Legend entry.
-    x, summary
-        x and row of ``summarise`` of each point. A non-finite run leaves no mean of all seeds.
-    seeds, unstable
-        See ``draw_curve``.
-    error
-        Whether to draw 1 minus the values of ``summary``.
-    mark_all
-        Whether the mean of all seeds has a marker at each point, or only at the last.
-    **look
-        Properties of the line.
+    ``summary`` has the row of ``summarise`` for each x; ``seeds`` and ``unstable`` are those of
+    ``draw_curve``. A non-finite run leaves no mean of all seeds. With ``error``, 1 minus the values is
+    drawn; with ``mark_all``, the mean of all seeds has a marker at each point, not only at the last.
     """
     ends = [summary[f"{end}_sound"] for end in ("mean", "low", "high")]
     every = summary["mean"]
@@ -364,16 +343,8 @@ def draw_means(
         ends, every = [1 - ends[0], 1 - ends[2], 1 - ends[1]], 1 - every
     if summary["unstable"].any() and not summary["non_finite"].any():
         thin = MEAN_OF_ALL | {"linewidth": 0.9, "markevery": None if mark_all else [len(every) - 1]}
-        draw_curve(panel, Curve(all_seeds(entry), x, every, **look | thin))
+        draw_curve(panel, Curve(entry + OF_ALL, x, every, **look | thin))
     draw_curve(panel, Curve(entry, x, *ends, **look), seeds, unstable, shade=shade)
-
-
-_OF_ALL = ", mean of all"
-
-
-def all_seeds(entry: str) -> str:
-    """Name the mean of all seeds, beside an entry whose mean leaves unstable seeds out."""
-    return entry + _OF_ALL
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
@@ -463,7 +434,7 @@ def _line_entries(
     if not (last["outcome"] == NON_FINITE).any():
         thin = look | MEAN_OF_ALL | {"linewidth": 0.9}
         more = f" ({note})" if note else ""
-        entries.append(Curve(all_seeds(name), label=all_seeds(name) + more, **thin))
+        entries.append(Curve(name + OF_ALL, label=name + OF_ALL + more, **thin))
     return entries or [Curve(name, label=f"{name} ({note})", **look)]
 
 
@@ -494,26 +465,22 @@ def _name_ends(figure: Figure) -> None:
         name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
     ]
     shared = f", {optimizers[0]}" if len(optimizers) == 1 else ""
-    names: list[tuple[Axes, list[Annotation]]] = []
+    names: dict[Axes, list[Annotation]] = {axes: [] for axes in figure.axes}
     for axes, lines in zip(figure.axes, curves, strict=True):
-        shown = [
-            line for line in lines if not line.entry.endswith(_OF_ALL) and np.isfinite(line.y).any()
-        ]
-        names.append((axes, []))
+        shown = [line for line in lines if not line.entry.endswith(OF_ALL) and np.isfinite(line.y).any()]
         for line in shown if len(shown) > 1 else ():
             last = np.flatnonzero(np.isfinite(line.y))[-1]
             low, high = sorted(axes.get_ylim())
             inside = any(child.get_ylabel() for child in axes.child_axes)  # beside a right-hand axis
-            name = axes.annotate(
+            names[axes] += [axes.annotate(
                 fill(line.entry.removesuffix(shared), 18),
                 (line.x[last], min(max(line.y[last], low), high)), (-4 if inside else 5, 7 * inside),
                 textcoords="offset points", ha="right" if inside else "left", va="center", fontsize=9.5,
                 linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
-            )  # fmt: skip
-            names[-1][1].append(name)
+            )]  # fmt: skip
     figure.draw_without_rendering()  # computes the layout
     points = 72 / figure.dpi
-    for axes, of_axes in names:
+    for axes, of_axes in names.items():
         own = {name: axes.transData.transform(name.xy)[1] * points + name.xyann[1] for name in of_axes}
         ordered = sorted(of_axes, key=lambda name: own[name])
         sizes = [11.0 + 10.5 * name.get_text().count("\n") for name in ordered]
@@ -528,29 +495,14 @@ def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list
 
     No label is moved beyond the top.
     """
-    groups: list[list[int]] = []
-
-    def ends(group: list[int]) -> tuple[float, float]:
-        middle, size = sum(heights[i] for i in group) / len(group), sum(sizes[i] for i in group)
-        return middle - size / 2, middle + size / 2
-
-    for i in range(len(heights)):
-        groups.append([i])
-        while len(groups) > 1 and ends(groups[-1])[0] < ends(groups[-2])[1]:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    moved = [
-        ends(group)[0] + sum(sizes[j] for j in group if j < i) + sizes[i] / 2
-        for group in groups
-        for i in group
-    ]
+    if not len(heights):
+        return []
+    stacked = np.cumsum(sizes) - np.asarray(sizes) / 2  # centres of labels that touch
+    moved: list[float] = (isotonic_regression(np.asarray(heights) - stacked).x + stacked).tolist()
     for i in reversed(range(len(moved))):
         moved[i] = min(moved[i], top - sizes[i] / 2)
         top = moved[i] - sizes[i] / 2
     return moved
-
-
-# Points above a panel for sample stacks.
-_STRIP = 78
 
 
 def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
@@ -560,15 +512,11 @@ def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
     return np.hstack(list(images.reshape(-1, side, side)))
 
 
-def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) -> None:
-    for row in range(shown):
-        axes = panel.inset_axes((row / shown + 0.01, 1.03, 1 / shown - 0.02, 0.2))
-        axes.imshow(
-            side_by_side(stacks, digits, row),
-            cmap="gray_r",
-            interpolation="nearest",
-            gid=belongs_to(TILE),
-        )
+def _stack_strip(panel: Axes, stacks: Examples, digits: Digits) -> None:
+    for row in range(3):
+        axes = panel.inset_axes((row / 3 + 0.01, 1.03, 1 / 3 - 0.02, 0.2))
+        images = side_by_side(stacks, digits, row)
+        axes.imshow(images, cmap="gray_r", interpolation="nearest", gid=belongs_to(TILE))
         numbers = digits.labels[stacks.index[row]].tolist()
         total = "+".join(map(str, numbers)) + (f" = {sum(numbers)}" if len(numbers) > 1 else "")
         axes.set_title(f"{total}\n{'odd' if stacks.labels[row] else 'even'}", fontsize=8)
@@ -580,19 +528,12 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits, shown: int = 3) 
 
 @mpl.rc_context(STYLE)
 def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
-    """Draw the test accuracy of the last epoch, one row for each value of ``by``.
+    """Draw the test accuracy of the last epoch for one k, a row for each optimizer or ``"feedback"``.
 
     A dot is a seed, an upright stroke the mean, a bar its 95 % Student-t interval. Rows are sorted by
     the distance between the means of the methods, which a grey line joins, or by the mean of a single
     method. Crosses are unstable or non-finite seeds, which stroke and bar leave out; an open diamond is
     the mean of all seeds, and a note beside the row counts the unstable ones.
-
-    Parameters
-    ----------
-    table
-        A results table, for one k.
-    by
-        ``"optimizer"`` or ``"feedback"``.
     """
     names = NAMES_BY[by]
     last = final_epoch(judged(table))
@@ -625,10 +566,8 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         panel.axvline(0.5, **REFERENCE_LINE)
     panel.set_xlabel("test accuracy, last epoch")
     panel.grid(visible=False, axis="y")
-    entries = [
-        _mark_entry(METHOD_NAMES[method], "o", COLOURS[method])
-        for method in (methods if len(methods) > 1 else ())
-    ]
+    several = methods if len(methods) > 1 else ()
+    entries = [_mark_entry(METHOD_NAMES[method], "o", COLOURS[method]) for method in several]
     if _is_unstable(last).any():
         every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
         entries += [every, unstable_entry(linestyle="")]
@@ -668,16 +607,8 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
 
     A line is the mean over the rate's tuning seeds, more opaque for larger rates. The chosen rate has
     the method's colour and faint lines for its seeds. Rates with an unsound run are dashed and end in a
-    cross.
-
-    Parameters
-    ----------
-    table
-        The tuning runs, of one method and one k.
-    scores
-        Scores from ``tune``.
-    by
-        ``"optimizer"`` or ``"feedback"``.
+    cross. ``table`` has the tuning runs of one method and one k, ``scores`` is from ``tune``, and ``by``
+    is ``"optimizer"`` or ``"feedback"``.
     """
     names = NAMES_BY[by]
     panels = list(scores[by].unique())
@@ -689,14 +620,13 @@ def rate_curves(table: pd.DataFrame, scores: pd.DataFrame, by: str) -> Figure:
             strength = 0.4 + 0.6 * place / max(1, len(here) - 1)
             _rate_curve(panel, runs, row, 1.0 if row.chosen else strength)
         panel.axhline(0.5, **REFERENCE_LINE)
-        panel.set(title=names[value], xlabel="epoch", ylabel="validation accuracy")
-        panel.set_ylim(0.45, 1.005)
+        panel.set(title=names[value], ylabel="validation accuracy", ylim=(0.45, 1.005))
+        against_epoch(panel)
         legend = panel.legend(
             title="rate: unsound seeds", fontsize=7.5, title_fontsize=8, loc="upper left", ncols=2,
             columnspacing=0.8, handlelength=1.6, labelspacing=0.25,
         )  # fmt: skip
         _own(legend, curves_in(panel))
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -721,14 +651,8 @@ def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) ->
 def score_curves(scores: pd.DataFrame, by: str) -> Figure:
     """Draw the score against the learning rate: a panel for each method, a line for each ``by``.
 
-    A ring is the chosen rate, a cross a rate with an unsound tuning run.
-
-    Parameters
-    ----------
-    scores
-        Scores from ``tune``, for one k.
-    by
-        ``"optimizer"`` or ``"feedback"``.
+    A ring is the chosen rate, a cross a rate with an unsound tuning run. ``scores`` are from ``tune``,
+    for one k; ``by`` is ``"optimizer"`` or ``"feedback"``.
     """
     names = NAMES_BY[by]
     methods = list(scores["method"].unique())
@@ -737,27 +661,22 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
         of_method = select(scores, method=method)
         for place, value in enumerate(of_method[by].unique()):
             here: Any = select(of_method, **{by: value}).sort_values("learning_rate")
-            colour, marker = COLOURS[method], MARKERS[place % len(MARKERS)]
-            sound = np.flatnonzero(here["unsound"] == 0).tolist()
             curve = Curve(
-                names[value], here["learning_rate"], here["score"], label=names[value], color=colour,
-                linewidth=1.2, marker=marker, markersize=4.5,
-                markevery=sound,
+                names[value], here["learning_rate"], here["score"], label=names[value], linewidth=1.2,
+                color=COLOURS[method], marker=MARKERS[place % len(MARKERS)], markersize=4.5,
+                markevery=np.flatnonzero(here["unsound"] == 0).tolist(),
             )  # fmt: skip
             draw_curve(panel, curve)
+            look = {"color": COLOURS[method], "gid": belongs_to(names[value], UNSTABLE_SEEDS)}
             for row in here[here["unsound"] > 0].itertuples():
-                look = {"color": colour, "alpha": 1.0}
-                gid = belongs_to(names[value], UNSTABLE_SEEDS)
-                draw_unstable(panel, [row.learning_rate], [row.score], **look, gid=gid)
+                draw_unstable(panel, [row.learning_rate], [row.score], alpha=1.0, **look)
             chosen = here[here["chosen"]]
             panel.plot(
-                chosen["learning_rate"], chosen["score"], "o", markersize=12,
-                markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2,
-                gid=belongs_to(names[value]),
+                chosen["learning_rate"], chosen["score"], "o", markersize=12, markerfacecolor="none",
+                markeredgecolor=INK, markeredgewidth=1.2, gid=belongs_to(names[value]),
             )  # fmt: skip
         panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_formatter("")
+        panel.xaxis.set(major_formatter="{x:g}", minor_formatter="")
         panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_title(METHOD_NAMES[method])
     entries: list[Line2D] = [*curves_in(panels[-1])]
@@ -772,14 +691,8 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Draw the test accuracy at the last epoch against several measures, a panel for each.
 
     A small marker is a seed, a large one the mean of an optimizer's stable seeds, a cross an unstable
-    seed.
-
-    Parameters
-    ----------
-    last
-        Last epochs of the runs of one method, with their ``outcome``.
-    titles
-        Title of each panel by its measure, a key of ``METRIC_NAMES``.
+    seed. ``last`` has the last epochs of the runs of one method, with their ``outcome``; ``titles`` are
+    those of the panels by their measure, a key of ``METRIC_NAMES``.
     """
     (colour,) = (COLOURS[method] for method in last["method"].unique())
     figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
@@ -794,8 +707,7 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
                 look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
                 means = [x[~unstable].mean()], [y[~unstable].mean()]
                 panel.add_line(Curve(name, *means, linestyle="", **look))
-        middle = 0.5 if measure.startswith("sign") else 0.0
-        panel.axvline(middle, **REFERENCE_LINE)
+        panel.axvline(0.5 if measure.startswith("sign") else 0.0, **REFERENCE_LINE)
         panel.set(title=title, xlabel=METRIC_NAMES[measure], ylabel=METRIC_NAMES["test_accuracy"])
     entries = [
         _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour) for o in last["optimizer"].unique()
@@ -808,7 +720,10 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 
 # ---- how the error travels ----
 
-_LAYERS = {"X": 0.0, "h₁": 1.0, "h₂": 2.0, "ŷ": 3.0, "e": 4.0}
+LAYERS = {"X": 0.0, "h₁": 1.0, "h₂": 2.0, "ŷ": 3.0, "e": 4.0}
+# Backward arrows: x of start and end, bend, and where the label stands.
+FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
+FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.3)), (3.95, 1.04, -0.36, (2.5, -0.93)))
 
 
 @mpl.rc_context(STYLE)
@@ -821,39 +736,26 @@ def error_transport(methods: Sequence[str]) -> Figure:
     for method in methods:
         choice("method", method, ("bp", "fa", "dfa"))
     figure, panels = grid_of_panels(len(methods), 1, 5.2, 1.9)
+    box: dict[str, Any] = {"edgecolor": INK, "facecolor": TINT, "linewidth": 1.1}
     for panel, method in zip(panels, methods, strict=True):
         low = -1.12 if "dfa" in methods else -0.88
         panel.set(xlim=(-0.4, 4.4), ylim=(low, 0.62), aspect="equal")
         panel.set_axis_off()
         if len(methods) > 1:
             panel.set_title(METHOD_NAMES[method])
-        _draw_forward(panel)
-        _draw_backward(panel, method)
+        for name, x in LAYERS.items():
+            panel.add_patch(FancyBboxPatch((x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", **box))
+            panel.text(x, 0, name, ha="center", va="center")
+        for layer, weight in enumerate(("W₁", "W₂", "W₃", "")):
+            _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
+            panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom")
+        panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom")
+        names = ("W₃ᵀ", "W₂ᵀ") if method == "bp" else ("B₂", "B₁")
+        arrows = FROM_THE_ERROR if method == "dfa" else FROM_ABOVE
+        for (start, end, bend, place), name in zip(arrows, names, strict=True):
+            _arrow(panel, (start, -0.27), (end, -0.27), COLOURS[method], bend)
+            panel.text(*place, name, ha="center", va="top")
     return figure
-
-
-def _draw_forward(panel: Axes) -> None:
-    for name, x in _LAYERS.items():
-        look: dict[str, Any] = {"edgecolor": INK, "facecolor": TINT, "linewidth": 1.1}
-        panel.add_patch(FancyBboxPatch((x - 0.2, -0.2), 0.4, 0.4, boxstyle="round,pad=0.04", **look))
-        panel.text(x, 0, name, ha="center", va="center")
-    for layer, weight in enumerate(("W₁", "W₂", "W₃", "")):
-        _arrow(panel, (layer + 0.27, 0.0), (layer + 0.73, 0.0), INK)
-        panel.text(layer + 0.5, 0.1, weight, ha="center", va="bottom")
-    panel.text(4, 0.32, "ŷ − y", ha="center", va="bottom")
-
-
-# Backward arrows: x of start and end, bend, and where the label stands.
-_FROM_ABOVE = ((3.95, 2.06, -0.32, (3.0, -0.65)), (1.94, 1.06, -0.5, (1.5, -0.58)))
-_FROM_THE_ERROR = ((3.95, 2.04, -0.32, (3.0, -0.3)), (3.95, 1.04, -0.36, (2.5, -0.93)))
-
-
-def _draw_backward(panel: Axes, method: str) -> None:
-    arrows = _FROM_THE_ERROR if method == "dfa" else _FROM_ABOVE
-    names = ("W₃ᵀ", "W₂ᵀ") if method == "bp" else ("B₂", "B₁")
-    for (start, end, bend, place), name in zip(arrows, names, strict=True):
-        _arrow(panel, (start, -0.27), (end, -0.27), COLOURS[method], bend)
-        panel.text(*place, name, ha="center", va="top")
 
 
 def _arrow(
@@ -891,15 +793,9 @@ def error_curves(
     below draw the test error of each line minus that of BP with SGD (or else of the first line): a dot
     is a seed, with its own labelling.
 
-    Parameters
-    ----------
-    panels
-        For each panel the results table of cluster runs, x (``"samples"`` or ``"dimensions"``), and
-        which error to draw (``"test"`` or ``"train"``).
-    points
-        For each density, points whose two informative inputs are shown above the panels.
-    solved
-        Lazy methods solved to convergence, as from ``converged_table``.
+    Each of ``panels`` has a results table of cluster runs, x (``"samples"`` or ``"dimensions"``), and
+    which error to draw (``"test"`` or ``"train"``). The two informative inputs of ``points``, given for
+    each density, are shown above; ``solved`` are lazy methods, as from ``converged_table``.
     """
     for _, x, of in panels:
         choice("x", x, _ERROR_AXES)
@@ -958,8 +854,7 @@ def _error_panel(
     _along(panel, rows, x)
     _, other, symbol = _ERROR_AXES[x]
     shared = sorted(int(value) for value in rows[other].unique())
-    panel.set_title(f"{symbol} = " + ", ".join(map(str, shared)))
-    panel.set_ylim(-0.01, 0.56)
+    panel.set(title=f"{symbol} = {', '.join(map(str, shared))}", ylim=(-0.01, 0.56))
 
 
 def _along(panel: Axes, rows: pd.DataFrame, x: str) -> None:
@@ -1004,12 +899,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     seeds. Open circles are runs of gradient descent at their last epoch, at the number of stacks that
     they have seen, with intervals as bars; crosses are unstable runs, which mean and interval leave out.
 
-    Parameters
-    ----------
-    table
-        As from ``converged_table``, for runs on digits.
-    trained
-        A results table of runs with SGD on digits.
+    ``table`` is as from ``converged_table``, ``trained`` has runs with SGD; both are of digits.
     """
     last = final_epoch(judged(trained))
     last = last.assign(seen=last["samples"] * last["epochs"] * last["passes"])
@@ -1035,7 +925,11 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
     entries: list[Line2D] = [_width_curve(method) for method in table["method"].unique()]
     for method in last["method"].unique():
         if method not in set(table["method"]):
-            entries.append(_open_entry(str(method), unstable_note(last[last["method"] == method])))
+            note = unstable_note(last[last["method"] == method])
+            name = f"{label(method, 'sgd')}, trained"
+            name += f" ({note}; mean of the others)" if note else ""
+            look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
+            entries.append(Line2D([], [], label=name, **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
     if _is_unstable(last).any():
@@ -1053,12 +947,6 @@ def _width_curve(method: str, *points: ArrayLike) -> Curve:
         name, *points, color=COLOURS[FINITE_WIDTH.get(method, method)], linewidth=1.9, markersize=5,
         label=name, **look,
     )  # fmt: skip
-
-
-def _open_entry(method: str, note: str) -> Line2D:
-    name = f"{label(method, 'sgd')}, trained" + (f" ({note}; mean of the others)" if note else "")
-    look = OPEN | {"markeredgecolor": COLOURS[method], "gid": belongs_to(f"trained {method}")}
-    return Line2D([], [], label=name, **look)
 
 
 def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
@@ -1098,21 +986,15 @@ DIGIT_COLOURS = (
 )  # fmt: skip
 PARITY_COLOURS = dict(zip(("even", "odd"), LABEL_COLOURS, strict=True))
 PROBE_MARKERS = {"nearest neighbours": "o", "linear": "s"}
+WEIGHTS_COLOURS = {"pixels": MUTED, "untrained": INK}
 TARGET_NAMES = {"digit": "which digit it is", "parity": "whether it is odd"}
-
-
-_LOW, _HIGH = "₀₁₂₃₄₅₆₇₈₉", "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def weights_label(name: str) -> str:
     """Name the weights of a representation: ``pixels``, ``untrained``, or method and optimizer."""
-    names = {"pixels": "raw pixels", "untrained": "untrained"}
-    return names[name] if name in names else label(*name.split("-"))
-
-
-def _weights_colour(name: str) -> str:
-    greys = {"pixels": MUTED, "untrained": INK}
-    return greys[name] if name in greys else COLOURS[name.split("-")[0]]
+    if name in WEIGHTS_COLOURS:
+        return "raw pixels" if name == "pixels" else name
+    return label(*name.split("-"))
 
 
 @mpl.rc_context(STYLE)
@@ -1121,17 +1003,11 @@ def representation_diagram(
 ) -> Figure:
     """Draw how the hidden representation of one digit is cut out of the first layer.
 
-    Parameters
-    ----------
-    images
-        The digits of a stack.
-    position
-        The represented digit, from 0 to k - 1; it and its block of weights are coloured.
-    hidden
-        Number of hidden units.
+    ``images`` are the digits of a stack; the one at ``position`` and its block of weights are coloured.
     """
     k, pixels = images.shape
     side, accent = round(pixels**0.5), "#009E73"
+    low, high = "₀₁₂₃₄₅₆₇₈₉", "⁰¹²³⁴⁵⁶⁷⁸⁹"
     figure, (panel,) = grid_of_panels(1, 1, 5.2, 0.7 * k + 0.4)
     panel.set(xlim=(-0.5, 7.0), ylim=(-0.5, k + 0.1), aspect="equal")
     panel.set_axis_off()
@@ -1143,20 +1019,20 @@ def representation_diagram(
             extent=(0.06, 0.94, bottom + 0.06, bottom + 0.94), alpha=1.0 if chosen else 0.4,
             gid=belongs_to(TILE),
         )  # fmt: skip
-        block = f"W₁⁽{_HIGH[i + 1]}⁾\n{pixels} × {hidden}"
+        block = f"W₁⁽{high[i + 1]}⁾\n{pixels} × {hidden}"
         shade, ground = to_rgba(accent, 0.25), TINT
         boxes = [
             Rectangle((0.06, bottom + 0.06), 0.88, 0.88, fill=False, ec=colour, lw=2.0),
             Rectangle((2.0, bottom), 1.5, 1, ec=INK, lw=1.1, fc=shade if chosen else ground),
         ]
-        panel.text(-0.1, bottom + 0.5, f"x{_LOW[i + 1]}", ha="right", va="center")
+        panel.text(-0.1, bottom + 0.5, f"x{low[i + 1]}", ha="right", va="center")
         panel.text(2.75, bottom + 0.5, block, ha="center", va="center")
         if chosen:
             for start, end in ((1.02, 1.94), (3.56, 4.3), (4.98, 5.9)):
                 _arrow(panel, (start, bottom + 0.5), (end, bottom + 0.5), accent)
             panel.text(4.64, bottom + 0.5, "+ b₁", ha="center", va="center")
             panel.text(5.42, bottom + 0.6, "ReLU", ha="center", va="bottom")
-            panel.text(6.28, bottom + 0.5, f"h⁽{_HIGH[i + 1]}⁾\n{hidden}", ha="left", va="center")
+            panel.text(6.28, bottom + 0.5, f"h⁽{high[i + 1]}⁾\n{hidden}", ha="left", va="center")
             boxes.append(Rectangle((5.96, bottom), 0.22, 1, ec=accent, lw=2, fc=shade))
         for box in boxes:
             panel.add_patch(box)
@@ -1205,12 +1081,8 @@ def _scatter(panel: Axes, points: pd.DataFrame, keys: pd.Series, colours: Mappin
         panel.scatter(
             own["x"], own["y"], s=size, marker=_marker(key), color=colour, linewidths=0, rasterized=True
         )
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.set_box_aspect(1)
-    for spine in panel.spines.values():
-        spine.set_visible(True)
-        spine.set_color(RULE)
+    panel.set(xticks=[], yticks=[], box_aspect=1)
+    panel.spines[:].set(visible=True, color=RULE)
 
 
 @mpl.rc_context(STYLE)
@@ -1244,7 +1116,8 @@ def _probe_marks(
         accuracies, x = rows["accuracy"][rows["weights"] == name], i + shift
         interval = mean_interval(accuracies)
         intervals.append(interval)
-        look: dict[str, Any] = {"color": _weights_colour(name), "gid": belongs_to(probe)}
+        colour = WEIGHTS_COLOURS.get(name) or COLOURS[name.split("-")[0]]
+        look: dict[str, Any] = {"color": colour, "gid": belongs_to(probe)}
         panel.plot([x, x], [interval.low, interval.high], linewidth=1.8, **look)
         look |= {"marker": PROBE_MARKERS[probe], "linestyle": ""}
         dots = {"markersize": 5, "alpha": 0.6, "markeredgewidth": 0} | look

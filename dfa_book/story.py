@@ -5,8 +5,8 @@ the ledger judges its claims.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -51,38 +51,19 @@ THREE = {"bp": "BP", "dfa": "DFA", "lazy": "best fixed features"}
 TILE = LinearSegmentedColormap.from_list("tile", ["#22303f", "#f4f1e8"])
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Results for three digits on one dataset.
+class Outcome(NamedTuple):
+    """Results for three digits on one dataset: test accuracies by seed."""
 
-    Parameters
-    ----------
-    dataset
-        A key of ``DATASETS``.
-    sgd, adaptive
-        Test accuracy of BP and of DFA by seed: with SGD, and averaged over the adaptive optimizers.
-    gap, adaptive_gap
-        BP's minus DFA's.
-    lazy
-        Test accuracy of the best method with fixed features, ``lazy_method``.
-    ends
-        Test accuracy by method and optimizer.
-    gaps
-        BP's test accuracy minus DFA's, by optimizer.
-    curves
-        Test accuracy by epoch with SGD: for each of ``THREE`` a table as from ``summarise``.
-    """
-
-    dataset: str
-    sgd: Mapping[str, Sample]
-    adaptive: Mapping[str, Sample]
-    gap: Sample
+    dataset: str  # a key of DATASETS
+    sgd: Mapping[str, Sample]  # BP and DFA with SGD
+    adaptive: Mapping[str, Sample]  # averaged over the adaptive optimizers
+    gap: Sample  # BP's minus DFA's, with SGD
     adaptive_gap: Sample
-    lazy: Sample
+    lazy: Sample  # the best method with fixed features
     lazy_method: str
-    ends: Mapping[tuple[str, str], Sample]
-    gaps: Mapping[str, Sample]
-    curves: Mapping[str, pd.DataFrame]
+    ends: Mapping[tuple[str, str], Sample]  # by method and optimizer
+    gaps: Mapping[str, Sample]  # BP's minus DFA's, by optimizer
+    curves: Mapping[str, pd.DataFrame]  # with SGD, for each of THREE a table as from summarise
 
     @property
     def name(self) -> str:
@@ -119,9 +100,6 @@ def outcomes(evidence: Mapping[str, Evidence]) -> dict[str, Outcome]:
     """Return the results on each dataset that has some."""
     results = {dataset: outcome(of) for dataset, of in evidence.items()}
     return {dataset: each for dataset, each in results.items() if each is not None}
-
-
-# ---- sentences ----
 
 
 def _ends(interval: Interval) -> str:
@@ -207,32 +185,24 @@ def links() -> str:
 
 def results_table(results: Mapping[str, Outcome]) -> str:
     """Return the results as an HTML table with a column for each dataset."""
-    groups: dict[str, dict[str, Callable[[Outcome], str]]] = {
-        "with SGD": {
-            "BP": lambda o: percent(o.sgd["bp"].mean),
-            "DFA": lambda o: percent(o.sgd["dfa"].mean),
-            "DFA loses": lambda o: _loses(o.gap),
-        },
-        "with a step size for each weight": {
-            "BP": lambda o: percent(o.adaptive["bp"].mean),
-            "DFA": lambda o: percent(o.adaptive["dfa"].mean),
-            "DFA loses": lambda o: _loses(o.adaptive_gap),
-        },
-        "without learning features": {
-            "best fixed features": lambda o: percent(o.lazy.mean),
-            "guessing": lambda o: percent(CHANCE),
-        },
-    }
+    rows: list[tuple[str, str, Callable[[Outcome], str]]] = [
+        ("with SGD", "BP", lambda o: percent(o.sgd["bp"].mean)),
+        ("with SGD", "DFA", lambda o: percent(o.sgd["dfa"].mean)),
+        ("with SGD", "DFA loses", lambda o: _loses(o.gap)),
+        ("with a step size for each weight", "BP", lambda o: percent(o.adaptive["bp"].mean)),
+        ("with a step size for each weight", "DFA", lambda o: percent(o.adaptive["dfa"].mean)),
+        ("with a step size for each weight", "DFA loses", lambda o: _loses(o.adaptive_gap)),
+        ("without learning features", "best fixed features", lambda o: percent(o.lazy.mean)),
+        ("without learning features", "guessing", lambda o: percent(CHANCE)),
+    ]
     heads = "".join(f'<th scope="col">{name}</th>' for name in DATASETS.values())
     bodies = []
-    for group, rows in groups.items():
+    for group, of_group in groupby(rows, key=lambda row: row[0]):
         head = f'<tr><th scope="rowgroup" colspan="{1 + len(DATASETS)}">{group}</th></tr>'
-        lines = [
-            f'<tr><th scope="row">{name}</th>'
-            + "".join(f"<td>{cell(results[d]) if d in results else '–'}</td>" for d in DATASETS)
-            + "</tr>"
-            for name, cell in rows.items()
-        ]
+        lines = []
+        for _, name, cell in of_group:
+            cells = [cell(results[d]) if d in results else "–" for d in DATASETS]
+            lines.append(f'<tr><th scope="row">{name}</th><td>{"</td><td>".join(cells)}</td></tr>')
         bodies.append(f"<tbody>{head}{''.join(lines)}</tbody>")
     return (
         f'<table class="dfa-results"><thead><tr><td></td>{heads}</tr></thead>{"".join(bodies)}</table>'
@@ -242,9 +212,6 @@ def results_table(results: Mapping[str, Outcome]) -> str:
 def _loses(sample: Sample) -> str:
     interval = sample.interval()
     return f"<b>{points(interval.mean)}</b> <small>({_ends(interval)})</small>"
-
-
-# ---- figures ----
 
 
 @mpl.rc_context(STYLE)
@@ -269,9 +236,7 @@ def story_curves(results: Mapping[str, Outcome]) -> Figure:
         panel.set_ylim(0.45, 0.9)
         panel.yaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
-        panel.set_title(f"on {each.name}")
-        panel.set_xlabel("epoch")
-        panel.set_ylabel("right answers")
+        panel.set(title=f"on {each.name}", xlabel="epoch", ylabel="right answers")
     if results:
         legend_below(figure, curves_in(panels[0]))
     return figure
@@ -327,8 +292,7 @@ def gap_rows(results: Mapping[str, Outcome]) -> Figure:
         panel.set_ylim(len(rows) - 0.5, -0.9)
         panel.set_xlim(min(0.45, panel.get_xlim()[0]), max(0.85, panel.get_xlim()[1]))
         panel.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-        panel.set_title(f"on {each.name}")
-        panel.set_xlabel("right answers on three digits, last epoch")
+        panel.set(title=f"on {each.name}", xlabel="right answers on three digits, last epoch")
     return figure
 
 

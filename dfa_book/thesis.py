@@ -28,13 +28,8 @@ FIGURE_3_1 = pd.DataFrame(
 """Backpropagation and direct feedback alignment with SGD on MNIST."""
 
 FIGURE_3_2 = pd.DataFrame(
-    {
-        "method": ["dfa"],
-        "optimizer": "sgd",
-        "epoch": 50,
-        "test_accuracy": 0.732,
-        "weight_alignment": 0.544,
-    }
+    [("dfa", "sgd", 50, 0.732, 0.544)],
+    columns=["method", "optimizer", "epoch", "test_accuracy", "weight_alignment"],
 )
 """Direct feedback alignment with SGD for 50 epochs, three digits of MNIST."""
 
@@ -60,18 +55,7 @@ def difference_from_published(values: ArrayLike, published: float) -> Interval:
 def beside(
     table: pd.DataFrame, published: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """Compare published values with the means of a results table.
-
-    Parameters
-    ----------
-    table
-        A results table; its column ``outcome``, if any, says which seeds are unstable.
-    published
-        Values of this module.
-    by
-        The columns to match, ``epoch`` among them.
-    value
-        The metric: a column of both.
+    """Compare published values with the means of a results table, matched by columns.
 
     Returns
     -------

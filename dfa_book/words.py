@@ -13,26 +13,14 @@ SPACE = "\u00a0"
 
 
 class Scale(NamedTuple):
-    """How numbers of a kind are written.
+    """How numbers of a kind are written."""
 
-    Parameters
-    ----------
-    factor, form
-        A number is multiplied by ``factor`` and formatted by ``form``.
-    unit, unit_of_differences
-        Units of a number and of a difference.
-    kind
-        Kind of the interval of a mean, see ``statistics.interval_of``.
-    widest
-        The largest possible difference.
-    """
-
-    factor: float
+    factor: float  #: by which a number is multiplied
     form: str
     unit: str
     unit_of_differences: str
-    kind: str
-    widest: float = math.inf
+    kind: str  #: of the interval of a mean, see ``statistics.interval_of``
+    widest: float = math.inf  #: the largest possible difference
 
 
 SHARE = Scale(100, ".1f", f"{SPACE}%", f"{SPACE}points", "logit", 1)
@@ -131,6 +119,16 @@ def enumerated(names: Sequence[str]) -> str:
 def listed(means: Mapping[str, str]) -> str:
     """Join names and values: ``BP 80.0 %; DFA 65.0 %``."""
     return "; ".join(f"{name} {words}" for name, words in means.items())
+
+
+def means(samples: Mapping[str, Sample]) -> str:
+    """Join names and means: ``BP 80.0 %; DFA 65.0 %``."""
+    return listed({name: mean(sample) for name, sample in samples.items()})
+
+
+def direction(difference: Interval) -> int:
+    """Return 1 or -1 if a whole interval lies above or below 0, and 0 if it contains 0."""
+    return int(difference.low > 0) - int(difference.high < 0)
 
 
 def plural(count: int, noun: str) -> str:

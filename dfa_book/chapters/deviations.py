@@ -1,11 +1,11 @@
 """What the page of known deviations shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from dfa_lib.experiments.names import METHOD_NAMES
+from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.statistics import Interval, mean_interval
 
 from .. import deviations
@@ -13,9 +13,9 @@ from ..captions import INTERVALS
 from ..chapter import Answer
 from ..claims import queries
 from ..claims.queries import Sample
-from ..deviation_plots import adam_curves, coverages, differences, optimizer_repeat, repeats_by_matrix
+from ..deviation_plots import adam_curves, coverages, differences, repeats_by_matrix
 from ..deviations import Scale
-from ..words import SPACE, enumerated, listed, mean, number, percent, signed, size, table
+from ..words import SPACE, direction, enumerated, listed, mean, number, percent, signed, size, table
 
 TASK = "parity of two of the bundled digits"
 
@@ -29,9 +29,6 @@ def _unstable(runs: pd.DataFrame) -> str:
     count = int(runs["unstable"].sum())
     verb = "is" if count == 1 else "are"
     return f"{count} of {len(runs)} runs {verb} unstable." if count else "No run is unstable."
-
-
-# ---- repeats that share a matrix ----
 
 
 def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
@@ -57,7 +54,10 @@ def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 def coverage_of(runs: pd.DataFrame) -> dict[tuple[str, bool], tuple[Interval, float]]:
     """Return coverage and width of each interval, over three runs that share their matrix or not."""
-    intervals = {"Student-t": deviations.student_interval, "bootstrap": deviations.bootstrap_interval}
+    intervals: dict[str, Callable[[Sequence[float]], tuple[float, float]]] = {
+        "Student-t": lambda values: mean_interval(values)[1:3],
+        "bootstrap": deviations.bootstrap_interval,
+    }
     return {
         (name, alike): deviations.coverage(runs, interval, shared=alike)
         for name, interval in intervals.items()
@@ -111,15 +111,12 @@ def coverage_answer(runs: pd.DataFrame) -> Answer:
     )
 
 
-# ---- optimizer states that are carried over ----
-
-
 def _changes(runs: pd.DataFrame) -> dict[str, Any]:
     """Return accuracies with the state carried over minus with a fresh one, by optimizer and repeat."""
     pairs = runs.pivot(index=["optimizer", "repeat", "chain"], columns="state", values="test_accuracy")
     change = pairs["carried"] - pairs["fresh"]
     return {
-        optimizer_repeat(optimizer, repeat): change.loc[optimizer, repeat].to_numpy()
+        f"{OPTIMIZER_NAMES[optimizer]}, repeat {repeat}": change.loc[optimizer, repeat].to_numpy()
         for optimizer in deviations.CARRIED_RATES
         for repeat in (2, 3)
     }
@@ -145,16 +142,11 @@ def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 def carried_answer(runs: pd.DataFrame) -> Answer:
     """Say for which optimizers carrying the state over lowers or raises the accuracy."""
     intervals = {name: mean_interval(values) for name, values in _changes(runs).items()}
-    groups = {
-        "lowers": [name for name, interval in intervals.items() if interval.high < 0],
-        "raises": [name for name, interval in intervals.items() if interval.low > 0],
-    }
-    texts = [
-        f"Carrying the state over {verb} the accuracy of {enumerated(names)}."
-        for verb, names in groups.items()
-        if names
-    ]
-    decided = sum(map(len, groups.values()))
+    texts = []
+    for verb, sign in (("lowers", -1), ("raises", 1)):
+        if names := [name for name, interval in intervals.items() if direction(interval) == sign]:
+            texts.append(f"Carrying the state over {verb} the accuracy of {enumerated(names)}.")
+    decided = sum(direction(interval) != 0 for interval in intervals.values())
     if decided:
         texts.append(
             f"One in twenty intervals at 95{SPACE}% misses 0 by chance; here {decided} of "
@@ -167,9 +159,6 @@ def carried_answer(runs: pd.DataFrame) -> Answer:
         f"No interval reaches further than {number(100 * min(reach, 1), '.1f')}{SPACE}points from 0."
     )
     return Answer(f"**Answer.** {' '.join(texts)}")
-
-
-# ---- Adam that counts epochs ----
 
 
 def _ends(runs: pd.DataFrame, method: str, counted: str) -> Sample:
@@ -220,26 +209,19 @@ def adam_answer(runs: pd.DataFrame, scale: Scale) -> Answer:
         name = METHOD_NAMES[method]
         slip = (_ends(runs, method, "epochs") - _ends(runs, method, "updates")).interval()
         right, wrong = (rates[method, counted] for counted in ("updates", "epochs"))
-        if slip.low > 0 or slip.high < 0:
+        text = f"What counting epochs changes for {name} may be chance: {signed(slip, plus=False)}."
+        if direction(slip):
             verb = "gains" if slip.mean > 0 else "loses"
-            sentences.append(f"{name} {verb} {size(slip)} when Adam counts epochs.")
-        else:
-            sentences.append(
-                f"What counting epochs changes for {name} may be chance: {signed(slip, plus=False)}."
-            )
-        tuned.append(
-            f"{wrong:g} instead of {right:g} for {name}"
-            if right != wrong
-            else f"{right:g} both times for {name}"
-        )
+            text = f"{name} {verb} {size(slip)} when Adam counts epochs."
+        sentences.append(text)
+        choice = f"{right:g} both times" if right == wrong else f"{wrong:g} instead of {right:g}"
+        tuned.append(f"{choice} for {name}")
     factor = deviations.step_factor(updates_an_epoch(scale), scale.epochs)
     return Answer(
         f"**Answer.** {' '.join(sentences)} After {scale.epochs} epochs the steps are "
         f"{1 / factor.min():.1f} times too short at the same rate. Tuning chooses {enumerated(tuned)}."
     )
 
-
-# ---- rates chosen on test digits ----
 
 WORTH = {
     "reported": "on the test digits (reported)",
@@ -283,14 +265,13 @@ def peeking_answer(runs: pd.DataFrame) -> Answer:
     heads = ["score", "chosen on test minus on validation digits, points"]
     rows = [[WORTH[kind], signed(mean_interval(x), unit=False)] for kind, x in worth.items()]
     bias = mean_interval(worth["reported but not true"])
-    if bias.low > 0 or bias.high < 0:
+    text = (
+        "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not decided: "
+        f"{signed(bias, plus=False)}."
+    )
+    if direction(bias):
         verb = "overstates" if bias.mean > 0 else "understates"
         text = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
-    else:
-        text = (
-            "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not "
-            f"decided: {signed(bias, plus=False)}."
-        )
     return Answer(
         f"**Answer.** {text} In {agreed} of {splits} splits, test and validation digits choose the same "
         f"rate, or one with the same score.\n\n{table(heads, rows)}"

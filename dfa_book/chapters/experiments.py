@@ -1,6 +1,7 @@
 """What chapter 3 shows: BP and DFA by learning rate, random matrix and optimizer, and explanations."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ from ..words import (
     SHARE,
     SPACE,
     capitalised,
+    direction,
     enumerated,
     gap,
     listed,
     mean,
+    means,
     number,
     percent,
     plural,
@@ -56,30 +59,24 @@ def _is_mnist(study: Study) -> bool:
     return study.runs[0].dataset == "mnist"
 
 
-# ---- SGD ----
-
-
 def sgd(study: Study, settings: Settings) -> dict[str, Any]:
     """Return figure 3.1."""
-    bp, dfa = (ends(study, k=3, method=m) for m in RULES)
-    at_end = {
-        k: listed({name: mean(ends(study, k=k, method=m)) for m, name in RULES.items()}) for k in (1, 3)
-    }
+    each = {k: {name: ends(study, k=k, method=m) for m, name in RULES.items()} for k in (1, 3)}
+    published = thesis.FIGURE_3_1 if _is_mnist(study) else None
     return {
-        "figure": accuracy_curves(
-            study.table, published=thesis.FIGURE_3_1 if _is_mnist(study) else None
-        ),
+        "figure": accuracy_curves(study.table, published=published),
         "results": (study.name, "tuning"),
         "caption": (
-            f"With three digits and SGD, {compared('BP', 'DFA', bp, dfa)} Test accuracy against epoch "
-            "of backpropagation (BP) and direct feedback alignment (DFA), on the parity of one digit "
-            f"(first) and of three (second); {setting(study.runs[0], settings.seeds)}. {LINES} Each has "
-            f"the learning rate that was best on validation digits. {unstable_runs(study.table)}"
+            f"With three digits and SGD, {compared('BP', 'DFA', each[3]['BP'], each[3]['DFA'])} Test "
+            "accuracy against epoch of backpropagation (BP) and direct feedback alignment (DFA), on the "
+            "parity of one digit (first) and of three (second); "
+            f"{setting(study.runs[0], settings.seeds)}. {LINES} Each has the learning rate that was "
+            f"best on validation digits. {unstable_runs(study.table)}"
             + (" Circles are the thesis's published means." if _is_mnist(study) else "")
         ),
         "alt": (
             "Two panels of test accuracy against epoch for BP and DFA. At the last epoch, k = 1: "
-            f"{at_end[1]}; k = 3: {at_end[3]}."
+            f"{means(each[1])}; k = 3: {means(each[3])}."
         ),
     }
 
@@ -122,7 +119,7 @@ def beside_the_thesis(study: Study, settings: Settings) -> str:
     cells = []
     for row in each:
         difference = Interval(row.difference, row.low, row.high, row.seeds)
-        texts = [percent(row.published), own_mean(row), signed(difference, unit=False), ""]
+        texts = [percent(row.published), _own_mean(row), signed(difference, unit=False), ""]
         if (row.k, row.method) in apart:
             apart[row.k, row.method].append(row)
             texts[-1] = percent(nearer[row.k, row.method][0][row.epoch])
@@ -158,7 +155,7 @@ def beside_the_thesis(study: Study, settings: Settings) -> str:
     )
 
 
-def own_mean(row: Any) -> str:
+def _own_mean(row: Any) -> str:
     """Return the mean in a row of ``thesis.beside``, with its unstable seeds."""
     text = percent(row.mean)
     if not row.unstable:
@@ -199,9 +196,6 @@ def alignment_table(study: Study) -> str:
 def curve(study: Study, k: int, method: str) -> pd.Series:
     """Return the mean test accuracy over seeds by epoch."""
     return queries.curves(study.table, k=k, method=method).mean(axis=1)
-
-
-# ---- learning rates ----
 
 
 def rates(study: Study) -> str:
@@ -248,9 +242,6 @@ def rates_answer(study: Study) -> Answer:
     )
 
 
-# ---- alignment ----
-
-
 def _has_control(study: Study) -> bool:
     return any(run.method == "bp" for run in study.runs)
 
@@ -264,13 +255,11 @@ def alignment(study: Study, settings: Settings) -> dict[str, Any]:
     long, with_sgd = study.runs[0].epochs, study.table[study.table["optimizer"] == "sgd"]
     start, end = (_at(study, e, "weight_alignment", method="dfa", optimizer="sgd") for e in (1, long))
     names = {m: name for m, name in RULES.items() if m == "dfa" or _has_control(study)}
-    ended = listed({n: mean(ends(study, method=m, optimizer="sgd")) for m, n in names.items()})
+    ended = means({n: ends(study, method=m, optimizer="sgd") for m, n in names.items()})
+    published = thesis.FIGURE_3_2 if _is_mnist(study) else None
+    metrics = ["test_accuracy", "weight_alignment"]
     return {
-        "figure": metric_curves(
-            with_sgd,
-            ["test_accuracy", "weight_alignment"],
-            published=thesis.FIGURE_3_2 if _is_mnist(study) else None,
-        ),
+        "figure": metric_curves(with_sgd, metrics, published=published),
         "results": (study.name, "tuning"),
         "caption": (
             f"DFA's cosine of B and W₂ᵀ goes from {mean(start, COSINE)} after the first epoch to "
@@ -334,9 +323,9 @@ def _dip(study: Study, dfa: Sample) -> str:
 def _tuned_for(study: Study, short: Study, settings: Settings, dfa: Sample) -> str:
     long, rate = study.runs[0].epochs, study.runs[0].learning_rate
     short_rate = next(r.learning_rate for r in short.runs if (r.k, r.method) == (3, "dfa"))
-    other = f"the same as for {settings.epochs}" if rate == short_rate else (
-        f"for {settings.epochs} epochs {short_rate:g}"
-    )  # fmt: skip
+    other = f"for {settings.epochs} epochs {short_rate:g}"
+    if rate == short_rate:
+        other = f"the same as for {settings.epochs}"
     unstable = f"{stability(dfa)} Mean accuracy: {mean(dfa)}." if dfa.unstable else stability(dfa)
     return f"For {long} epochs DFA's best rate is {rate:g}, {other}. {unstable}"
 
@@ -354,7 +343,7 @@ def long_run_beside_the_thesis(study: Study) -> str:
         for row in each:
             difference = Interval(row.difference, row.low, row.high, row.seeds - row.unstable)
             cells = (
-                [percent(row.published), own_mean(row), signed(difference)]
+                [percent(row.published), _own_mean(row), signed(difference)]
                 if scale is SHARE
                 else [number(row.published), number(row.mean), signed(difference, scale)]
             )
@@ -367,18 +356,18 @@ def long_run_beside_the_thesis(study: Study) -> str:
     )
 
 
-# ---- random matrices ----
-
-
 def _by_matrix(study: Study) -> dict[str, Sample]:
     return {run.feedback or "": ends(study, feedback=run.feedback) for run in study.runs}
+
+
+def _matrix_means(each: Mapping[str, Sample]) -> str:
+    return means({FEEDBACK_NAMES[kind]: of for kind, of in each.items()})
 
 
 def matrices(study: Study, settings: Settings) -> dict[str, Any]:
     """Return figure 3.3."""
     each = _by_matrix(study)
     rates = "; ".join(f"{FEEDBACK_NAMES[r.feedback or '']} {r.learning_rate:g}" for r in study.runs)
-    accuracies = listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()})
     worst = min(each, key=lambda kind: each[kind].mean)
     return {
         "figure": final_accuracies(study.table, "feedback"),
@@ -392,7 +381,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
         ),
         "alt": (
             f"One row of dots for each of {len(each)} random matrices. Mean test accuracies: "
-            f"{accuracies}."
+            f"{_matrix_means(each)}."
         ),
     }
 
@@ -432,17 +421,14 @@ def matrices_answer(study: Study) -> Answer:
         f"The tuned rates lie within a factor {factor(0):.1f}; multiplied by (size of B)^⅔, within "
         f"{factor(2 / 3):.1f}, and by the size of B, within {factor(1):.1f}. One grid step is a factor "
         "of about 1.4. "
-        + (
-            "The power ⅔ of {prf:ref}`prop-experiments-scale` brings the rates closest together."
-            if agrees
-            else "{prf:ref}`prop-experiments-scale` alone does not explain the rates."
-        )
     )
-    suffice = (
-        explained.signs_suffice(each["sign"], each["uniform"])
-        if "sign" in each
-        else "This edition has not trained the matrix of signs."
-    )
+    if agrees:
+        trade += "The power ⅔ of {prf:ref}`prop-experiments-scale` brings the rates closest together."
+    else:
+        trade += "{prf:ref}`prop-experiments-scale` alone does not explain the rates."
+    suffice = "This edition has not trained the matrix of signs."
+    if "sign" in each:
+        suffice = explained.signs_suffice(each["sign"], each["uniform"])
     best, worst = (pick(each, key=lambda kind: each[kind].mean) for pick in (max, min))
     names = {kind: f"B {FEEDBACK_NAMES[kind]}" for kind in (best, worst)}
     sentence = compared(names[best], names[worst], each[best], each[worst])
@@ -453,33 +439,32 @@ def matrices_answer(study: Study) -> Answer:
             "signs_suffice": suffice,
             # Other pages cannot resolve this page's cross-references.
             "matrices_trade": trade.replace("{prf:ref}`prop-experiments-scale`", "that proposition"),
-            "matrices_verdict": listed({FEEDBACK_NAMES[kind]: mean(of) for kind, of in each.items()}),
+            "matrices_verdict": _matrix_means(each),
         },
     )
-
-
-# ---- optimizers ----
 
 
 def _by_optimizer(study: Study) -> dict[tuple[str, str], Sample]:
     return {(o, m): ends(study, optimizer=o, method=m) for o in OPTIMIZERS for m in RULES}
 
 
+def _gaps(each: Mapping[tuple[str, str], Sample]) -> dict[str, Sample]:
+    return {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS}
+
+
 def optimizers(study: Study, settings: Settings) -> dict[str, Any]:
     """Return figure 3.4."""
     each = _by_optimizer(study)
-    gaps = {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS}
     accuracies = "; ".join(
-        f"{OPTIMIZER_NAMES[o]}: {listed({n: mean(each[o, m]) for m, n in RULES.items()})}"
-        for o in OPTIMIZERS
+        f"{OPTIMIZER_NAMES[o]}: {means({n: each[o, m] for m, n in RULES.items()})}" for o in OPTIMIZERS
     )
     return {
         "figure": final_accuracies(study.table, "optimizer"),
         "results": (study.name, "tuning"),
         "caption": (
-            f"{lags('DFA', 'BP', gaps)} Test accuracy of the last epoch of BP and DFA on the parity of "
-            f"three digits with seven optimizers; {setting(study.runs[0], settings.seeds)}. {DOTS} "
-            + unstable_runs(study.table)
+            f"{lags('DFA', 'BP', _gaps(each))} Test accuracy of the last epoch of BP and DFA on the "
+            f"parity of three digits with seven optimizers; {setting(study.runs[0], settings.seeds)}. "
+            f"{DOTS} {unstable_runs(study.table)}"
         ),
         "alt": f"Two rows of dots for each of seven optimizers. Mean test accuracies. {accuracies}.",
     }
@@ -490,12 +475,8 @@ def optimizers_table(study: Study) -> str:
     each = _by_optimizer(study)
     chosen = {(run.optimizer, run.method): f"{run.learning_rate:g}" for run in study.runs}
     rows = [
-        [
-            OPTIMIZER_NAMES[o],
-            *(cell for m in RULES for cell in (mean(each[o, m]), chosen[o, m])),
-            gap(each[o, "bp"] - each[o, "dfa"]),
-        ]
-        for o in OPTIMIZERS
+        [name, *(cell for m in RULES for cell in (mean(each[o, m]), chosen[o, m])), gap(difference)]
+        for o, (name, difference) in zip(OPTIMIZERS, _gaps(each).items(), strict=True)
     ]
     return table(["optimizer", "BP", "rate", "DFA", "rate", "BP minus DFA, points"], rows)
 
@@ -503,9 +484,7 @@ def optimizers_table(study: Study) -> str:
 def optimizers_answer(study: Study) -> Answer:
     """Say where DFA lags, which optimizer is best for each rule, and how RMSProp compares with SGD."""
     each = _by_optimizer(study)
-    sentences = [
-        lags("DFA", "BP", {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS})
-    ]
+    sentences = [lags("DFA", "BP", _gaps(each))]
     for m, name in RULES.items():
         best = max(OPTIMIZERS, key=lambda o: each[o, m].mean)
         sentences.append(
@@ -516,25 +495,17 @@ def optimizers_answer(study: Study) -> Answer:
     return Answer("**Answer.** " + " ".join(sentences))
 
 
-# ---- alignment under two optimizers ----
-
-
 def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
     """Return the figure of DFA's alignments with SGD and with RMSProp."""
     rows, long = study.table[study.table["method"] == "dfa"], study.runs[0].epochs
     metrics = [*COSINES, "test_accuracy"]
-    at_end = "; ".join(
-        f"{OPTIMIZER_NAMES[o]}: "
-        + listed(
-            {
-                COSINES.get(m, "accuracy"): mean(
-                    ends(study, m, method="dfa", optimizer=o), SCALES.get(m, SHARE)
-                )
-                for m in metrics
-            }
+
+    def at_end(optimizer: str) -> str:
+        of = {m: ends(study, m, method="dfa", optimizer=optimizer) for m in metrics}
+        return listed(
+            {COSINES.get(m, "accuracy"): mean(end, SCALES.get(m, SHARE)) for m, end in of.items()}
         )
-        for o in ("sgd", "rmsprop")
-    )
+
     return {
         "figure": metric_curves(rows, metrics),
         "results": (study.name, "tuning"),
@@ -544,7 +515,10 @@ def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
             f"{setting(study.runs[0], settings.seeds)}. {LINES} Right-hand axes give the angle. "
             + unstable_runs(rows)
         ),
-        "alt": f"Three panels against epoch, to {long}. At the last epoch, {at_end}.",
+        "alt": (
+            f"Three panels against epoch, to {long}. At the last epoch, SGD: {at_end('sgd')}; RMSProp: "
+            f"{at_end('rmsprop')}."
+        ),
     }
 
 
@@ -560,13 +534,13 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
             )
             cells = [mean(sgd, scale), mean(rmsprop, scale), gap(rmsprop - sgd, scale)]
             rows.append([name, str(epoch), *cells])
-            interval = (rmsprop - sgd).interval()
-            if metric in COSINES and (interval.low > 0 or interval.high < 0):
-                which = "higher" if interval.low > 0 else "lower"
+            sign = direction((rmsprop - sgd).interval())
+            if metric in COSINES and sign:
+                which = "higher" if sign > 0 else "lower"
                 texts.append(f"the {name} is {which} with RMSProp than with SGD after epoch {epoch}")
-    aligned = capitalised(enumerated(texts)) + "." if texts else (
-        "The interval of every difference of cosines contains 0."
-    )  # fmt: skip
+    aligned = "The interval of every difference of cosines contains 0."
+    if texts:
+        aligned = f"{capitalised(enumerated(texts))}."
     rmsprop, sgd = (ends(study, method="dfa", optimizer=o) for o in ("rmsprop", "sgd"))
     sentence = compared("DFA with RMSProp", "DFA with SGD", rmsprop, sgd)
     heads = ["DFA's", "epoch", "SGD", "RMSProp", "RMSProp minus SGD"]
@@ -574,9 +548,6 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
         f"**Answer.** {aligned} At the end, {sentence}\n\n{table(heads, rows)}",
         {"alignment_optimizers": f"{aligned} At the end, {sentence}"},
     )
-
-
-# ---- what explains the accuracy ----
 
 
 def explains(study: Study, settings: Settings) -> dict[str, Any]:
@@ -612,9 +583,6 @@ def explains_answer(study: Study) -> Answer:
     )
 
 
-# ---- the clusters ----
-
-
 def _error(study: Study, method: str, optimizer: str, judged: str = "test", **fields: object) -> Sample:
     return queries.errors(study.table, judged, method=method, optimizer=optimizer, **fields)
 
@@ -624,13 +592,11 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
     run = study.runs[0]
 
     def at_ends(judged: str) -> str:
-        means = {
-            label(*line): " to ".join(
-                mean(_error(study, *line, judged, dimensions=d)) for d in (sizes.ds[0], sizes.ds[-1])
-            )
+        ends = {
+            label(*line): [_error(study, *line, judged, dimensions=d) for d in sizes.ds]
             for line in CLUSTERS[study.name]
         }
-        return listed(means)
+        return listed({name: f"{mean(of[0])} to {mean(of[-1])}" for name, of in ends.items()})
 
     return {
         "figure": error_curves([(study.table, "dimensions", judged) for judged in ("test", "train")]),
@@ -642,9 +608,8 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
             f"number of inputs d, of which two matter; {run.hidden} hidden units. Each has the rate "
             f"that was best on validation points at d = {INPUTS}. Lines are means over "
             f"{settings.labellings} seeds, each with one of the 126 labellings, bands their "
-            f"{INTERVALS}, and dots, where errors are compared, single labellings; "
-            "the dotted line is the error of always answering "
-            "0. " + unstable_runs(study.table)
+            f"{INTERVALS}, and dots, where errors are compared, single labellings; the dotted line is "
+            "the error of always answering 0. " + unstable_runs(study.table)
         ),
         "alt": (
             f"Two panels of error against the number of inputs, from {sizes.ds[0]} to {sizes.ds[-1]}. "

@@ -18,12 +18,9 @@ from ..claims.measures import CHANCE
 from ..claims.queries import Sample
 from ..plots import accuracy_curves, converged_curves, error_curves, label
 from ..studies import INPUTS, POINTS, ClusterSizes, Study
-from ..words import enumerated, gap, listed, mean, number, percent, size, table
+from ..words import enumerated, gap, listed, mean, means, number, percent, size, table
 
 SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
-
-
-# ---- bounds ----
 
 
 def partial_credit(counts: pd.DataFrame) -> str:
@@ -31,15 +28,10 @@ def partial_credit(counts: pd.DataFrame) -> str:
     in_set = counts.groupby("set", sort=False)["count"].sum()
     odd = counts[counts["digit"] % 2 == 1].groupby("set", sort=False)["count"].sum() / in_set
     mean_sign = 1 - 2 * odd
-    rows = [
-        [
-            str(name),
-            percent((1 - m) / 2, ".2f"),
-            number(m, "+.4f"),
-            *(percent((1 + abs(m) ** hidden) / 2, ".2f") for hidden in (1, 2, 3)),
-        ]
-        for name, m in mean_sign.items()
-    ]
+    rows = []
+    for name, m in mean_sign.items():
+        best = [percent((1 + abs(m) ** hidden) / 2, ".2f") for hidden in (1, 2, 3)]
+        rows.append([str(name), percent((1 - m) / 2, ".2f"), number(m, "+.4f"), *best])
     heads = ["set", "odd digits", "mean sign $m$", "best with one of three hidden", "two hidden"]
     two, one = (percent(abs(mean_sign["test"]) ** hidden / 2, ".2f") for hidden in (1, 2))
     return (
@@ -71,16 +63,9 @@ def budgets(components: pd.DataFrame, settings: Settings, pixels: int) -> str:
     )
 
 
-# ---- networks and lazy methods ----
-
-
 def _accuracies(study: Study) -> dict[tuple[int, str, str], Sample]:
-    return {
-        (run.k or 0, run.method, run.optimizer): queries.final(
-            study.table, k=run.k, method=run.method, optimizer=run.optimizer
-        )
-        for run in study.runs
-    }
+    keys = [(run.k or 0, run.method, run.optimizer) for run in study.runs]
+    return {(k, m, o): queries.final(study.table, k=k, method=m, optimizer=o) for k, m, o in keys}
 
 
 def _best_lazy(ends: dict[tuple[int, str, str], Sample], k: int) -> tuple[str, Sample]:
@@ -96,8 +81,7 @@ def reproduction(
     """Return figure 2.1."""
     ends = _accuracies(study)
     at_end = {
-        k: listed({label(m, o): mean(end) for (of_k, m, o), end in ends.items() if of_k == k})
-        for k in (1, 3)
+        k: means({label(m, o): end for (of_k, m, o), end in ends.items() if of_k == k}) for k in (1, 3)
     }
     return {
         "figure": accuracy_curves(study.table, stacks, shown),
@@ -138,18 +122,10 @@ def rates_table(study: Study) -> str:
     """Return tuned rates and accuracies of the last epoch."""
     ends = _accuracies(study)
     rows = [
-        [
-            str(run.k),
-            label(run.method, run.optimizer),
-            f"{run.learning_rate:g}",
-            mean(ends[run.k or 0, run.method, run.optimizer], interval=True),
-        ]
-        for run in study.runs
+        [str(k), label(m, o), f"{run.learning_rate:g}", mean(end, interval=True)]
+        for run, ((k, m, o), end) in zip(study.runs, ends.items(), strict=True)
     ]
     return table(["k", "method", "learning rate", "test accuracy"], rows)
-
-
-# ---- solved to convergence ----
 
 
 def solved(study: Study, k: int, method: str, samples: int | None = None) -> Sample:
@@ -179,30 +155,27 @@ def solved_answers(study: Study) -> dict[int, str]:
             answers[k] = f"{text} One seed has no interval."
             continue
         chance = [name for name, interval in intervals.items() if interval.low <= CHANCE]
-        if not chance:
-            answers[k] = f"{text} Every model lies above chance."
-        else:
+        answers[k] = f"{text} Every model lies above chance."
+        if chance:
             answers[k] = f"{text} Chance may explain the accuracy of {enumerated(chance)}."
     return answers
 
 
 def converged(study: Study, reproduced: Study) -> dict[str, Any]:
     """Return the figure of lazy methods solved to convergence."""
-    trained = reproduced.table[reproduced.table["optimizer"] == "sgd"]
+    run, trained = reproduced.runs[0], queries.select(reproduced.table, optimizer="sgd")
     return {
         "figure": converged_curves(study.table, trained),
         "results": (study.name, "reproduction", "tuning"),
         "caption": (
             "Lazy methods solved to convergence: test accuracy against the number n of training stacks, "
-            f"for one digit, two and three, and for three enlarged; dataset "
-            f"*{reproduced.runs[0].dataset}*. Solid lines are models with "
-            f"{reproduced.runs[0].hidden} hidden units, lines with open marks models of "
-            "infinite width; lines "
-            f"are means over {study.table['seed'].nunique()} seeds, bands their {INTERVALS}, faint "
-            "lines single seeds. Open circles are the runs with SGD of {numref}`fig-reproduction` after "
-            "their last epoch, at the number of stacks that they have seen, with their intervals; there "
-            "are none for two digits. The dotted line is chance. Penalties were chosen on validation "
-            f"digits. {unstable_runs(trained)}"
+            f"for one digit, two and three, and for three enlarged; dataset *{run.dataset}*. Solid "
+            f"lines are models with {run.hidden} hidden units, lines with open marks models of infinite "
+            f"width; lines are means over {study.table['seed'].nunique()} seeds, bands their "
+            f"{INTERVALS}, faint lines single seeds. Open circles are the runs with SGD of "
+            "{numref}`fig-reproduction` after their last epoch, at the number of stacks that they have "
+            "seen, with their intervals; there are none for two digits. The dotted line is chance. "
+            f"Penalties were chosen on validation digits. {unstable_runs(trained)}"
         ),
         "alt": (
             "Four panels of test accuracy against the number of training stacks, on a logarithmic "
@@ -234,8 +207,6 @@ def converged_rows(study: Study) -> str:
     ]
     return table(["k", "n", *(SOLVED_NAMES[method] for method in methods)], rows)
 
-
-# ---- the clusters ----
 
 SERIES = ("BP", "ReLU features", "solved ReLU features", "solved NTK (W₁, fixed gates)")
 
@@ -269,12 +240,8 @@ def clusters(
     bp, features = errors.runs
 
     def ends(first: tuple[int, int], last: tuple[int, int]) -> str:
-        return listed(
-            {
-                name: f"{mean(errors.at(name, *first))} to {mean(errors.at(name, *last))}"
-                for name in SERIES
-            }
-        )
+        pairs = {name: (errors.at(name, *first), errors.at(name, *last)) for name in SERIES}
+        return listed({name: f"{mean(a)} to {mean(b)}" for name, (a, b) in pairs.items()})
 
     trained = errors.trained
     return {
@@ -299,8 +266,7 @@ def clusters(
             "convergence with a penalty chosen on held-out points. Lines are means over "
             f"{settings.labellings} seeds, each with one of the 126 labellings, drawn at random; bands "
             f"are their {INTERVALS}, and dots, where errors are compared, single labellings; the dotted "
-            "line is "
-            f"the error of always answering 0. {unstable_runs(trained)}"
+            f"line is the error of always answering 0. {unstable_runs(trained)}"
         ),
         "alt": (
             "First, two squares of nine round clusters on a grid, four of one colour, five of another; "
@@ -314,25 +280,18 @@ def clusters(
 
 def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
     """Compare BP with fixed features, and the errors of every model at the ends of n and d."""
-    means = {name: errors.over(name, sizes.places) for name in SERIES}
-    series = {
-        "n": [(n, INPUTS) for n in (sizes.ns[0], sizes.ns[-1])],
-        "d": [(POINTS, d) for d in (sizes.ds[0], sizes.ds[-1])],
-    }
-    rows = [
-        [
-            name,
-            mean(means[name], interval=True),
-            "" if name == "BP" else gap(means[name] - means["BP"]),
-            *(gap(errors.at(name, *last) - errors.at(name, *first)) for first, last in series.values()),
-        ]
-        for name in SERIES
-    ]
+    of = {name: errors.over(name, sizes.places) for name in SERIES}
+    n, d = ((each[0], each[-1]) for each in (sizes.ns, sizes.ds))
+    series = [[(each, INPUTS) for each in n], [(POINTS, each) for each in d]]
+    rows = []
+    for name in SERIES:
+        changes = [gap(errors.at(name, *last) - errors.at(name, *first)) for first, last in series]
+        minus_bp = "" if name == "BP" else gap(of[name] - of["BP"])
+        rows.append([name, mean(of[name], interval=True), minus_bp, *changes])
     heads = ["model", "test error", "minus that of BP, points"]
-    heads += [f"change from {s} = {place[0]['nd'.index(s)]} to {place[1]['nd'.index(s)]}, points"
-              for s, place in series.items()]  # fmt: skip
+    heads += [f"change from {s} = {a} to {b}, points" for s, (a, b) in (("n", n), ("d", d))]
     sentence = " ".join(
-        compared("BP", name, means["BP"], means[name], "of the points wrong on average")
+        compared("BP", name, of["BP"], of[name], "of the points wrong on average")
         for name in SERIES[1:3]
     )
     return Answer(

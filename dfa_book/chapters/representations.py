@@ -15,7 +15,7 @@ from ..claims.queries import Sample
 from ..plots import probe_accuracies, representation_diagram, representation_maps
 from ..probes import TARGETS, weights_names
 from ..studies import Study
-from ..words import capitalised, enumerated, gap, listed, mean, percent, size, table
+from ..words import capitalised, direction, enumerated, gap, listed, mean, means, percent, size, table
 
 ASKED = {"digit": "the digit", "parity": "the parity of the digit"}
 
@@ -98,24 +98,20 @@ def maps_table(study: Study, points: pd.DataFrame) -> str:
     )
 
 
-def _means(study: Study, probes: pd.DataFrame, probe: str, target: str) -> str:
-    means = {n: mean(accuracy(probes, name, probe, target)) for name, n in names(study).items()}
-    return listed(means)
-
-
 def probing(study: Study, probes: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Return the figure of probes' accuracies."""
-    means = " ".join(
-        f"{probe.capitalize()} for the {target}: {_means(study, probes, probe, target)}."
+    each = [
+        (probe, target, {n: accuracy(probes, name, probe, target) for name, n in names(study).items()})
         for target in TARGETS
         for probe in PROBES
-    )
-    marks = (
-        "Each mark is the one seed that was run"
-        if settings.seeds == 1
-        else f"Large marks are means over {settings.seeds} seeds, lines their {INTERVALS}, cut off "
-        "where they reach beyond 1, small marks single seeds; raw pixels are the same for every seed"
-    )
+    ]
+    in_words = [f"{probe.capitalize()} for the {target}: {means(of)}." for probe, target, of in each]
+    marks = "Each mark is the one seed that was run"
+    if settings.seeds > 1:
+        marks = (
+            f"Large marks are means over {settings.seeds} seeds, lines their {INTERVALS}, cut off where "
+            "they reach beyond 1, small marks single seeds; raw pixels are the same for every seed"
+        )
     size_of = probes.iloc[0]
     return {
         "figure": probe_accuracies(probes),
@@ -127,7 +123,7 @@ def probing(study: Study, probes: pd.DataFrame, settings: Settings) -> dict[str,
             f"{marks}. The axis does not start at 0: guessing is right for about a tenth of the digits "
             f"(first) and half of them (second). Of the networks: {unstable_runs(study.table)}"
         ),
-        "alt": f"Two panels of probe accuracies. {means}",
+        "alt": f"Two panels of probe accuracies. {' '.join(in_words)}",
     }
 
 
@@ -144,12 +140,8 @@ def changes_table(study: Study, probes: pd.DataFrame) -> str:
         for target in TARGETS
         for probe in PROBES
     ]
-    heads = [
-        "asked for",
-        "probe",
-        "untrained",
-        *(f"{words} minus untrained, points" for _, words in trained),
-    ]
+    heads = ["asked for", "probe", "untrained"]
+    heads += [f"{words} minus untrained, points" for _, words in trained]
     return f"Accuracy of the probes, and differences with 95 % intervals:\n\n{table(heads, rows)}"
 
 
@@ -161,12 +153,12 @@ def verdict(study: Study, probes: pd.DataFrame, target: str) -> str:
         return f"A run is not finite, so this edition concludes nothing about {what}."
     if changes[0].n == 1:
         return f"One seed has no interval, so this edition concludes nothing about {what}."
-    up, down = any(c.low > 0 for c in changes), any(c.high < 0 for c in changes)
-    if up and down:
+    signs = {direction(change) for change in changes}
+    if {1, -1} <= signs:
         return f"Training helps one probe to read {what} and hinders another."
-    if up:
+    if 1 in signs:
         return f"Training makes it easier to read {what}."
-    if down:
+    if -1 in signs:
         return f"Training makes it harder to read {what} for at least one probe, and easier for none."
     return (
         f"Whether training changes how well a probe reads {what} is not decided: all intervals "
@@ -176,12 +168,11 @@ def verdict(study: Study, probes: pd.DataFrame, target: str) -> str:
 
 def _clear_changes(study: Study, probes: pd.DataFrame, target: str) -> str:
     """Say which probes' accuracies change by training."""
-    sentences = []
+    verbs, sentences = {1: "raises", -1: "lowers"}, []
     for n, words in list(names(study).items())[2:]:
         for probe in PROBES:
             change = _change(probes, n, probe, target).interval()
-            if change.low > 0 or change.high < 0:
-                verb = "raises" if change.mean > 0 else "lowers"
+            if verb := verbs.get(direction(change)):
                 sentences.append(f"{words} {verb} the accuracy of the {probe} probe by {size(change)}")
     return f"{capitalised(enumerated(sentences))}. " if sentences else ""
 

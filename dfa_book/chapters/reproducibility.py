@@ -24,12 +24,6 @@ from ..site.verify import results_files
 from ..studies import FINE_ON_MNIST
 from ..words import listed, plural, table
 
-RATES_SHOWN = (
-    "Accuracy on validation digits against epoch for every rate that was tried, mean over the rate's "
-    "seeds (the legend counts the unsound ones); stronger for larger rates, the chosen one in colour, "
-    "with its single seeds; parity of three digits"
-)
-
 
 def columns(rows: Mapping[str, Any], left: str, right: str) -> str:
     """Return a table of two columns."""
@@ -63,17 +57,13 @@ def protocol(settings: Settings) -> str:
     return columns(rows, "what", "value")
 
 
-# ---- outcomes ----
-
-
 def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
     """Return a figure of one tuning run for each outcome that occurs, preferably of DFA."""
     judged = with_outcomes(tuning)
     examples, what = {}, {}
     for outcome in OUTCOMES[:3]:
-        runs = judged[judged["outcome"] == outcome].sort_values(
-            "method", key=lambda methods: methods != "dfa", kind="stable"
-        )
+        runs = judged[judged["outcome"] == outcome]
+        runs = runs.sort_values("method", key=lambda methods: methods != "dfa", kind="stable")
         if len(runs):
             first = runs.iloc[0]
             fields = ("method", "optimizer", "feedback", "learning_rate", "seed")
@@ -89,10 +79,9 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
         "results": ("tuning",),
         "caption": (
             "Three outcomes of a run: training loss (first, on a logarithmic axis) and accuracy on "
-            "validation digits (second) against epoch, one tuning run each, parity of three "
-            f"digits. {listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are "
-            "chance: a loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends "
-            "unstable."
+            "validation digits (second) against epoch, one tuning run each, parity of three digits. "
+            f"{listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are chance: a "
+            "loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends unstable."
         ),
         "alt": f"Two panels, a line for each outcome. The runs end at: {listed(ends)}.",
     }
@@ -112,9 +101,6 @@ def outcomes_table(settings: Settings) -> str:
     return "What became of this edition's runs:\n\n" + table(["experiment", "runs", *OUTCOMES], rows)
 
 
-# ---- tuning ----
-
-
 def _chosen(scores: pd.DataFrame, by: str) -> str:
     rows = scores[scores["chosen"]]
     return listed({NAMES_BY[by][row[by]]: f"{row['learning_rate']:g}" for _, row in rows.iterrows()})
@@ -130,7 +116,10 @@ def rates(trials: pd.DataFrame, scores: pd.DataFrame, by: str, what: str) -> dic
         "figure": rate_curves(trials, scores, by),
         "results": ("tuning",),
         "caption": (
-            f"Tuning {what}. {RATES_SHOWN}. {_unsound(scores)}; these rates are dashed with a cross."
+            f"Tuning {what}. Accuracy on validation digits against epoch for every rate that was tried, "
+            "mean over the rate's seeds (the legend counts the unsound ones); stronger for larger "
+            "rates, the chosen one in colour, with its single seeds; parity of three digits. "
+            f"{_unsound(scores)}; these rates are dashed with a cross."
         ),
         "alt": (
             f"{plural(scores[by].nunique(), 'panel')} of accuracy against epoch. {_unsound(scores)}. "
@@ -159,8 +148,6 @@ def scores(scores: pd.DataFrame, by: str, what: str) -> dict[str, Any]:
         ),
     }
 
-
-# ---- records ----
 
 Entries = list[tuple[str, dict[str, Any]]]
 
@@ -213,10 +200,9 @@ def computed_with(entries: Entries) -> str:
     return (
         "**Code.** The numbers of a run depend on some of the library's modules and on torch; a digest "
         f"of the two names their state. These results have {as_text(' and '.join(libraries))}; this "
-        f"page has {here}.\n\n"
-        "**Data.** SHA-256 of the digits in use, after the split and the normalisation, first 16 "
-        f"hexadecimal digits: {data}. The points of the clusters are drawn from seeds alone.\n\n"
-        f"**Hardware.** Trained on {as_text(processors)}. This page was executed on:"
+        f"page has {here}.\n\n**Data.** SHA-256 of the digits in use, after the split and the "
+        f"normalisation, first 16 hexadecimal digits: {data}. The points of the clusters are drawn from "
+        f"seeds alone.\n\n**Hardware.** Trained on {as_text(processors)}. This page was executed on:"
     )
 
 

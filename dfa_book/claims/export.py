@@ -101,14 +101,8 @@ def _claim(
 
 
 def _rule(part: Part) -> dict[str, Any]:
-    return {
-        "what": part.what,
-        "above": part.above,
-        "below": part.below,
-        "kind": part.kind,
-        "optional": part.optional,
-        "formula": formula(part.measure),
-    }
+    names = ("what", "above", "below", "kind", "optional")
+    return {name: getattr(part, name) for name in names} | {"formula": formula(part.measure)}
 
 
 def _number(number: Number, verdict: str) -> dict[str, Any]:
@@ -151,9 +145,6 @@ def write_claims(exported: Mapping[str, Any], folder: Path) -> None:
         (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
-# ---- the schema ----
-
-
 def _object(**fields: Any) -> dict[str, Any]:
     return {
         "type": "object",
@@ -167,67 +158,47 @@ def _list(items: Any) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
+def _mapping(values: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
+
+
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _NUMBER = {"type": ["number", "null"]}
 _VERDICT = {"enum": list(VERDICTS)}
-
+_RULE = _object(
+    needs={"enum": ["every number", "some number"]},
+    since={"anyOf": [{"type": "null"}, _object(hash=_TEXT, date=_TEXT)]},
+    numbers=_list(_object(
+        what=_TEXT, above=_NUMBER, below=_NUMBER, kind={"enum": list(INTERVALS)},
+        optional={"type": "boolean"}, formula={"type": ["object", "string"]},
+    )),
+)  # fmt: skip
+_MEASURED = _object(
+    mean=_NUMBER, low=_NUMBER, high=_NUMBER, n=_COUNT, p=_NUMBER, unstable=_COUNT, undefined=_COUNT,
+    verdict=_VERDICT,
+)  # fmt: skip
+_JUDGED = _object(
+    verdict=_VERDICT,
+    corrected={"enum": ["", *VERDICTS]},
+    reason=_TEXT,
+    numbers=_list(_MEASURED),
+    results=_mapping({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+)
+_CLAIM = _object(
+    id={"type": "string", "pattern": r"^\d+[a-z]?$"},
+    text={"type": "string", "minLength": 1},
+    made=_TEXT,
+    link={"type": "string", "format": "uri-reference"},
+    figure=_TEXT,
+    rule=_RULE,
+    verdicts=_mapping(_JUDGED),
+    together=_TEXT,  # a verdict, or that the datasets disagree, or that of each
+    cite=_TEXT,
+)
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Claims of a thesis, the rule that each is judged by, and its verdict on each dataset",
-    **_object(
-        **{"$schema": _TEXT},
-        commit=_TEXT,
-        code=_TEXT,
-        claims=_list(
-            _object(
-                id={"type": "string", "pattern": r"^\d+[a-z]?$"},
-                text={"type": "string", "minLength": 1},
-                made=_TEXT,
-                link={"type": "string", "format": "uri-reference"},
-                figure=_TEXT,
-                rule=_object(
-                    needs={"enum": ["every number", "some number"]},
-                    since={"anyOf": [{"type": "null"}, _object(hash=_TEXT, date=_TEXT)]},
-                    numbers=_list(
-                        _object(
-                            what=_TEXT,
-                            above=_NUMBER,
-                            below=_NUMBER,
-                            kind={"enum": list(INTERVALS)},
-                            optional={"type": "boolean"},
-                            formula={"type": ["object", "string"]},
-                        )
-                    ),
-                ),
-                verdicts={
-                    "type": "object",
-                    "additionalProperties": _object(
-                        verdict=_VERDICT,
-                        corrected={"enum": ["", *VERDICTS]},
-                        reason=_TEXT,
-                        numbers=_list(
-                            _object(
-                                mean=_NUMBER,
-                                low=_NUMBER,
-                                high=_NUMBER,
-                                n=_COUNT,
-                                p=_NUMBER,
-                                unstable=_COUNT,
-                                undefined=_COUNT,
-                                verdict=_VERDICT,
-                            )
-                        ),
-                        results={
-                            "type": "object",
-                            "additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-                        },
-                    ),
-                },
-                together=_TEXT,  # a verdict, or that the datasets disagree, or that of each
-                cite=_TEXT,
-            )
-        ),
-    ),
+    **_object(**{"$schema": _TEXT}, commit=_TEXT, code=_TEXT, claims=_list(_CLAIM)),
 }
 """JSON schema of ``claims.json``. A number's range is open where an end is null; ``kind`` is of
 ``judge.INTERVALS``; ``results`` are the SHA-256 of the tables that a verdict rests on."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfa_lib.experiments.kept_table import Column, KeptTable
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_outcomes
@@ -16,7 +16,7 @@ from dfa_lib.validation import InputError
 
 from ..converged import COLUMNS
 from ..probes import PROBE_COLUMNS
-from ..words import SPACE, number
+from ..words import SPACE, number, span
 from .queries import Sample
 from .significance import (
     EQUIVALENCE_CONFIDENCE,
@@ -59,29 +59,16 @@ class Stale(NotComputed):
     """Results exist but are not what this code would compute; the message says why."""
 
 
-# ---- results ----
-
-
 @dataclass(frozen=True)
 class Evidence:
-    """The results of one dataset.
+    """The results of one dataset."""
 
-    Parameters
-    ----------
-    dataset
-        ``"digits"`` or ``"mnist"``; each includes the clusters.
-    folder
-        Folder of results files; None if nothing was computed.
-    staleness
-        Returns why a file is stale, as the end of a sentence, or None.
-    tables
-        Results tables without a file, by experiment: trained by a chapter that keeps no files.
-    """
-
-    dataset: str
-    folder: Path | None
+    dataset: str  #: ``"digits"`` or ``"mnist"``; each includes the clusters
+    folder: Path | None  #: folder of results files; None if nothing was computed
     staleness: Callable[[Path], str | None] = lambda path: None
+    """Returns why a file is stale, as the end of a sentence, or None."""
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Results by experiment that have no file: trained by a chapter that keeps none."""
     used: set[str] = field(default_factory=set, init=False)
     """Experiments that were read."""
     _checked: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
@@ -89,33 +76,30 @@ class Evidence:
 
     def table(self, experiment: str) -> pd.DataFrame:
         """Return the results of an experiment with a column ``outcome``, or raise ``NotComputed``."""
-        self.used.add(experiment)
-        if experiment not in self._tables:
-            if experiment in self.tables and not self._has_file(experiment):
-                table = self.tables[experiment]
-            else:
-                table = with_outcomes(read_results(self._path(experiment)))
-            if "dataset" in table:
-                table = table[table["dataset"].isin([self.dataset, "clusters"])]
-            self._tables[experiment] = table
-        table = self._tables[experiment]
+        table = self._read(experiment, lambda path: with_outcomes(read_results(path)))
         if table.empty:
             raise NotComputed(experiment)
         return table
 
     def probes(self) -> pd.DataFrame:
         """Return a table as from ``probe_table``, or raise ``NotComputed``."""
-        return self._kept("probes", PROBE_COLUMNS)
+        return self._read("probes", lambda path: KeptTable(path, PROBE_COLUMNS).frame())
 
     def solved(self) -> pd.DataFrame:
         """Return a table as from ``converged_table`` for the clusters, or raise ``NotComputed``."""
-        return self._kept("clusters_converged", COLUMNS)
+        return self._read("clusters_converged", lambda path: KeptTable(path, COLUMNS).frame())
 
-    def _kept(self, name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
-        self.used.add(name)
-        if name in self.tables and not self._has_file(name):
-            return self.tables[name]
-        return KeptTable(self._path(name), columns).frame()
+    def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        self.used.add(experiment)
+        if experiment not in self._tables:
+            if experiment in self.tables and not self._has_file(experiment):
+                table = self.tables[experiment]
+            else:
+                table = read(self._path(experiment))
+            if "dataset" in table:
+                table = table[table["dataset"].isin([self.dataset, "clusters"])]
+            self._tables[experiment] = table
+        return self._tables[experiment]
 
     def trained_since(self, experiment: str) -> str | None:
         """Return the ISO date of the first training of an experiment, if known."""
@@ -145,23 +129,16 @@ def exactly(value: float) -> Interval:
     return Interval(value, value, value, 0)
 
 
-# ---- claims ----
-
-
 class Number(NamedTuple):
-    """The measured number of a part.
+    """The measured number of a part."""
 
-    ``interval`` is over all seeds, ``sound`` over the stable ones; ``unstable`` and ``undefined`` count
-    seeds. ``p`` is the p-value by ``p_value``, nan without a test. ``needed`` is the number
-    of seeds that would decide an undecided part, None if unknown or above ``MOST_SEEDS``.
-    """
-
-    interval: Interval
-    p: float = math.nan
-    unstable: int = 0
-    sound: Interval | None = None
-    undefined: int = 0
+    interval: Interval  #: over all seeds
+    p: float = math.nan  #: by ``p_value``; nan without a test
+    unstable: int = 0  #: count of seeds
+    sound: Interval | None = None  #: over the stable seeds
+    undefined: int = 0  #: count of seeds
     needed: int | None = None
+    """Seeds that would decide an undecided part; None if unknown or above ``MOST_SEEDS``."""
 
     @property
     def missing(self) -> bool:
@@ -175,63 +152,38 @@ class Part:
 
     A part *holds* if its whole interval lies inside the range, does *not hold* if it lies outside, and
     is *undecided* if it overlaps an end, or if there is no interval because there is one seed.
-
-    Parameters
-    ----------
-    what
-        Description of the number.
-    measure
-        Returns a number for each seed, the interval of a number that is not a mean over seeds, or a
-        ``Number``; may raise ``NotComputed``.
-    above, below
-        Ends of the range; equal for an exact number.
-    kind
-        One of ``INTERVALS``: the kind of interval and test. Equivalences are two one-sided tests.
-    form
-        ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format.
-    repeats
-        What the interval is taken over.
-    interval
-        Name of the interval of a number that is not a mean over seeds.
-    optional
-        Whether the claim is judged without this part if its results are missing.
     """
 
-    what: str
+    what: str  #: description of the number
     measure: Callable[[Evidence], "Sample | Interval | Number"]
-    above: float = -math.inf
-    below: float = math.inf
-    kind: str = "t"
-    form: str = "points"
-    repeats: str = "seeds"
-    interval: str = ""
-    optional: bool = False
+    """Returns a number for each seed, the interval of a number that is not a mean over seeds, or a
+    ``Number``; may raise ``NotComputed``."""
+    above: float = -math.inf  #: lower end of the range
+    below: float = math.inf  #: upper end; equal to the lower one for an exact number
+    kind: str = "t"  #: one of ``INTERVALS``; equivalences are two one-sided tests
+    form: str = "points"  #: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format
+    repeats: str = "seeds"  #: what the interval is taken over
+    interval: str = ""  #: name of the interval of a number that is not a mean over seeds
+    optional: bool = False  #: whether the claim is judged without this part if its results are missing
 
     @property
     def range(self) -> str:
         """The range as text."""
-        low, high = (number(self._factor * end, "g") for end in (self.above, self.below))
+        factor, _, unit = self._scale
+        low, high = (number(factor * end, "g") for end in (self.above, self.below))
         if self.above == self.below:
             return f"exactly {low}"
         if math.isinf(self.below):
-            return f"above {low}{self._unit if self.above else ''}"
+            return f"above {low}{unit if self.above else ''}"
         if math.isinf(self.above):
-            return f"below {high}{self._unit if self.below else ''}"
-        ends = f"between {low} and {high}{self._unit}"
+            return f"below {high}{unit if self.below else ''}"
+        ends = f"between {low} and {high}{unit}"
         return f"{ends}, by two one-sided tests" if self.kind in EQUIVALENCES else ends
 
     @property
-    def _factor(self) -> int:
-        return 100 if self.form in UNITS else 1
-
-    @property
-    def _unit(self) -> str:
-        return UNITS.get(self.form, "")
-
-    def _written(self, *values: float) -> str:
-        form = ".1f" if self.form in UNITS else self.form
-        written = [number(self._factor * value, form) for value in values]
-        return f"{SPACE}to{SPACE}".join(written)
+    def _scale(self) -> tuple[int, str, str]:
+        """Factor, format and unit of the number as it is written."""
+        return (100, ".1f", UNITS[self.form]) if self.form in UNITS else (1, self.form, "")
 
     @property
     def _can_have_more(self) -> bool:
@@ -310,19 +262,22 @@ class Part:
         """Return the number with its interval: ``7.9 points (7.1 to 8.6)``."""
         if math.isnan(interval.mean):
             return "not defined"
-        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        text, ends = self._mean_and_ends(interval)
         return f"{text} ({ends})" if ends else text
 
-    def _ends(self, interval: Interval) -> str:
-        """Return the ends of an interval, clipped to the possible range of a share or a difference."""
+    def _mean_and_ends(self, interval: Interval) -> tuple[str, str]:
+        """Write an interval, clipped to the possible range of a share or a difference of shares."""
+        factor, form, unit = self._scale
+        text = f"{number(factor * interval.mean, form)}{unit}"
         if math.isnan(interval.low) or not interval.n:
-            return ""
+            return text, ""
         most = 1 if self.form in UNITS else math.inf
         least = 0 if self.form == "percent" else -most
-        return self._written(*(min(max(end, least), most) for end in interval[1:3]))
+        low, high = (factor * min(max(end, least), most) for end in interval[1:3])
+        return text, span(low, high, form)
 
     def _interval_in_words(self, interval: Interval, repeats: str) -> str:
-        text, ends = f"{self._written(interval.mean)}{self._unit}", self._ends(interval)
+        text, ends = self._mean_and_ends(interval)
         if not interval.n:
             return f"{text}, exactly"
         if not ends:
@@ -343,60 +298,31 @@ class Claim:
 
     It holds if all its parts hold, and holds in part if some do. If none does, it does not hold if one
     fails, and is undecided otherwise. A part with a non-finite run neither holds nor fails.
-
-    Parameters
-    ----------
-    id
-        For example ``"3b"``.
-    text
-        One sentence in our own words.
-    made
-        Place in the thesis.
-    figure
-        The book's figure on it, for example ``"fig-sgd"``; empty if the claim is not tested.
-    parts
-        Numbers that it is judged by; empty if it is not tested.
-    some
-        Whether one part that holds is enough: then the claim fails if all parts fail.
-    rule_since
-        Commit of the current rule.
-    reason
-        Why the claim is not tested.
-    by_literature
-        Verdict on a claim about the literature; ``reason`` cites the source.
-    not_on
-        Datasets on which the claim is not tested, with the reason.
-    note
-        Note on the test.
     """
 
-    id: str
-    text: str
-    made: str
-    figure: str = ""
-    parts: tuple[Part, ...] = ()
-    some: bool = False
-    rule_since: Commit | None = None
-    reason: str = ""
-    by_literature: str = ""
+    id: str  #: for example ``"3b"``
+    text: str  #: one sentence in our own words
+    made: str  #: place in the thesis
+    figure: str = ""  #: the book's figure on it, ``"fig-sgd"``; empty if the claim is not tested
+    parts: tuple[Part, ...] = ()  #: numbers that it is judged by; empty if it is not tested
+    some: bool = False  #: whether one part that holds is enough: then it fails if all parts fail
+    rule_since: Commit | None = None  #: commit of the current rule
+    reason: str = ""  #: why the claim is not tested
+    by_literature: str = ""  #: verdict on a claim about the literature; ``reason`` cites the source
     not_on: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
+    """Datasets on which the claim is not tested, with the reason."""
+    note: str = ""  #: note on the test
 
 
 class Judgement(NamedTuple):
-    """The verdict on a claim on one dataset.
-
-    ``numbers`` and ``verdicts`` are those of the parts; ``corrected`` is the verdict after Holm's
-    correction of the parts' p-values; ``reason`` says why it was not tested; ``experiments`` are the
-    sources of the numbers.
-    """
+    """The verdict on a claim on one dataset."""
 
     verdict: str
-    numbers: tuple[Number, ...] = ()
-    verdicts: tuple[str, ...] = ()
-    corrected: str = ""
-    reason: str = ""
-    experiments: frozenset[str] = frozenset()
+    numbers: tuple[Number, ...] = ()  #: of the parts
+    verdicts: tuple[str, ...] = ()  #: on the parts
+    corrected: str = ""  #: the verdict after Holm's correction of the parts' p-values
+    reason: str = ""  #: why it was not tested
+    experiments: frozenset[str] = frozenset()  #: sources of the numbers
 
     @property
     def computed(self) -> bool:
@@ -501,29 +427,31 @@ Ledger = Sequence[tuple[Claim, Mapping[str, Judgement]]]
 
 def check_complete(ledger: Ledger) -> None:
     """Raise ``InputError`` if a claim lacks its verdict, rule, statistic or figure."""
-    problems = []
+    problems: list[str] = []
     ids = [claim.id for claim, _ in ledger]
     for claim, judgements in ledger:
-        if ids.count(claim.id) > 1:
-            problems.append(f"claim {claim.id} is there {ids.count(claim.id)} times.")
-        for name in ("text", "made"):
-            if not getattr(claim, name).strip():
-                problems.append(f"claim {claim.id} does not say {name!r}.")
-        if claim.parts and not claim.figure:
-            problems.append(f"claim {claim.id} has no figure.")
-        if not claim.parts and not claim.reason:
-            problems.append(f"claim {claim.id} has no statistic, and no reason why it is not tested.")
+        untested = not claim.parts and not claim.reason
+        checks = [
+            (ids.count(claim.id) > 1, f"is there {ids.count(claim.id)} times"),
+            (not claim.text.strip(), "does not say 'text'"),
+            (not claim.made.strip(), "does not say 'made'"),
+            (bool(claim.parts) and not claim.figure, "has no figure"),
+            (
+                untested,
+                "has no statistic, and no reason why it is not tested",
+            ),
+            (not judgements, "has no verdict"),
+        ]
         for part in claim.parts:
-            if math.isinf(part.above) and math.isinf(part.below):
-                problems.append(f"claim {claim.id} has no rule for {part.what!r}.")
-        if not judgements:
-            problems.append(f"claim {claim.id} has no verdict.")
-        for dataset, judgement in judgements.items():
-            if judgement.verdict not in VERDICTS:
-                problems.append(f"claim {claim.id} has no verdict on {dataset}.")
-            elif judgement.verdict == NOT_TESTED and not judgement.reason:
-                problems.append(f"claim {claim.id} is not tested on {dataset} without a reason.")
-            elif judgement.verdict != NOT_TESTED and len(judgement.numbers) != len(claim.parts):
-                problems.append(f"claim {claim.id} has no statistic on {dataset}.")
+            unbounded = math.isinf(part.above) and math.isinf(part.below)
+            checks.append((unbounded, f"has no rule for {part.what!r}"))
+        for dataset, (verdict, numbers, _, _, reason, _) in judgements.items():
+            tested = verdict in VERDICTS and verdict != NOT_TESTED
+            checks += [
+                (verdict not in VERDICTS, f"has no verdict on {dataset}"),
+                (verdict == NOT_TESTED and not reason, f"is not tested on {dataset} without a reason"),
+                (tested and len(numbers) != len(claim.parts), f"has no statistic on {dataset}"),
+            ]
+        problems += [f"claim {claim.id} {problem}." for wrong, problem in checks if wrong]
     if problems:
         raise InputError(" ".join(dict.fromkeys(problems)))

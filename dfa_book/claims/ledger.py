@@ -110,29 +110,24 @@ def picture(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
     tested = {d: j for d, j in judgements.items() if j.numbers}
     if not tested:
         return ""
-    height = len(claim.parts) * len(DATASETS) * LANE
-    drawn = []
+    drawn, row_height = [], len(DATASETS) * LANE
     for row, part in enumerate(claim.parts):
         numbers = {d: j.numbers[row].interval for d, j in tested.items()}
-        place = _scale(part, numbers.values())
-        top = row * len(DATASETS) * LANE
-        ends = sorted((place(part.above), place(part.below)))
-        band = max(ends[1] - ends[0], 1)
+        place, top = _scale(part, numbers.values()), row * row_height
+        left, right = sorted((place(part.above), place(part.below)))
         drawn.append(
-            f'<rect class="dfa-range" x="{ends[0]:.1f}" y="{top + 1}" width="{band:.1f}" '
-            f'height="{len(DATASETS) * LANE - 2}"/>'
+            f'<rect class="dfa-range" x="{left:.1f}" y="{top + 1}" width="{max(right - left, 1):.1f}" '
+            f'height="{row_height - 2}"/>'
         )
         for lane, dataset in enumerate(DATASETS):
             interval = numbers.get(dataset)
             if interval is None or math.isnan(interval.mean):
                 continue
-            y = top + LANE * (lane + 0.5)
+            y, (x, low, high) = top + LANE * (lane + 0.5), map(place, interval[:3])
             if not math.isnan(interval.low):
-                low, high = place(interval.low), place(interval.high)
                 drawn.append(f'<path d="M{low:.1f} {y}H{high:.1f}"/>')
-            drawn.append(
-                f'<circle class="dfa-{dataset}" cx="{place(interval.mean):.1f}" cy="{y}" r="2"/>'
-            )
+            drawn.append(f'<circle class="dfa-{dataset}" cx="{x:.1f}" cy="{y}" r="2"/>')
+    height = len(claim.parts) * row_height
     size = f'width="{PICTURE_WIDTH}" height="{height}" viewBox="0 0 {PICTURE_WIDTH} {height}"'
     return f'<svg class="dfa-intervals" aria-hidden="true" {size}>{"".join(drawn)}</svg>'
 
@@ -262,10 +257,8 @@ def entry(
         f'<details class="dfa-claim" {verdicts}>',
         f'<summary><b>{claim.id}</b><span class="dfa-claim-text">{escape(claim.text)}</span>'
         f'<span class="dfa-chips">{chips}</span>{picture(claim, judgements)}</summary>',
-        "",
-        f"(claim-{claim.id})=",
-        f"**Made in:** {claim.made} of the thesis.{figure}",
-        "",
+        f"\n(claim-{claim.id})=",
+        f"**Made in:** {claim.made} of the thesis.{figure}\n",
     ]
     if claim.parts:
         wanted = "at least one of these lies" if claim.some else "each of these lies"

@@ -470,18 +470,19 @@ def signal_at_the_bottom(
 def fa_minus_dfa(evidence: Evidence) -> Interval:
     """Return the largest difference between weights after ten steps of FA and of DFA."""
     start, X, y = deep_network(INPUTS[evidence.dataset], 0, hidden=1)
-    trained = []
-    for rule in (feedback_alignment, direct_feedback_alignment):
+
+    def trained(rule: Callable[..., Products]) -> Parameters:
+        def descent(parameters: Parameters) -> Parameters:
+            return gradients(rule(parameters, X, y))
+
         parameters = start
+        for _ in range(10):
+            parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, descent, learning_rate=0.1)
+        return parameters
 
-        def descent(p: Parameters, rule: Callable[..., Products] = rule) -> Parameters:
-            return gradients(rule(p, X, y))
-
-        with using_threads(1):
-            for _ in range(10):
-                parameters, _ = step(OPTIMIZERS["sgd"], parameters, {}, descent, learning_rate=0.1)
-        trained.append(parameters)
-    return exactly(max(float((trained[0][n] - trained[1][n]).abs().max()) for n in start))
+    with using_threads(1):
+        fa, dfa = trained(feedback_alignment), trained(direct_feedback_alignment)
+    return exactly(max(float((fa[name] - dfa[name]).abs().max()) for name in start))
 
 
 def layers_alone(evidence: Evidence) -> Interval:

@@ -19,21 +19,12 @@ from dfa_lib.validation import InputError
 
 @dataclass(frozen=True)
 class Sample:
-    """A number for each seed.
+    """A number for each seed."""
 
-    Parameters
-    ----------
-    values
-        Numbers by seed; nan if a run is not finite.
-    unstable
-        Seeds with an unstable run.
-    undefined
-        Seeds without a number although their runs are finite, e.g. the cosine with a zero gradient.
-    """
-
-    values: pd.Series
-    unstable: frozenset[Hashable] = frozenset()
+    values: pd.Series  #: numbers by seed; nan if a run is not finite
+    unstable: frozenset[Hashable] = frozenset()  #: seeds with an unstable run
     undefined: frozenset[Hashable] = frozenset()
+    """Seeds without a number although their runs are finite, e.g. the cosine with a zero gradient."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -150,8 +141,6 @@ def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
         kept, frozenset(unstable.index[unstable]) & set(kept.index), frozenset(values.index[undefined])
     )
 
-
-# ---- learning rates that were tried ----
 
 TUNED_FIELDS = ("k", "samples", "test_samples", "hidden", "activation", "batch_size", "epochs")
 

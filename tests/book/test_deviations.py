@@ -72,16 +72,16 @@ def test_step_factor_is_the_ratio_of_the_two_rules_steps():
 
 def test_runs_can_share_a_matrix_and_nothing_else():
     runs = [SCALE.run(seed=seed) for seed in (0, 1)]
-    problem = deviations.load_problem(runs[0])
-    own = [deviations._network(runs, problem, None, i) for i in (0, 1)]
-    shared = [deviations._network(runs, problem, [7, 7], i) for i in (0, 1)]
+    inputs = deviations.load_problem(runs[0]).inputs
+    own = [deviations._network(run, inputs, run.seed) for run in runs]
+    shared = [deviations._network(run, inputs, 7) for run in runs]
     assert torch.equal(shared[0]["B1"], shared[1]["B1"])
     assert not torch.equal(own[0]["B1"], own[1]["B1"])
     assert [torch.equal(s["W1"], o["W1"]) for s, o in zip(shared, own, strict=True)] == [True, True]
 
 
 def test_a_carried_state_changes_later_repeats_only():
-    table = deviations.carried_table(replace(SCALE, samples=500))
+    table = deviations.table("carried", replace(SCALE, samples=500))
     pairs = table.pivot(index=["optimizer", "repeat", "chain"], columns="state", values="test_accuracy")
     same = pairs["carried"] == pairs["fresh"]
     assert same.xs(1, level="repeat").all()
@@ -89,7 +89,7 @@ def test_a_carried_state_changes_later_repeats_only():
 
 
 def test_adams_table_has_both_rules_at_rates_of_their_own():
-    table = deviations.adam_table(SCALE)
+    table = deviations.table("adam", SCALE)
     groups = table.groupby(["method", "counted"])
     assert set(groups.groups) == set(product(("bp", "dfa"), ("updates", "epochs")))
     assert set(groups["learning_rate"].nunique()) == {1}
@@ -125,7 +125,7 @@ def test_worth_of_test_digits_by_hand():
 
 
 def test_rates_table_judges_every_run_on_three_sets():
-    table = deviations.rates_table(SCALE)
+    table = deviations.table("rates", SCALE)
     assert len(table) == SCALE.splits * len(deviations.RATES) * 2 * 3
     assert not table.duplicated(["split", "learning_rate", "run", "judged_on"]).any()
 
@@ -172,12 +172,14 @@ def test_share_of_the_matrix_is_all_or_nothing_at_the_ends():
 
 def test_a_kept_table_is_read_back_and_that_of_another_scale_refused(tmp_path, monkeypatch):
     path = tmp_path / "kept" / "shared.csv"
-    made = deviations.shared_table(SCALE, results=path)
+    made = deviations.table("shared", SCALE, results=path)
     monkeypatch.setattr(deviations, "train_together", None)  # training again would fail
-    pd.testing.assert_frame_equal(deviations.shared_table(SCALE, results=path), made, check_exact=True)
+    pd.testing.assert_frame_equal(
+        deviations.table("shared", SCALE, results=path), made, check_exact=True
+    )
     assert staleness(path) is None
     with pytest.raises(InputError, match="belongs to another experiment"):
-        deviations.shared_table(replace(SCALE, matrices=2), results=path)
+        deviations.table("shared", replace(SCALE, matrices=2), results=path)
 
 
 DAMAGE = {
@@ -191,16 +193,16 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_table_is_refused_and_not_made_anew(damage, tmp_path):
     path = tmp_path / "shared.csv"
-    deviations.shared_table(SCALE, results=path)
+    deviations.table("shared", SCALE, results=path)
     changed = DAMAGE[damage](path.read_text())
     path.write_text(changed)
     with pytest.raises(InputError, match=r"shared\.csv is damaged"):
-        deviations.shared_table(SCALE, results=path)
+        deviations.table("shared", SCALE, results=path)
     assert path.read_text() == changed
 
 
 def test_figures_show_what_they_are_given():
-    table = deviations.shared_table(SCALE)
+    table = deviations.table("shared", SCALE)
     (panel,) = repeats_by_matrix(table).axes
     dots = [line.get_ydata() for line in panel.lines if line.get_marker() == "o"]
     assert sorted(np.concatenate(dots)) == sorted(table["test_accuracy"])
@@ -213,7 +215,7 @@ def test_figures_show_what_they_are_given():
     (panel,) = coverages({"a": Interval(0.75, 0.7, 0.8, 9)}).axes
     assert list(panel.lines[0].get_xdata()) == [0.7, 0.8]
 
-    left, right = adam_curves(deviations.step_factor(3, 2), 3, deviations.adam_table(SCALE)).axes
+    left, right = adam_curves(deviations.step_factor(3, 2), 3, deviations.table("adam", SCALE)).axes
     assert len(left.lines[0].get_ydata()) == 6
     assert len(right.lines) == 4
 

@@ -263,8 +263,8 @@ def test_a_run_of_each_outcome_is_drawn_with_its_loss():
 
 def test_the_deviations_say_nothing_wrong():
     scale = deviations.SMOKE
-    shared, carried = deviations.shared_table(scale), deviations.carried_table(scale)
-    with_adam, tried = deviations.adam_table(scale), deviations.rates_table(scale)
+    shared, carried = deviations.table("shared", scale), deviations.table("carried", scale)
+    with_adam, tried = deviations.table("adam", scale), deviations.table("rates", scale)
     for text in said(
         deviations_page.shared(shared, scale),
         deviations_page.shared_answer(shared),
@@ -281,7 +281,7 @@ def test_the_deviations_say_nothing_wrong():
 
 
 def test_unstable_runs_are_counted_on_the_page_of_deviations():
-    table = deviations.shared_table(deviations.SMOKE).assign(unstable=1)
+    table = deviations.table("shared", deviations.SMOKE).assign(unstable=1)
     caption = deviations_page.shared(table, deviations.SMOKE)["caption"]
     assert caption.endswith("9 of 9 runs are unstable.")
 
