@@ -303,6 +303,20 @@ def test_no_page_scrolls_sideways_on_a_phone(visits):
     assert where(visits, lambda made: made.wide) == {}
 
 
+SCROLLED = """() => {
+    document.querySelectorAll("details").forEach(fold => fold.open = true);
+    return [...document.querySelectorAll(".cell_input pre, div.math > math")]
+        .filter(part => part.scrollWidth > part.clientWidth + 1)
+        .map(part => part.textContent.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_and_equations_fit_their_column_on_a_wide_screen(page, name):
+    page.goto(name)
+    assert page.evaluate(SCROLLED) == []
+
+
 # ---- weight ----
 
 
