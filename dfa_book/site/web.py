@@ -199,9 +199,9 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
     )
     for path in (path for path in scripts if path.name == BOOTSTRAP):
         words.update(word for word in _words([scripts[path]]) if word.startswith(OF_BOOTSTRAP))
-    read = [_read_stylesheet(sheet, static) for sheet in sheets]
-    words.update(name for css in read for name in re.findall(r"var\(\s*(--[\w-]+)", css))
-    css = "".join(_pruned(css, words) for css in read)
+    css = "".join(_read_stylesheet(sheet, static) for sheet in sheets)
+    for _ in range(2):  # then without the properties that only removed rules used
+        css = _pruned(css, words | set(re.findall(r"var\(\s*(--[\w-]+)", css)))
     css = '@charset "UTF-8";\n' + _with_small_fonts(css, static, _characters([*texts.values(), css]))
     (static / STYLESHEET).write_text(css, encoding="utf-8")
     version = hashlib.sha256(css.encode()).hexdigest()[:8]
