@@ -22,7 +22,7 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Column, Row, TablePath, kept_table
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
@@ -390,11 +390,16 @@ def share_of_matrix(table: pd.DataFrame) -> float:
 
 
 class Experiment(NamedTuple):
-    """What returns the rows of a case, the cases at a scale, and the names of the columns."""
+    """What returns the rows of a case, the cases at a scale, and the names of the table's columns."""
 
     rows: Callable[..., list[dict[str, Any]]]
     cases: Callable[[Scale], list[tuple[Any, ...]]]
-    columns: str
+    names: str
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns of the table, with their types."""
+        return {name: TYPES[name] for name in self.names.split()}
 
 
 EXPERIMENTS = {
@@ -430,12 +435,14 @@ def table(name: str, scale: Scale, *, results: TablePath = None, jobs: int = 1) 
     """
     grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
     digest = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
-    rows_of, cases_at, names = EXPERIMENTS[name]
-    columns = {column: TYPES[column] for column in names.split()}
+    experiment = EXPERIMENTS[name]
+    columns = experiment.columns
 
     def make(_: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        cases = cases_at(scale)
-        made = Parallel(min(jobs, len(cases)))(delayed(tied(rows_of))(scale, *case) for case in cases)
+        cases = experiment.cases(scale)
+        made = Parallel(min(jobs, len(cases)))(
+            delayed(tied(experiment.rows))(scale, *case) for case in cases
+        )
         rows = [row for each in made for row in each]
         runs = {tuple(row[column] for column in columns if column not in MEASURED) for row in rows}
         yield [tuple(row[column] for column in columns) for row in rows], len(runs)

@@ -193,12 +193,10 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
         texts[path] = page.decode(formatter=AS_WRITTEN)
-    scripts = {path: path.read_text(encoding="utf-8") for path in static.rglob("*.*js")}
-    words = _words(
-        [*texts.values(), *(text for path, text in scripts.items() if path.name != BOOTSTRAP)]
-    )
-    for path in (path for path in scripts if path.name == BOOTSTRAP):
-        words.update(word for word in _words([scripts[path]]) if word.startswith(OF_BOOTSTRAP))
+    words = _words(texts.values())
+    for script in static.rglob("*.*js"):
+        found = _words([script.read_text(encoding="utf-8")])
+        words |= {w for w in found if script.name != BOOTSTRAP or w.startswith(OF_BOOTSTRAP)}
     css = "".join(_read_stylesheet(sheet, static) for sheet in sheets)
     for _ in range(2):  # then without the properties that only removed rules used
         css = _pruned(css, words | set(re.findall(r"var\(\s*(--[\w-]+)", css)))

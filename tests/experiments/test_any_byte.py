@@ -10,7 +10,7 @@ import pytest
 from attacks import changed_bytes, is_refused
 
 from dfa_book.converged import COLUMNS as CONVERGED
-from dfa_book.deviations import EXPERIMENTS, TYPES
+from dfa_book.deviations import EXPERIMENTS
 from dfa_book.digit_tables import COMPONENT_COLUMNS, COUNT_COLUMNS, STACK_COLUMNS
 from dfa_book.probes import EMBEDDING_COLUMNS, PROBE_COLUMNS
 from dfa_lib import History, Run, read_results, run_all
@@ -24,10 +24,7 @@ ROOT = Path(__file__).parents[2]
 WHOLES = {"counts": COUNT_COLUMNS, "stacks": STACK_COLUMNS, "components": COMPONENT_COLUMNS}
 WHOLES |= {
     "map": EMBEDDING_COLUMNS,
-    **{
-        name: {"experiment": TEXT} | {column: TYPES[column] for column in each.columns.split()}
-        for name, each in EXPERIMENTS.items()
-    },
+    **{name: {"experiment": TEXT} | each.columns for name, each in EXPERIMENTS.items()},
 }
 KINDS = {**dict.fromkeys(WHOLES), "probes": PROBE_COLUMNS, "solutions": CONVERGED, "runs": None}
 SMALL = {"samples": 64, "test_samples": 32, "hidden": 4, "epochs": 2, "learning_rate": 0.1}

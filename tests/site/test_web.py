@@ -62,7 +62,8 @@ THEME = """\
 @media screen{.never{color:red}}
 @font-face{font-family:Icons;src:url(../icons.ttf) format("truetype")}
 .page:before{content:"\\221e"}
-:root{--set-by-script:1;--read:2;--unread:url("a;b")}p{width:var(--read)}
+:root{--set-by-script:1;--read:2;--unread:url("a;b");--of-never:3}p{width:var(--read)}
+.never{width:var(--of-never)}
 .page{background:url("../paper.png")}
 .page:after{content:url("data:image/png;base64,AA==")}
 """
