@@ -25,7 +25,7 @@ from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
-from .results import Histories, histories_in, runs_table
+from .results import Histories, histories_in, read_histories, runs_table
 from .runner import MOST_SEEDS, checked_files, checked_runs, run_histories
 
 SCORED_EPOCHS = 10
@@ -85,9 +85,13 @@ def tune(
     if seeds is not None:
         seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
     done = Histories()
-    # Read once: a search has dozens of steps, and the table thousands of rows.
-    stored = histories_in(runs_table(results)) if results is not None else Histories()
     runs, reuse = checked_runs(runs), checked_files(reuse)  # lists, because iterators can be read once
+    # Read once: a search has dozens of steps, and the tables thousands of rows.
+    if results is not None:
+        stored = histories_in(runs_table(results))
+    else:
+        stored = {run: history for other in reuse for run, history in read_histories(other).items()}
+        reuse = []
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
     while steps:

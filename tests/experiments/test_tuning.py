@@ -4,6 +4,7 @@ import pytest
 
 from dfa_lib import InputError, tune
 from dfa_lib.experiments import runner as experiments
+from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.tuning import (
     HIGHEST,
     LOWEST,
@@ -280,6 +281,25 @@ def test_tuning_again_trains_nothing_and_experiments_share_the_file(scripted, tm
     elsewhere = tune([small_run(method="bp")], results=tmp_path / "other.csv", reuse=[file])
     assert len(runs) == 2 * count
     assert elsewhere[0] == first[0]
+
+
+def test_a_search_that_saves_nothing_reads_the_tables_it_reuses_once(
+    scripted, tmp_path, small_run, monkeypatch
+):
+    runs = scripted(peak_at(0.1))
+    tables = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for table, method in zip(tables, ("bp", "ntk"), strict=True):
+        tune([small_run(method=method)], results=table)
+    runs.clear()
+    read = []
+    original = KeptTable.read
+    monkeypatch.setattr(
+        KeptTable, "read", lambda table, **how: read.append(table.path) or original(table, **how)
+    )
+    chosen, _ = tune([small_run(method="bp"), small_run(method="ntk")], reuse=tables)
+    assert [run.learning_rate for run in chosen] == [0.1, 0.1]
+    assert read == tables
+    assert not runs
 
 
 @pytest.mark.usefixtures("unchecked")
