@@ -14,6 +14,7 @@ from ..chapter import Settings
 from ..site.book import find_book
 from ..site.freshness import staleness
 from ..site.markdown import as_text
+from ..words import DATASETS
 from .export import citation
 from .judge import (
     FAILS,
@@ -33,8 +34,6 @@ from .judge import (
 from .thesis_claims import CLAIMS, FIRST_RESULTS
 
 __all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "tally"]
-
-DATASETS = {"digits": "the digits", "mnist": "MNIST"}
 
 
 def own_dataset(settings: Settings) -> str:
