@@ -114,8 +114,8 @@ def closest(last: pd.DataFrame) -> str:
         return "Too few optimizers have stable runs to compare their order."
     best = max(each, key=lambda name: each[name])
     return (
-        f"Of {len(each)} measures, {MEASURES[best]} orders the optimizers most as their accuracy does "
-        f"(ρ = {number(each[best])})."
+        f"Of {len(each)} measures, the one that orders the optimizers most as their accuracy does is "
+        f"{MEASURES[best]} (ρ = {number(each[best])})."
     )
 
 

@@ -31,6 +31,10 @@ def _unstable(runs: pd.DataFrame) -> str:
     return f"{count} of {len(runs)} runs {verb} unstable." if count else "No run is unstable."
 
 
+def _interval_name(name: str, alike: bool) -> str:
+    return f"{name}, {'one B for three runs' if alike else 'a B for each run'}"
+
+
 def _share_of_matrix(runs: pd.DataFrame) -> str:
     share = percent(deviations.share_of_matrix(runs), ".0f")
     return f"The random matrix accounts for {share} of the variance between runs."
@@ -74,10 +78,10 @@ def shared_answer(runs: pd.DataFrame) -> Answer:
     """Say how much variance is due to the matrix, and the coverage of intervals over three runs."""
     each, share = coverage_of(runs), deviations.share_of_matrix(runs)
     rows = [
-        [name, "one" if alike else "three", percent(held.mean, ".0f"), number(100 * width, ".1f")]
-        for (name, alike), (held, width) in each.items()
+        [_interval_name(*kind), percent(held.mean, ".0f"), number(100 * width, ".1f")]
+        for kind, (held, width) in each.items()
     ]
-    heads = ["interval", "matrices of three runs", "holds the mean of all runs", "mean width, points"]
+    heads = ["interval over three runs", "holds the mean of all", "mean width, points"]
     harmless = " Sharing the matrix does no harm in this experiment." if share < 0.02 else ""
     return Answer(f"**Answer.** {_share_of_matrix(runs)}{harmless}\n\n{table(heads, rows)}")
 
@@ -89,10 +93,7 @@ def _bootstrap_holds(runs: pd.DataFrame) -> str:
 
 def coverage(runs: pd.DataFrame) -> dict[str, Any]:
     """Return the figure of the coverage of intervals over three runs."""
-    rows = {
-        f"{name}, {'one B for three runs' if alike else 'a B for each run'}": held
-        for (name, alike), (held, _) in coverage_of(runs).items()
-    }
+    rows = {_interval_name(*kind): held for kind, (held, _) in coverage_of(runs).items()}
     return {
         "figure": coverages(rows),
         "results": ("deviation_shared",),

@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 import nbformat
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
@@ -38,6 +40,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
             pages = ", ".join(f":doc:`/{page}`" for page in used[name])
             lines += ["", f"*Used in* {pages}.", ""]
 
+    def drop_modules(app: Sphinx, page: nodes.document) -> None:
+        """Leave modules out of the index: names of functions say where they are."""
+        for index in page.findall(addnodes.index):
+            index["entries"] = [e for e in index["entries"] if not e[1].startswith("module; ")]
+
+    app.connect("doctree-read", drop_modules)
     app.connect("builder-inited", look)
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", lambda *given: (_tidied(given[5]), given[6]))
