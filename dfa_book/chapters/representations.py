@@ -87,8 +87,8 @@ def maps(study: Study, points: pd.DataFrame) -> dict[str, Any]:
         "figure": representation_maps(points),
         "results": ("embedding", "tuning"),
         "caption": (
-            f"{_nearest(of)} t-SNE maps of {count:,} single pictures, test "
-            f"digits of {DATASETS[study.runs[0].dataset]}: as raw pixels, and as represented by the first layer "
+            f"{_nearest(of)} t-SNE maps of {count:,} single pictures, test digits of "
+            f"{DATASETS[study.runs[0].dataset]}: as raw pixels, and as represented by the first layer "
             "before training and after training on the parity of three digits by BP and by DFA (seed "
             "0). In the first row, colours and names say which digit it is, with the name at the median "
             "of its points; in the second, the same points by parity."
