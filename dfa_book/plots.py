@@ -462,13 +462,18 @@ NAME_HEIGHT = 12.0
 
 
 def _name_ends(figure: Figure) -> None:
-    """Write the name of each curve beside its end, in panels with several curves."""
+    """Write the name of each curve beside its end, in panels with several curves.
+
+    What all curves of a figure have in common, a method or an optimizer, is left out.
+    """
     curves = [[c for c in curves_in(axes) if c.get_linestyle() != "None"] for axes in figure.axes]
     entries = {line.entry for lines in curves for line in lines}
     optimizers = [
         name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
     ]
-    shared = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    optimizer = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    methods = [f"{m}, " for m in METHOD_NAMES.values() if all(e.startswith(f"{m}, ") for e in entries)]
+    method = methods[0] if methods and not optimizer else ""
     names: dict[Axes, list[Annotation]] = {axes: [] for axes in figure.axes}
     for axes, lines in zip(figure.axes, curves, strict=True):
         shown = [line for line in lines if not line.entry.endswith(OF_ALL) and np.isfinite(line.y).any()]
@@ -476,7 +481,7 @@ def _name_ends(figure: Figure) -> None:
             last = np.flatnonzero(np.isfinite(line.y))[-1]
             low, high = sorted(axes.get_ylim())
             names[axes] += [axes.annotate(
-                fill(line.entry.removesuffix(shared), 22),
+                fill(line.entry.removesuffix(optimizer).removeprefix(method), 22),
                 (line.x[last], min(max(line.y[last], low), high)), (5, 0),
                 textcoords="offset points", ha="left", va="center", fontsize=9.5, linespacing=1.05,
                 gid=line.get_gid(), annotation_clip=False, in_layout=not axes.child_axes,
@@ -496,11 +501,11 @@ def _name_ends(figure: Figure) -> None:
 
 
 def _make_room(axes: Axes, width: float) -> None:
-    """Leave a width, in pixels, free on the right of a panel, without ticks."""
+    """Leave a width, in pixels, free on the right of a panel, without ticks; half of them are left."""
     (left, right), whole = axes.get_xlim(), axes.get_window_extent().width
     ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
     axes.set_xlim(left, left + (right - left) * whole / (whole - width))
-    axes.set_xticks(ticks)
+    axes.set_xticks(ticks[::2])
 
 
 def _apart(heights: Sequence[float], sizes: Sequence[float], bottom: float, top: float) -> list[float]:
