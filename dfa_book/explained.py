@@ -95,8 +95,8 @@ def table_of(last: pd.DataFrame) -> str:
     for measure, name in MEASURES.items():
         if measure in measured(last):
             rho, p, ranks, r2 = explain(runs, measure)
-            interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high, "+.2f")
-            cells = [number(rho, "+.2f"), number(p, ".3f"), interval, number(r2, ".2f")]
+            interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high)
+            cells = [number(rho), number(p, ".3f"), interval, number(r2, ".2f")]
             if unstable:
                 cells.append(number(explain(last, measure).r2, ".2f"))
         else:

@@ -147,8 +147,8 @@ def fixed_features(each: Outcome) -> str:
     lead = (each.sgd["dfa"] - each.lazy).interval()
     ahead = f"{points(abs(lead.mean))}{SPACE}points {'below' if lead.mean >= 0 else 'above'} DFA"
     return (
-        f"On {each.name}, the best fixed features, {METHOD_NAMES[each.lazy_method]}, reach "
-        f"{percent(each.lazy.mean)}, {ahead} with SGD."
+        f"On {each.name}, the best fixed features are those of {METHOD_NAMES[each.lazy_method]}, "
+        f"{ahead} with SGD."
     )
 
 

@@ -570,7 +570,7 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
     titles = {}
     for measure in explained.measured(last):
         fit = explained.explain(explained.stable(last), measure)
-        titles[measure] = f"ρ = {number(fit.rho, '+.2f')}, R² = {number(fit.r2)}"
+        titles[measure] = f"ρ = {number(fit.rho)}, R² = {number(fit.r2)}"
     words = "; ".join(f"{explained.MEASURES[measure]}: {title}" for measure, title in titles.items())
     return {
         "figure": explaining_points(last, titles),

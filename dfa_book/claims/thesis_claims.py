@@ -160,7 +160,7 @@ COSINES = {
     "gradient_alignment": "cosine of DFA's and BP's update of W₁",
 }
 BP, DFA = (final("sgd", k=3, method=m) for m in RULES)
-COSINE = {"form": "+.2f", "kind": "fisher"}
+COSINE = {"form": ".2f", "kind": "fisher"}
 COUNTED = {"form": ".2f", "kind": "ratio"}
 BY_TUNING = {"repeats": "tuning seeds"}
 
