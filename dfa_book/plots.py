@@ -475,6 +475,8 @@ def _name_ends(figure: Figure) -> None:
     methods = [f"{m}, " for m in METHOD_NAMES.values() if all(e.startswith(f"{m}, ") for e in entries)]
     method = methods[0] if methods and not optimizer else ""
     names: dict[Axes, list[Annotation]] = {axes: [] for axes in figure.axes}
+    # A right-hand axis has a label; insets, such as pictures of digits, have none.
+    framed = {axes for axes in figure.axes if any(child.get_ylabel() for child in axes.child_axes)}
     for axes, lines in zip(figure.axes, curves, strict=True):
         shown = [line for line in lines if not line.entry.endswith(OF_ALL) and np.isfinite(line.y).any()]
         for line in shown if len(shown) > 1 else ():
@@ -484,12 +486,12 @@ def _name_ends(figure: Figure) -> None:
                 fill(line.entry.removesuffix(optimizer).removeprefix(method), 22),
                 (line.x[last], min(max(line.y[last], low), high)), (5, 0),
                 textcoords="offset points", ha="left", va="center", fontsize=9.5, linespacing=1.05,
-                gid=line.get_gid(), annotation_clip=False, in_layout=not axes.child_axes,
+                gid=line.get_gid(), annotation_clip=False, in_layout=axes not in framed,
             )]  # fmt: skip
     figure.draw_without_rendering()  # computes the layout
     points = 72 / figure.dpi
     for axes, of_axes in names.items():
-        if of_axes and axes.child_axes:  # between the ends and the axis on the right
+        if of_axes and axes in framed:  # between the ends and the axis on the right
             _make_room(axes, max(name.get_window_extent().width for name in of_axes) + 10 / points)
         own = {name: axes.transData.transform(name.xy)[1] * points for name in of_axes}
         ordered = sorted(of_axes, key=lambda name: own[name])
@@ -504,7 +506,7 @@ def _make_room(axes: Axes, width: float) -> None:
     """Leave a width, in pixels, free on the right of a panel, without ticks; half of them are left."""
     (left, right), whole = axes.get_xlim(), axes.get_window_extent().width
     ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
-    axes.set_xlim(left, left + (right - left) * whole / (whole - width))
+    axes.set_xlim(left, left + (right - left) * whole / max(whole - width, 0.4 * whole))
     axes.set_xticks(ticks[::2])
 
 
