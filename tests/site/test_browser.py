@@ -337,6 +337,7 @@ def test_no_page_scrolls_sideways_on_a_phone(visits):
 
 SCROLLED = """() => {
     document.querySelectorAll("details").forEach(fold => fold.open = true);
+    document.querySelectorAll(".toggle-hidden").forEach(fold => fold.classList.remove("toggle-hidden"));
     return [...document.querySelectorAll(".cell_input pre, div.math > math")]
         .filter(part => part.scrollWidth > part.clientWidth + 1)
         .map(part => part.textContent.slice(0, 80));
