@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES
+from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
 from dfa_lib.experiments.outcomes import AT_CHANCE, COIN_LOSS, LEARNED, UNSTABLE, UNSTABLE_END
 from dfa_lib.experiments.statistics import Interval, mean_interval, summarise
 
 from .plots import (
+    INK,
     REFERENCE_LINE,
     STYLE,
     Curve,

@@ -27,9 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from dfa_lib.experiments.names import INK, TURNING
-
-from .plots import Curve, curves_in
+from .plots import INK, TURNING, Curve, curves_in
 
 # Margin around a panel, in inches.
 MARGIN = 0.04
