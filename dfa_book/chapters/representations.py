@@ -31,10 +31,9 @@ def accuracy(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sam
     return queries.sample(rows, "accuracy")
 
 
-def diagram(
-    digits: Digits, hidden: int, chosen: tuple[int, ...] = (8, 3, 5), place: int = 1
-) -> dict[str, Any]:
+def diagram(digits: Digits, hidden: int) -> dict[str, Any]:
     """Return the figure that cuts the representation of one digit out of the first layer."""
+    chosen, place = (8, 3, 5), 1
     images = digits.images[[digits.labels.tolist().index(digit) for digit in chosen]]
     return {
         "figure": representation_diagram(images, place, hidden),
