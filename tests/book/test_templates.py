@@ -21,7 +21,7 @@ from dfa_book.converged import COLUMNS
 from dfa_book.words import SPACE
 from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.outcomes import COIN_LOSS, OUTCOMES, UNSTABLE_END
-from dfa_lib.experiments.results import read_histories, read_results
+from dfa_lib.experiments.results import read_histories, read_results, to_table
 from dfa_lib.experiments.statistics import with_outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -100,12 +100,13 @@ def scores_of(runs):
 def kept(name, seeds):
     """A study from its stored results, without its tuning, which takes long to read."""
     path = STORED / f"{name}.csv"
-    runs = [run for run in read_histories(path) if run.seed == 0]
+    histories = read_histories(path)
+    runs = [run for run in histories if run.seed == 0]
     if name in studies.CLUSTERS:
         runs = [
             run for run in runs if run.dimensions == studies.INPUTS and run.samples == studies.POINTS
         ]
-    table = read_results(path)
+    table = to_table(histories.values())
     table = with_outcomes(table[table["seed"] < seeds])
     return studies.Study(name, runs, table, scores_of(runs))
 
