@@ -20,11 +20,11 @@ DOTS = (
 )
 
 
-def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
+def setting(run: Run, seeds: int) -> str:
     """Describe the dataset, size and seeds of an experiment as a part of a sentence."""
     return (
         f"{DATASETS[run.dataset]}, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
-        f"units, {plural(epochs or run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
+        f"units, {plural(run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
     )
 
 

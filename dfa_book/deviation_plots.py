@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES
+from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
 from dfa_lib.experiments.outcomes import AT_CHANCE, COIN_LOSS, LEARNED, UNSTABLE, UNSTABLE_END
-from dfa_lib.experiments.statistics import Interval, mean_interval, summarise
+from dfa_lib.experiments.statistics import CONFIDENCE, Interval, mean_interval, summarise
 
 from .plots import (
+    INK,
     REFERENCE_LINE,
     STYLE,
     Curve,
@@ -91,10 +92,10 @@ def differences(groups: Mapping[str, Sequence[float] | NDArray[np.float64]], wha
 
 
 @mpl.rc_context(STYLE)
-def coverages(rows: Mapping[str, Interval], promised: float = 0.95) -> Figure:
+def coverages(rows: Mapping[str, Interval]) -> Figure:
     """Draw the coverage of intervals, a row each, beside the nominal one, a dotted line."""
     figure, panel = _rows(rows)
-    panel.axvline(promised, **REFERENCE_LINE)
+    panel.axvline(CONFIDENCE, **REFERENCE_LINE)
     low = min(0.5, panel.get_xlim()[0])
     panel.set(xlim=(low, 1.005), xlabel="share of intervals that hold the mean")
     return figure

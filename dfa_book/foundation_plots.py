@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from dfa_lib.experiments.names import COLOURS, INK, MUTED, OPTIMIZER_NAMES, SPARE_COLOURS
+from dfa_lib.experiments.names import COLOURS, OPTIMIZER_NAMES, SPARE_COLOURS
 
 from .plots import (
+    INK,
+    MUTED,
     REFERENCE_LINE,
     STYLE,
     Curve,

@@ -12,10 +12,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from io import BytesIO, StringIO
 from itertools import count
 from typing import Any
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import matplotlib as mpl
 import numpy as np
@@ -27,15 +27,13 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from dfa_lib.experiments.names import INK, TURNING
-
-from .plots import Curve, curves_in
+from .plots import INK, TURNING, Curve, curves_in
 
 # Margin around a panel, in inches.
 MARGIN = 0.04
 # Makes ids deterministic, so that the same figure is the same text.
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
-STYLE = re.compile(r' style="([^"]*)"')
+NAMESPACE = "http://www.w3.org/2000/svg"
 # A panel's letter, before its title.
 LETTER = re.compile(r"^\([a-h]\) ?")
 
@@ -56,51 +54,56 @@ def figure_html(figure: Figure, alt: str, name: str) -> str:
             boxes = [Bbox.from_bounds(box.x0, box.y0, width, box.height) for box in boxes]
             readings = [_readings(*of) for of in zip(_names(panels), panels, boxes, strict=True)]
             drawings = [_drawing(figure, *of) for of in zip(panels, boxes, strict=True)]
-        parts: list[str] = []
+        specs = [panel.get_subplotspec() for panel in panels]
+        columns = max((spec.get_gridspec().ncols for spec in specs if spec is not None), default=1)
+        size = f"--columns: {columns}; --width: {72 * width:.0f}px"
+        whole = Element("div", {"class": f"dfa-figure {name}", "style": size})
+        inner = SubElement(whole, "div", {"class": "dfa-panels"})
+        described = {"role": "img", "aria-label": alt}
         for panel, svg, values in zip(panels, drawings, readings, strict=True):
-            attribute = 'aria-hidden="true"' if parts else f'role="img" aria-label="{escape(alt)}"'
-            parts.append(
-                f'<div class="dfa-panel"><div class="dfa-drawing"{_data(values)}>'
-                f"{svg.replace('<svg', f'<svg {attribute}', 1)}</div>"
-                f"{_legend(panel.get_legend())}</div>"
-            )
-        below = "".join(map(_legend, figure.legends))
-    specs = [panel.get_subplotspec() for panel in panels]
-    columns = max((spec.get_gridspec().ncols for spec in specs if spec is not None), default=1)
-    html = (
-        f'<div class="dfa-figure {name}" style="--columns: {columns}; --width: {72 * width:.0f}px">'
-        f'<div class="dfa-panels">{"".join(parts)}</div>{below}</div>'
-    )
-    numbers = count()
-    html = re.sub(
-        r"<svg.*?</svg>",
-        lambda svg: _with_own_ids(svg[0], f"{name}-{next(numbers)}-"),
-        html,
-        flags=re.DOTALL,
-    )
-    return _with_shared_styles(html, name)
+            svg.attrib = described | svg.attrib
+            described = {"aria-hidden": "true"}  # the first drawing speaks for all
+            box = SubElement(inner, "div", {"class": "dfa-panel"})
+            SubElement(box, "div", {"class": "dfa-drawing", **_data(values)}).append(svg)
+            box.extend(_legend(panel.get_legend()))
+        for legend in figure.legends:
+            whole.extend(_legend(legend))
+    for number, svg in enumerate(whole.iter("svg")):
+        _give_own_ids(svg, f"{name}-{number}-")
+    _share_styles(whole, name)
+    return tostring(whole, encoding="unicode").replace(" />", "/>")
 
 
-def _with_own_ids(svg: str, prefix: str) -> str:
+def _give_own_ids(svg: Element, prefix: str) -> None:
     short: defaultdict[str, str] = defaultdict(map(str, count()).__next__)
-    ids = r'(\bid="|href="#|url\(#)([^")]*)'
-    return re.sub(ids, lambda match: match[1] + prefix + short[match[2]], svg)
+
+    def own(name: str, value: str) -> str:
+        if name == "id":
+            return prefix + short[value]
+        reference = "^#" if name == "href" else r"url\(#"
+        return re.sub(rf"({reference})([^)]*)", lambda found: found[1] + prefix + short[found[2]], value)
+
+    for element in svg.iter():
+        element.attrib = {name: own(name, value) for name, value in element.items()}
 
 
-def _with_shared_styles(html: str, name: str) -> str:
+def _share_styles(whole: Element, name: str) -> None:
     """State each style that several elements have once; repeated, it is a third of a figure."""
-    html = re.sub(r' clip-path="([^"]*)" style="([^"]*)"', r' style="\2; clip-path: \1"', html)
-    counts = Counter(re.findall(STYLE, html))
-    shared = [style for style, times in counts.items() if times > 1]
+    for element in whole.iter():
+        if {"clip-path", "style"} <= element.attrib.keys():
+            clip = element.attrib.pop("clip-path")
+            element.set("style", f"{element.get('style')}; clip-path: {clip}")
+    counts = Counter(element.get("style", "") for element in whole.iter())
+    shared = [style for style, times in counts.items() if style and times > 1]
     classes = {style: f"s{number}" for number, style in enumerate(shared)}
-    rules = "".join(f".{name} .{key}{{{style}}}" for style, key in classes.items())
-
-    def named(style: re.Match[str]) -> str:
-        return f' class="{classes[style[1]]}"' if style[1] in classes else style[0]
-
-    # Within the drawing: SVG, unlike a page's text, may contain style sheets.
-    sheet = f"<style>{rules}</style>"
-    return re.sub("<svg[^>]*>", lambda tag: tag[0] + sheet, re.sub(STYLE, named, html), count=1)
+    for element in whole.iter():
+        if element.get("style") in classes:
+            element.attrib = {"class": classes[element.attrib.pop("style")], **element.attrib}
+    # Within the first drawing: SVG, unlike a page's text, may contain style sheets.
+    sheet = Element("style")
+    sheet.text = "".join(f".{name} .{key}{{{style}}}" for style, key in classes.items())
+    for svg in whole.findall(".//svg[1]")[:1]:
+        svg.insert(0, sheet)
 
 
 @contextmanager
@@ -123,48 +126,65 @@ def _box(figure: Figure, panel: Axes) -> Bbox:
         return figure.get_tightbbox().padded(MARGIN)
 
 
-def _drawing(figure: Figure, panel: Axes, box: Bbox) -> str:
+def _drawing(figure: Figure, panel: Axes, box: Bbox) -> Element:
     with _hidden(*(axes for axes in figure.axes if axes is not panel)):
         return _svg(figure, box)
 
 
-def _svg(figure: Figure, box: Bbox) -> str:
+def _svg(figure: Figure, box: Bbox) -> Element:
     """Return the part of a figure within a box, in inches, as SVG for a page."""
     file = StringIO()
     figure.savefig(file, format="svg", bbox_inches=box, transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
-    # matplotlib's style rule would apply to the whole page; figures.css has it instead.
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<defs>\s*</defs>", "", svg).replace("xlink:href", "href")
-    svg = re.sub(r".*?<svg[^>]*viewBox", "<svg viewBox", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r' id="line:([^"]*)"', lambda match: f' data-line="{match[1].replace(":", " ")}"', svg)
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
-    # A tenth of a point is below the resolution of screens.
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda match: re.sub(r"\d+\.\d{2,}", _rounded, match[0]), svg)
-    svg = re.sub(r"(data:image/png;base64,)([^\"]*)", lambda match: match[1] + _lighter(match[2]), svg)
-    svg = svg.replace("#000000", INK)  # matplotlib's default, which text does not state
-    for name, shade in TURNING.items():
-        svg = svg.replace(shade, f"var(--dfa-{name}, {shade})")
-    # figures.css sets the font; rotations by 0 degrees and most white space in paths have no effect.
-    svg = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r"\s*\n(?=[A-Zz\"])", "", svg)
-    svg = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(?<=[A-Z]) | (?=-)", "", match[0]), svg)
-    svg = re.sub(r'<path d="[^"]*" style="fill: none"/>', "", svg)  # grounds, which are transparent
-    return _without_bare_groups(re.sub(r">\s+<", "><", svg).strip())
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', file.getvalue()))
+    svg = fromstring(file.getvalue())
+    for element in svg.iter():
+        element.tag = element.tag.removeprefix(f"{{{NAMESPACE}}}")
+        pairs = (_attribute(name, value, used) for name, value in element.items())
+        element.attrib = {name: value for name, value in pairs if value}
+        element.text, element.tail = (
+            text if text and text.strip() else None for text in (element.text, element.tail)
+        )
+    _remove_unseen(svg)
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], "xmlns": NAMESPACE, "version": "1.1"}
+    return svg
 
 
-def _without_bare_groups(svg: str) -> str:
-    """Remove groups without attributes: matplotlib puts two around each tick."""
-    bare: list[bool] = []
+def _attribute(name: str, value: str, used: set[str]) -> tuple[str, str]:
+    """Return an attribute as the page needs it; without a value, if it does not."""
+    if name == "id" and value.startswith("line:"):
+        return "data-line", value.removeprefix("line:").replace(":", " ")
+    if name == "id":
+        return name, value if value in used else ""
+    if name == "transform" and re.fullmatch(r"rotate\(-0 [^)]*\)", value):
+        return name, ""
+    if name.endswith("href"):
+        start, comma, picture = value.partition("base64,")
+        return "href", start + comma + _lighter(picture.strip()) if picture else value
+    if name in ("d", "x", "y"):  # a tenth of a point is below the resolution of screens
+        value = re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value)
+    if name == "d":  # most white space in paths has no effect
+        return name, re.sub(r" (?=[A-Zz-])|(?<=[A-Z]) ", "", " ".join(value.split()))
+    if name == "style":  # figures.css sets the font
+        value = re.sub(r" font-family: [^;]*;", "", value)
+    value = value.replace("#000000", INK)  # matplotlib's default, which text does not state
+    for shade_name, shade in TURNING.items():
+        value = value.replace(shade, f"var(--dfa-{shade_name}, {shade})")
+    return name, value
 
-    def kept(tag: re.Match[str]) -> str:
-        if tag[0] == "</g>":
-            return "" if bare.pop() else tag[0]
-        bare.append(tag[0] == "<g>")
-        return "" if bare[-1] else tag[0]
 
-    return re.sub(r"<g(?: [^>]*)?>|</g>", kept, svg)
+def _remove_unseen(element: Element) -> None:
+    """Remove what has no effect, and bare groups: matplotlib puts two around each tick."""
+    children: list[Element] = []
+    for child in element:
+        _remove_unseen(child)
+        ground = child.attrib.keys() == {"d", "style"} and child.get("style") == "fill: none"
+        empty = child.tag == "defs" and not len(child)
+        if child.tag == "g" and not child.attrib:
+            children += child
+        # matplotlib's style rule would apply to the whole page; figures.css has it instead.
+        elif not (ground or empty or child.tag in ("metadata", "style")):
+            children.append(child)
+    element[:] = children
 
 
 def _lighter(picture: str) -> str:
@@ -181,10 +201,6 @@ def _lighter(picture: str) -> str:
     file = BytesIO()
     flat.save(file, "PNG", optimize=True)
     return min(picture, base64.b64encode(file.getvalue()).decode(), key=len)
-
-
-def _rounded(match: re.Match[str]) -> str:
-    return f"{float(match[0]):.1f}".removesuffix(".0")
 
 
 # ---- values at the cursor ----
@@ -260,30 +276,29 @@ def _key(artist: Artist) -> str:
     return (artist.get_gid() or "").removeprefix("line:")
 
 
-def _data(readings: dict[str, Any]) -> str:
-    if not readings["x"]:
-        return ""
+def _data(readings: dict[str, Any]) -> dict[str, str]:
     text = json.dumps(readings, ensure_ascii=False, separators=(",", ":"))
-    return f' data-readings="{escape(text)}"'
+    return {"data-readings": text} if readings["x"] else {}
 
 
 # ---- legends ----
 
 
-def _legend(legend: Legend | None) -> str:
+def _legend(legend: Legend | None) -> list[Element]:
     if legend is None:
-        return ""
+        return []
+    entries = Element("ul", {"class": "dfa-legend"})
+    if title := legend.get_title().get_text():
+        SubElement(entries, "li").text = title
     handles = [handle for handle in legend.legend_handles if handle is not None]
-    title = legend.get_title().get_text()
-    items = "\n".join(
-        f'<li data-line="{escape(_key(handle))}">'
-        f'<span class="dfa-entry">{_mark(handle)}{escape(text.get_text())}</span></li>'
-        for handle, text in zip(handles, legend.get_texts(), strict=True)
-    )
-    return f'<ul class="dfa-legend">{f"<li>{escape(title)}</li>" if title else ""}{items}</ul>'
+    for handle, text in zip(handles, legend.get_texts(), strict=True):
+        item, mark = SubElement(entries, "li", {"data-line": _key(handle)}), _mark(handle)
+        SubElement(item, "span", {"class": "dfa-entry"}).append(mark)
+        mark.tail, item.tail = text.get_text(), "\n"
+    return [entries]
 
 
-def _mark(handle: Artist) -> str:
+def _mark(handle: Artist) -> Element:
     """Return a legend handle as SVG: a piece of the line, or a square in its colour."""
     figure = Figure(figsize=(0.42, 0.14))
     line = Line2D([], [])
@@ -294,4 +309,5 @@ def _mark(handle: Artist) -> str:
     line.set(xdata=[0.04, 0.5, 0.96], ydata=[0.5] * 3, markevery=[1], transform=figure.transFigure)
     figure.add_artist(line)
     svg = _svg(figure, Bbox.from_bounds(0, 0, *figure.get_size_inches()))
-    return svg.replace("<svg", '<svg aria-hidden="true" width="30" height="10"', 1)
+    svg.attrib = {"aria-hidden": "true", "width": "30", "height": "10", **svg.attrib}
+    return svg

@@ -34,15 +34,9 @@ from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.names import (
     COLOURS,
     FEEDBACK_NAMES,
-    FINITE_WIDTH,
-    INK,
-    KERNEL_NAMES,
     METHOD_NAMES,
-    MUTED,
     OPTIMIZER_NAMES,
-    PAPER,
-    RULE,
-    TINT,
+    SPARE_COLOURS,
 )
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
 from dfa_lib.experiments.statistics import mean_interval, summarise, with_outcomes
@@ -50,6 +44,7 @@ from dfa_lib.methods import METHODS
 from dfa_lib.validation import choice
 
 from .claims.queries import select
+from .converged import FINITE_WIDTH, KERNEL_NAMES
 
 METRIC_NAMES = {
     "train_loss": "training loss, nats",
@@ -63,6 +58,15 @@ METRIC_NAMES = {
     "update_alignment": "cosine of all updates, DFA and BP",
     "step_alignment": "cosine of the optimizer's step and BP's update",
 }
+# Neutral colours that change with the theme: book/_static/figures.css has those of the dark theme.
+INK = SPARE_COLOURS[0]
+TINT = "#f2f2f2"
+RULE = "#dddddd"
+PAPER = "#ffffff"
+TURNING = {"ink": INK, "tint": TINT, "rule": RULE, "paper": PAPER}
+"""Neutral colours that change with the theme, by the name of their CSS variable."""
+# Legible on light and dark backgrounds.
+MUTED = "#7A7A7A"
 NAMES_BY = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}
 # Markers by optimizer; none resembles the cross of an unstable run.
 MARKERS = ("o", "s", "D", "^", "v", "P", "*")

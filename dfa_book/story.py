@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
-from dfa_lib.experiments.names import COLOURS, METHOD_NAMES, MUTED, OPTIMIZER_NAMES
+from dfa_lib.experiments.names import COLOURS, METHOD_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.statistics import UNKNOWN, Interval, summarise
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.validation import InputError
@@ -29,6 +29,7 @@ from .claims.measures import ADAPTIVE, CHANCE, gap, named_best_lazy, runs, with_
 from .claims.queries import Sample, mean_of
 from .claims.thesis_claims import BP, DFA
 from .plots import (
+    MUTED,
     REFERENCE_LINE,
     STYLE,
     Curve,

@@ -83,11 +83,11 @@ def _written(value: float, scale: Scale) -> str:
     return number(scale.factor * value, scale.form) + scale.unit
 
 
-def size(difference: Interval, scale: Scale = SHARE) -> str:
+def size(difference: Interval) -> str:
     """Return the absolute difference with its interval: ``2.1 points (1.0 to 3.2)``."""
     sign = -1 if difference.mean < 0 else 1
     low, high = sorted((sign * difference.low, sign * difference.high))
-    return signed(Interval(sign * difference.mean, low, high, difference.n), scale, plus=False)
+    return signed(Interval(sign * difference.mean, low, high, difference.n), plus=False)
 
 
 def signed(difference: Interval, scale: Scale = SHARE, *, plus: bool = True, unit: bool = True) -> str:

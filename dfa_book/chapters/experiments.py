@@ -93,7 +93,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
         f"**Answer.** On three digits, DFA gets {mean(dfa, interval=True)} right at the last epoch; "
         f"chance is {percent(0.5, '.0f')}. {stability(dfa) + ' ' if dfa.unstable else ''}"
         f"{between[3]} On one digit, {between[1]}",
-        {f"{m}_k{k}": end.mean for (k, m), end in each.items()}
+        {f"{method}_k3": each[3, method].mean for method in RULES}
         | {"gap_k3": gap_k3.mean, "gap_k3_low": gap_k3.low, "gap_k3_high": gap_k3.high}
         | {
             "profile_sentence": (
@@ -558,10 +558,7 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
     rmsprop, sgd = (ends(study, method="dfa", optimizer=o) for o in ("rmsprop", "sgd"))
     sentence = compared("DFA with RMSProp", "DFA with SGD", rmsprop, sgd)
     heads = ["DFA's", "epoch", "RMSProp minus SGD", "SGD", "RMSProp"]
-    return Answer(
-        f"**Answer.** {aligned} At the end, {sentence}\n\n{table(heads, rows)}",
-        {"alignment_optimizers": f"{aligned} At the end, {sentence}"},
-    )
+    return Answer(f"**Answer.** {aligned} At the end, {sentence}\n\n{table(heads, rows)}")
 
 
 def explains(study: Study, settings: Settings) -> dict[str, Any]:

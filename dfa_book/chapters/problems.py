@@ -7,7 +7,7 @@ import pandas as pd
 
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
-from dfa_lib.experiments.names import KERNEL_NAMES, METHOD_NAMES
+from dfa_lib.experiments.names import METHOD_NAMES
 from dfa_lib.methods import METHODS
 
 from ..answers import compared
@@ -16,6 +16,7 @@ from ..chapter import Answer, Settings
 from ..claims import queries
 from ..claims.measures import CHANCE
 from ..claims.queries import Sample
+from ..converged import KERNEL_NAMES
 from ..plots import accuracy_curves, converged_curves, error_curves, label
 from ..studies import INPUTS, POINTS, ClusterSizes, Study
 from ..words import DATASETS, enumerated, gap, listed, mean, means, number, percent, size, table

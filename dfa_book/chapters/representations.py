@@ -7,14 +7,13 @@ from typing import Any
 import pandas as pd
 
 from dfa_lib.data.images import Digits
-from dfa_lib.experiments.representations import PROBES, is_one_place, nearest_alike
 
 from ..captions import INTERVALS, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
 from ..claims.queries import Sample
 from ..plots import probe_accuracies, representation_diagram, representation_maps
-from ..probes import TARGETS, weights_names
+from ..probes import PROBES, TARGETS, is_one_place, nearest_alike, weights_names
 from ..studies import Study
 from ..words import (
     DATASETS,
@@ -45,10 +44,9 @@ def accuracy(probes: pd.DataFrame, weights: str, probe: str, target: str) -> Sam
     return queries.sample(rows, "accuracy")
 
 
-def diagram(
-    digits: Digits, hidden: int, chosen: tuple[int, ...] = (8, 3, 5), place: int = 1
-) -> dict[str, Any]:
+def diagram(digits: Digits, hidden: int) -> dict[str, Any]:
     """Return the figure that cuts the representation of one digit out of the first layer."""
+    chosen, place = (8, 3, 5), 1
     images = digits.images[[digits.labels.tolist().index(digit) for digit in chosen]]
     return {
         "figure": representation_diagram(images, place, hidden),
@@ -235,8 +233,7 @@ def probing_answer(study: Study, probes: pd.DataFrame) -> Answer:
         f"{texts['digit']}\n\n**And odd from even?** {texts['parity']} Where the first share of "
         "mistakes is much larger than the second, most mistaken digits have the right parity:\n\n"
         + table(heads, rows),
-        {f"representations_{target}": text for target, text in verdicts.items()}
-        | {"representations_separated": of_separated},
+        {"representations_digit": verdicts["digit"], "representations_separated": of_separated},
     )
 
 

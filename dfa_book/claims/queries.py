@@ -90,9 +90,9 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy", **fields: object)
     rows = select(table, **fields)
     if rows.empty:
         return pd.DataFrame()
-    grouped = rows.groupby(["epoch", "seed"])[metric]
-    means = grouped.mean()
-    means[grouped.apply(lambda values: values.isna().any())] = math.nan
+    places = [rows["epoch"], rows["seed"]]
+    means = rows[metric].groupby(places).mean()
+    means[rows[metric].isna().groupby(places).any()] = math.nan
     return means.unstack("seed")
 
 
@@ -132,9 +132,8 @@ def describe(values: pd.Series, rows: pd.DataFrame) -> Sample:
     """Return numbers by seed as a sample; the outcomes of ``rows`` say which seeds are unstable."""
     if "outcome" not in rows:
         return Sample(values)
-    outcomes = rows.groupby("seed")["outcome"]
-    unstable = outcomes.apply(lambda o: (o == UNSTABLE).any())
-    finite = ~outcomes.apply(lambda o: (o == NON_FINITE).any())
+    unstable = (rows["outcome"] == UNSTABLE).groupby(rows["seed"]).any()
+    finite = ~(rows["outcome"] == NON_FINITE).groupby(rows["seed"]).any()
     undefined = values.isna() & finite.reindex(values.index, fill_value=True)
     kept = values[~undefined]
     return Sample(

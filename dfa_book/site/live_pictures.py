@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dfa_lib.alignment import weight_alignment
 from dfa_lib.data.clusters import draw_clusters, label_clusters
-from dfa_lib.experiments.names import COLOURS, INK, METHOD_NAMES, MUTED
+from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
 from dfa_lib.feedback import feedback_matrices
 from dfa_lib.lazy import output_layer_gradients
 from dfa_lib.learning_rules import Products, direct_feedback_alignment, gradients
@@ -22,7 +22,7 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import Run, train
 
 from ..panels import SVG
-from ..plots import LABEL_COLOURS
+from ..plots import INK, LABEL_COLOURS, MUTED
 
 WIDTH = 64
 DISAGREE, AGREE = LABEL_COLOURS

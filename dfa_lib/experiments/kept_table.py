@@ -175,7 +175,7 @@ class KeptTable:
 
     def digests(self, lines: Iterable[str]) -> list[str]:
         """Return the digests of the units in lines of the file."""
-        return list(unit_digests("\n".join([self.header, *lines])))
+        return list(_units(self.header, list(lines)))
 
     @contextmanager
     def writer(self) -> Iterator["Writer"]:
@@ -248,7 +248,9 @@ class Writer:
         self._added: list[str] = []
 
     def start(self, datasets: Iterable[str], how: str) -> None:
-        """Open a session; ``datasets`` and ``how`` are those of ``provenance.Session``."""
+        """Open a session, if none is; ``datasets`` and ``how`` are those of ``provenance.Session``."""
+        if self._session is not None:
+            return
         path = self._table.path
         try:
             self._session = Session(path, datasets, how)
@@ -277,6 +279,7 @@ class Writer:
 
     def take(self, other: Path, rows: Iterable[Row]) -> None:
         """Copy units from another table, with the entries of its record."""
+        self.finish()  # before its log is replaced
         rows, path = list(rows), self._table.path
         record = Record.read(path)
         record.take_over(other, self._table.digests(self._table.text(rows)))
@@ -420,6 +423,7 @@ def kept_table(
 # ---- units ----
 
 
+@cache  # called for each figure of a table
 def unit_digests(text: str) -> dict[str, dict[str, str]]:
     """Return the digest of each unit in a CSV's text, and the unit's fields of ``Run``."""
     header, *lines = text.splitlines() or [""]
@@ -430,13 +434,10 @@ def unit_digests(text: str) -> dict[str, dict[str, str]]:
     }
 
 
-_cached_unit_digests = cache(unit_digests)  # called for each figure of a table
-
-
 def units_in(path: Path) -> dict[str, dict[str, str]]:
     """Return a table's ``unit_digests`` without an unfinished unit; values are not checked."""
     text, logged = _read_text(path)
-    units = dict(_cached_unit_digests(text or ""))
+    units = dict(unit_digests(text or ""))
     known = Record.read(path).digests() if logged else set()
     while logged and units and next(reversed(units)) not in known:
         units.popitem()

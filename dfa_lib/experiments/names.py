@@ -16,26 +16,10 @@ COLOURS = {
     "linear_features": "#9A6B8C",
 }
 """The colour of each method, in every figure."""
-# Neutral colours that change with the theme: book/_static/figures.css has those of the dark theme.
-INK = "#333333"
-TINT = "#f2f2f2"
-RULE = "#dddddd"
-PAPER = "#ffffff"
-TURNING = {"ink": INK, "tint": TINT, "rule": RULE, "paper": PAPER}
-"""Neutral colours that change with the theme, by the name of their CSS variable."""
-# Legible on light and dark backgrounds.
-MUTED = "#7A7A7A"
 # Colours of registered methods, in this order.
-SPARE_COLOURS = (INK, "#BD3728", "#D100A7", "#945900", "#0D7373")
+SPARE_COLOURS = ("#333333", "#BD3728", "#D100A7", "#945900", "#0D7373")
 METHOD_NAMES = {name: method.label for name, method in METHODS.items()}
 """The label of each method."""
-KERNEL_NAMES = {
-    "relu_kernel": "infinitely wide ReLU features",
-    "gates_kernel": "infinitely wide NTK (W₁, fixed gates)",
-}
-"""The labels of the lazy methods of infinite width."""
-FINITE_WIDTH = {"relu_kernel": "relu_features", "gates_kernel": "ntk"}
-"""The same methods at finite width, which lend them their colours."""
 OPTIMIZER_NAMES = {
     "sgd": "SGD",
     "momentum": "momentum",

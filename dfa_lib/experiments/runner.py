@@ -3,7 +3,7 @@
 import os
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..validation import InputError, shown, whole_number
 from .batches import train_batches
 from .cluster import train_on_cluster
 from .extension import ship, train_shipped
-from .kept_table import KeptTable, Writer
+from .kept_table import Writer
 from .orphans import tied
 from .progress import Progress, cost
 from .results import Histories, histories_in, read_histories, rows_of, runs_table, to_table
@@ -78,25 +78,108 @@ def run_histories(
     reuse: Iterable[str | os.PathLike[str]] = (),
     jobs: int = 1,
     cluster: str | None = None,
-    shared: bool = False,
 ) -> Histories:
-    """Do the work of ``run_all``; ``shared`` results may hold other experiments' runs too."""
-    runs, reuse = list(dict.fromkeys(checked_runs(runs))), checked_files(reuse)
-    jobs = whole_number("jobs", jobs)
-    if cluster is None and jobs > joblib.cpu_count():
-        cores = joblib.cpu_count()
-        raise InputError(f"jobs must be at most {cores}, the cores of this machine, not {jobs}.")
-    table = runs_table(results) if results is not None else None
-    done = _saved(table, runs, shared)
-    if any(run not in done for run in runs):
-        with table.writer() if table is not None else nullcontext() as writer:
-            # Read again: another process may have written it meanwhile.
-            done = _saved(table, runs, shared)
-            _take_over(runs, done, writer, reuse)
-            _train_missing(runs, done, writer, jobs, cluster)
-    elif table is not None:
-        table.tidy_up()
-    return {run: done[run] for run in runs}
+    """Do the work of ``run_all``."""
+    runs = list(dict.fromkeys(checked_runs(runs)))
+    with Trainer(runs, results, reuse=reuse, jobs=jobs, cluster=cluster) as trainer:
+        return trainer.histories(runs)
+
+
+class Trainer:
+    """Trains runs of an experiment, step by step, and keeps its table open meanwhile.
+
+    Parameters are those of ``run_all``. ``runs`` are the experiment's; a ``shared`` table may hold runs
+    that differ from them in more than their seeds.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        results: str | os.PathLike[str] | None,
+        *,
+        reuse: Iterable[str | os.PathLike[str]],
+        jobs: int,
+        cluster: str | None,
+        shared: bool = False,
+    ) -> None:
+        self._experiment = runs
+        self._others: dict[Any, Histories | None] = dict.fromkeys(_files(reuse))
+        self._jobs, self._cluster, self._shared = whole_number("jobs", jobs), cluster, shared
+        if cluster is None and jobs > joblib.cpu_count():
+            cores = joblib.cpu_count()
+            raise InputError(f"jobs must be at most {cores}, the cores of this machine, not {jobs}.")
+        self._table = runs_table(results) if results is not None else None
+        self._writer: Writer | None = None
+        self._contexts = ExitStack()
+        self._done = self._saved()
+
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._contexts.__exit__(*problem)
+        if self._table is not None and self._writer is None:
+            self._table.tidy_up()
+
+    def histories(self, runs: Iterable[Run]) -> Histories:
+        """Return the histories of runs; train and save those that are missing."""
+        runs = list(runs)
+        if self._missing(runs) and self._table is not None and self._writer is None:
+            self._writer = self._contexts.enter_context(self._table.writer())
+            self._done = self._saved()  # another process may have written it meanwhile
+        self._take_over(runs)
+        self._train(self._missing(runs))
+        return {run: self._done[run] for run in runs}
+
+    def _missing(self, runs: Iterable[Run]) -> list[Run]:
+        return [run for run in runs if run not in self._done]
+
+    def _saved(self) -> Histories:
+        """Read the runs that have been trained already."""
+        if self._table is None:
+            return {}
+        done = histories_in(self._table)
+        asked_for = {replace(run, seed=0) for run in self._experiment}
+        others = [run for run in done if replace(run, seed=0) not in asked_for]
+        if others and not self._shared:
+            raise InputError(
+                f"{self._table.path} belongs to another experiment: {len(others)} of its {len(done)} "
+                f"runs were not asked for, the first being {others[0].describe()} for "
+                f"{others[0].epochs} epochs; name another file, or move this one and its record away."
+            )
+        return done
+
+    def _take_over(self, runs: Sequence[Run]) -> None:
+        """Copy runs from other experiments, whose files are read once, and only if needed."""
+        for file, theirs in self._others.items():
+            missing = self._missing(runs)
+            if not missing:
+                break
+            if theirs is None:
+                theirs = self._others[file] = read_histories(file)
+            taken = {run: theirs[run] for run in missing if run in theirs}
+            if self._writer is not None and taken:
+                self._writer.take(Path(file), rows_of(taken.values()))
+            self._done |= taken
+
+    def _train(self, runs: Sequence[Run]) -> None:
+        """Train runs, and save each as it finishes."""
+        if not runs:
+            return
+        if self._writer is not None:
+            how = self._cluster if self._cluster is not None else f"jobs={min(self._jobs, len(runs))}"
+            self._writer.start({run.dataset for run in self._experiment}, how)
+        # Longest first: a long run that starts last would run alone at the end.
+        runs = sorted(runs, key=cost, reverse=True)
+        with (
+            Progress(runs) as progress,
+            closing(_train_each(runs, self._jobs, self._cluster)) as histories,
+        ):
+            for history in histories:
+                self._done[history.run] = history
+                if self._writer is not None:
+                    self._writer.append(rows_of([history]))
+                progress.finished(history.run)
 
 
 def checked_runs(runs: Iterable[Run]) -> list[Run]:
@@ -108,7 +191,7 @@ def checked_runs(runs: Iterable[Run]) -> list[Run]:
     return runs
 
 
-def checked_files(reuse: Iterable[str | os.PathLike[str]] | None) -> list[str | os.PathLike[str]]:
+def _files(reuse: Any) -> list[str | os.PathLike[str]]:
     """Return the results files to take runs from: of one, None or a list of them."""
     if reuse is None:
         return []
@@ -131,58 +214,6 @@ def repeats(runs: Iterable[Run], seeds: int) -> list[Run]:
 def final_epoch(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each run's last epoch."""
     return table[table["epoch"] == table["epochs"]]
-
-
-def _saved(table: KeptTable | None, wanted: Sequence[Run], shared: bool) -> Histories:
-    """Read the runs that have been trained already."""
-    if table is None:
-        return {}
-    done = histories_in(table)
-    asked_for = {replace(run, seed=0) for run in wanted}
-    others = [run for run in done if replace(run, seed=0) not in asked_for]
-    if others and not shared:
-        raise InputError(
-            f"{table.path} belongs to another experiment: {len(others)} of its {len(done)} runs were "
-            f"not asked for, the first being {others[0].describe()} for {others[0].epochs} epochs; "
-            f"name another file, or move this one and its record away."
-        )
-    return done
-
-
-def _take_over(
-    runs: Sequence[Run],
-    done: Histories,
-    writer: Writer | None,
-    reuse: Sequence[str | os.PathLike[str]],
-) -> None:
-    """Copy runs from other experiments into ``done`` and the table."""
-    for other in reuse:
-        if all(run in done for run in runs):
-            break
-        theirs = read_histories(other)
-        taken = {run: theirs[run] for run in runs if run in theirs and run not in done}
-        if writer is not None and taken:
-            writer.take(Path(other), rows_of(taken.values()))
-        done |= taken
-
-
-def _train_missing(
-    runs: Sequence[Run], done: Histories, writer: Writer | None, jobs: int, cluster: str | None
-) -> None:
-    """Train the runs that are not in ``done``, and save each as it finishes."""
-    # Longest first: a long run that starts last would run alone at the end.
-    missing = sorted((run for run in runs if run not in done), key=cost, reverse=True)
-    if not missing:
-        return
-    if writer is not None:
-        how = cluster if cluster is not None else f"jobs={min(jobs, len(missing))}"
-        writer.start({run.dataset for run in missing}, how)
-    with Progress(missing) as progress, closing(_train_each(missing, jobs, cluster)) as histories:
-        for history in histories:
-            done[history.run] = history
-            if writer is not None:
-                writer.append(rows_of([history]))
-            progress.finished(history.run)
 
 
 def _train_each(runs: Sequence[Run], jobs: int, cluster: str | None) -> Generator[History, None, None]:

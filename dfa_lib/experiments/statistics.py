@@ -138,7 +138,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> Inte
 # ---- differences ----
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def paired_difference(a: ArrayLike, b: ArrayLike) -> Interval:
     """Return the mean of ``a - b`` and its interval; the i-th values of ``a`` and ``b`` share a seed.
 
     ``a`` and ``b`` differ if the interval leaves out 0.
@@ -149,7 +149,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = CONFIDENCE
         raise InputError(
             f"a paired difference needs a value of both for each seed, not {len(x)} and {len(y)}."
         )
-    return mean_interval(x - y, confidence)
+    return mean_interval(x - y)
 
 
 # ---- tables ----

@@ -25,8 +25,8 @@ from ..methods import METHODS
 from ..training import History, Run
 from ..validation import InputError, whole_number
 from .outcomes import NON_FINITE, UNSTABLE, above_chance, outcome_of
-from .results import Histories, histories_in, read_histories, runs_table
-from .runner import MOST_SEEDS, checked_files, checked_runs, run_histories
+from .results import Histories
+from .runner import MOST_SEEDS, Trainer, checked_runs
 
 SCORED_EPOCHS = 10
 # Tuning seeds, disjoint from those of the repeats, which are 0, 1, 2, …
@@ -84,29 +84,19 @@ def tune(
     """
     if seeds is not None:
         seeds = whole_number("seeds", seeds, minimum=0, maximum=MOST_SEEDS)
-    done = Histories()
-    runs, reuse = checked_runs(runs), checked_files(reuse)  # lists, because iterators can be read once
-    # Read once: a search has dozens of steps, and the tables thousands of rows.
-    if results is not None:
-        stored = histories_in(runs_table(results))
-    else:
-        stored = {run: history for other in reuse for run, history in read_histories(other).items()}
-        reuse = []
+    runs, done = checked_runs(runs), Histories()  # a list, because iterators can be read once
     searches = {run: _Search(run, seeds, done) for run in runs}
     steps = {run: search.steps() for run, search in searches.items()}
-    while steps:
-        wanted: list[Run] = []
-        for run in list(steps):
-            trials = next(steps[run], None)
-            if trials is None:
-                del steps[run]
-            else:
-                wanted += trials
-        new = [trial for trial in dict.fromkeys(wanted) if trial not in done]
-        done |= {trial: stored[trial] for trial in new if trial in stored}
-        missing = [trial for trial in new if trial not in stored]
-        if missing:
-            done |= run_histories(missing, results, reuse=reuse, jobs=jobs, cluster=cluster, shared=True)
+    with Trainer(runs, results, reuse=reuse, jobs=jobs, cluster=cluster, shared=True) as trainer:
+        while steps:
+            wanted: list[Run] = []
+            for run in list(steps):
+                trials = next(steps[run], None)
+                if trials is None:
+                    del steps[run]
+                else:
+                    wanted += trials
+            done |= trainer.histories(dict.fromkeys(wanted))
     chosen = [replace(run, learning_rate=rate(searches[run].chosen)) for run in runs]
     return chosen, pd.DataFrame(row for run in runs for row in searches[run].rows())
 

@@ -19,21 +19,18 @@ from PIL import Image
 from dfa_book.panels import figure_html
 from dfa_book.plots import (
     DIGIT_COLOURS,
+    INK,
     LABEL_COLOURS,
+    MUTED,
+    PAPER,
+    TURNING,
     Curve,
     draw_curve,
     legend_below,
     row_of_panels,
     seeds_entry,
 )
-from dfa_lib.experiments.names import (
-    COLOURS,
-    INK,
-    MUTED,
-    PAPER,
-    SPARE_COLOURS,
-    TURNING,
-)
+from dfa_lib.experiments.names import COLOURS, SPARE_COLOURS
 
 STYLES = (Path(__file__).parents[2] / "book/_static/figures.css").read_text(encoding="utf-8")
 ALT = 'Two panels with a "rising" line.'

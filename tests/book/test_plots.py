@@ -19,7 +19,9 @@ from dfa_book.plots import (
     FEEDBACK_NAMES,
     METHOD_NAMES,
     OPTIMIZER_NAMES,
+    PAPER,
     PARITY_COLOURS,
+    TINT,
     Curve,
     accuracy_curves,
     converged_curves,
@@ -43,7 +45,6 @@ from dfa_book.plots import (
 from dfa_lib import InputError, Run
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
-from dfa_lib.experiments.names import PAPER, TINT
 from dfa_lib.experiments.results import to_table
 from dfa_lib.experiments.statistics import mean_interval
 from dfa_lib.methods import METHODS

@@ -9,13 +9,21 @@ import pytest
 
 from dfa_book import probes as module
 from dfa_book.plots import representation_maps
-from dfa_book.probes import PROBE_COLUMNS, TARGETS, embedding_table, probe_table, weights_names
+from dfa_book.probes import (
+    PROBE_COLUMNS,
+    PROBES,
+    TARGETS,
+    digit_representation,
+    embedding_table,
+    is_one_place,
+    probe_table,
+    weights_names,
+)
 from dfa_book.site.freshness import staleness
 from dfa_lib import InputError, Run
 from dfa_lib.data.digits import load_digits
 from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.provenance import Record, checksums
-from dfa_lib.experiments.representations import PROBES, digit_representation, is_one_place
 from dfa_lib.training import initial_parameters, train
 
 COUNT = 60  # digits that tables are made of

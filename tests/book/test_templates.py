@@ -21,7 +21,7 @@ from dfa_book.converged import COLUMNS
 from dfa_book.words import SPACE
 from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.outcomes import COIN_LOSS, OUTCOMES, UNSTABLE_END
-from dfa_lib.experiments.results import read_histories, read_results
+from dfa_lib.experiments.results import read_histories, read_results, to_table
 from dfa_lib.experiments.statistics import with_outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -102,12 +102,13 @@ def scores_of(runs):
 def kept(name, seeds):
     """A study from its stored results, without its tuning, which takes long to read."""
     path = STORED / f"{name}.csv"
-    runs = [run for run in read_histories(path) if run.seed == 0]
+    histories = read_histories(path)
+    runs = [run for run in histories if run.seed == 0]
     if name in studies.CLUSTERS:
         runs = [
             run for run in runs if run.dimensions == studies.INPUTS and run.samples == studies.POINTS
         ]
-    table = read_results(path)
+    table = to_table(histories.values())
     table = with_outcomes(table[table["seed"] < seeds])
     return studies.Study(name, runs, table, scores_of(runs))
 
@@ -139,12 +140,23 @@ def odd(request, stored):
     return settings, changed
 
 
+PAGES = [path for end in ("ipynb", "md") for path in (ROOT / "book").glob(f"*.{end}")]
+QUOTED = {
+    key
+    for path in PAGES
+    for key in re.findall(r"\{glue:text\}`[\w-]+\.ipynb::([\w-]+)", path.read_text(encoding="utf-8"))
+}
+# Chapter 3 and the ledger glue these, so that a site whose two pages differ is not built.
+COMPARED = {"bp_k3", "dfa_k3", "gap_k3", "gap_k3_low", "gap_k3_high"}
+
+
 def said(*parts):
-    """Texts of figures, answers and tables."""
+    """Texts of figures, answers and tables; what an answer glues must be quoted on a page."""
     for part in parts:
         if isinstance(part, dict):
             yield from (part["caption"], part["alt"])
         elif isinstance(part, Answer):
+            assert part.values.keys() <= QUOTED | COMPARED
             yield from (part.text, *(v for v in part.values.values() if isinstance(v, str)))
         else:
             yield part
@@ -212,8 +224,12 @@ def test_chapter_3_glues_the_numbers_that_the_ledger_glues(stored):
     glued = experiments.sgd_answer(made["sgd"], settings).values
     on_mnist = story.outcome(Evidence("mnist", STORED))
     numbers = story.numbers(on_mnist)
-    assert set(numbers) == {"bp_k3", "dfa_k3", "gap_k3", "gap_k3_low", "gap_k3_high"}
+    assert set(numbers) == COMPARED
     assert {key: repr(glued[key]) for key in numbers} == {k: repr(v) for k, v in numbers.items()}
+
+
+def test_pages_quote_what_the_ledger_glues():
+    assert story.sentences({}).keys() <= QUOTED
 
 
 @pytest.mark.parametrize("seeds", [1, 5])

@@ -1,6 +1,7 @@
 """The results stored in results/mnist follow the protocol (appendix C)."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_no_run_diverged(path):
     assert table["test_accuracy"].notna().all()
 
 
+@pytest.fixture(scope="module")
+def read_once():
+    """Read the table of tuning, which has thousands of runs, once for all experiments."""
+    histories = cache(read_histories)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "histories_in", lambda table: dict(histories(table.path)))
+        yield
+
+
+@pytest.mark.usefixtures("read_once")
 @pytest.mark.parametrize("experiment", STUDIES)
 def test_the_stored_runs_are_at_the_rates_that_tuning_chooses_and_nothing_is_missing(
     experiment, monkeypatch

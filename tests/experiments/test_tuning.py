@@ -2,10 +2,14 @@ import math
 
 import pytest
 
-from dfa_lib import InputError, tune
+from dfa_book.site.freshness import staleness
+from dfa_lib import InputError, run_all, tune
+from dfa_lib.experiments import kept_table
 from dfa_lib.experiments import runner as experiments
 from dfa_lib.experiments.kept_table import KeptTable
+from dfa_lib.experiments.provenance import Record
 from dfa_lib.experiments.tuning import (
+    FIRST_SEED,
     HIGHEST,
     LOWEST,
     last_epochs_score,
@@ -300,6 +304,61 @@ def test_a_search_that_saves_nothing_reads_the_tables_it_reuses_once(
     assert [run.learning_rate for run in chosen] == [0.1, 0.1]
     assert read == tables
     assert not runs
+
+
+def test_a_search_opens_its_table_once_and_takes_runs_at_any_step(
+    scripted, tmp_path, small_run, monkeypatch
+):
+    runs, folder = scripted(peak_at(0.1)), tmp_path / "whole"
+    tune([small_run(learning_rate=3)], results=folder / "table.csv")
+    late = [run for run in runs if run.seed > FIRST_SEED]  # not those of the coarse pass
+    run_all(late, tmp_path / "late.csv")
+    runs.clear()
+    read, opened = [], []
+    read_table, lock = KeptTable.read, kept_table.sole_writer
+    monkeypatch.setattr(
+        KeptTable, "read", lambda table, **how: read.append(table.path.name) or read_table(table, **how)
+    )
+    monkeypatch.setattr(kept_table, "sole_writer", lambda path: opened.append(path) or lock(path))
+    file = tmp_path / "table.csv"
+    tune([small_run(learning_rate=3)], results=file, reuse=[tmp_path / "late.csv"])
+    assert opened == [file]
+    assert read.count("late.csv") == 1
+    assert read.count("table.csv") < len(runs)
+    assert runs
+    assert not set(runs) & set(late)
+    assert file.read_bytes() == (folder / "table.csv").read_bytes()
+    record = Record.read(file)
+    assert sum(entry["runs"] for entry in record.sessions) == len(runs)
+    assert sum(entry["runs"] for entry in record.taken) == len(late)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("late.csv", "late.json", "table.csv", "table.json", "whole")
+    ]
+
+
+@pytest.mark.parametrize("removed", [["table.csv"], [".table.csv.log"], ["table.csv", ".table.csv.log"]])
+def test_what_others_remove_during_a_search_is_put_back(
+    removed, scripted, tmp_path, small_run, monkeypatch
+):
+    """As ``git stash`` does, or ``git clean``."""
+    file, whole = tmp_path / "table.csv", tmp_path / "whole" / "table.csv"
+    runs = scripted(peak_at(0.1))
+    chosen, scores = tune([small_run(learning_rate=3)], results=whole)
+    middle, made_up = len(runs) // 2, experiments.train
+
+    def train_and_remove(run):
+        if len(runs) == middle:
+            for name in removed:
+                (tmp_path / name).unlink()
+        return made_up(run)
+
+    runs.clear()
+    monkeypatch.setattr(experiments, "train", train_and_remove)
+    again = tune([small_run(learning_rate=3)], results=file)
+    assert again[0] == chosen
+    assert again[1].equals(scores)
+    assert file.read_bytes() == whole.read_bytes()
+    assert staleness(file) is None
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -6,8 +6,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
 
-from dfa_lib import InputError
-from dfa_lib.experiments.convex import (
+from dfa_book.converged import (
     GRADIENT_TOLERANCE,
     gates_kernel,
     kernel_ridge,
@@ -15,6 +14,7 @@ from dfa_lib.experiments.convex import (
     ntk_kernel,
     relu_kernel,
 )
+from dfa_lib import InputError
 from dfa_lib.lazy import ntk_forward
 from dfa_lib.networks import binary_cross_entropy, forward, initialise_network
 from dfa_lib.training import initial_parameters
@@ -70,7 +70,7 @@ def test_a_start_does_not_change_the_solution():
 
 
 def test_a_regression_that_is_not_solved_says_so(monkeypatch):
-    monkeypatch.setattr("dfa_lib.experiments.convex.NEWTON_STEPS", 2)
+    monkeypatch.setattr("dfa_book.converged.NEWTON_STEPS", 2)
     X, y = examples()
     with pytest.raises(InputError, match=r"penalty of 1e-06 is not solved after 2 Newton steps"):
         logistic_regression(X, y, 1e-6)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from dfa_lib import InputError
-from dfa_lib.experiments.representations import (
+from dfa_book.probes import (
     PROBES,
     digit_representation,
     embed,
     is_one_place,
     nearest_alike,
 )
+from dfa_lib import InputError
 from dfa_lib.networks import forward
 
 PIXELS, K = 5, 3  # of made-up networks
