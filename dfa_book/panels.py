@@ -34,6 +34,8 @@ MARGIN = 0.04
 # Makes ids deterministic, so that the same figure is the same text.
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
 NAMESPACE = "http://www.w3.org/2000/svg"
+# A panel's letter, before its title.
+LETTER = re.compile(r"^\([a-h]\) ?")
 
 
 def figure_html(figure: Figure, alt: str, name: str) -> str:
@@ -206,7 +208,7 @@ def _lighter(picture: str) -> str:
 
 def _names(panels: Sequence[Axes]) -> list[str]:
     """Name panels by their titles, their vertical axes, or both, whatever distinguishes them."""
-    titles = [panel.get_title() for panel in panels]
+    titles = [LETTER.sub("", panel.get_title()) for panel in panels]
     axes = [panel.get_ylabel() for panel in panels]
     for names in (titles, axes):
         if all(names) and len(set(names)) == len(panels):
