@@ -84,7 +84,7 @@ def edge_table(
     results: TablePath = None,
     jobs: int = 1,
 ) -> pd.DataFrame:
-    """Train runs with SGD, and measure the gain twice an epoch for as long as they are stable.
+    """Train runs with SGD; measure the gain twice an epoch while they are stable, and their ends.
 
     ``runs`` may differ in method, feedback and rate; each is trained with the seeds 0 to ``seeds - 1``,
     with a remedy of ``REMEDIES``. ``results`` is a CSV to read from and to save to.
@@ -92,9 +92,9 @@ def edge_table(
     Returns
     -------
     pandas.DataFrame
-        One row per run and measurement: ``step``, ``gain`` (with the run's own η; nan from the first
-        loss above 2 ln 2 on), ``loss`` (nats, on the same 1,000 stacks), and ``accuracy`` on held-out
-        stacks, in [0, 1].
+        One row per run and measurement: ``step``, ``gain`` (with the run's own η), ``loss`` (nats, on
+        the same 1,000 stacks), and ``accuracy`` on held-out stacks, in [0, 1]. The first loss above
+        2 ln 2, where the gain is nan, is the last measurement but that of the end.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _follow(run: Run, remedy: Remedy) -> Iterator[Row]:
     gain, stable = math.nan, True
     mode: Mode | None = None
     for step, (examples, start) in enumerate(_batches(run, problem)):
-        if start is None or step % remedy.stride == 0:
+        if start is None or (stable and step % remedy.stride == 0):
             seen = examples.head(MEASURED_ON)
             loss = float(evaluate(method, parameters, seen, run.activation)[0])
             stable = stable and loss <= UNSTABLE_ON_THE_WAY
@@ -153,7 +153,7 @@ def _follow(run: Run, remedy: Remedy) -> Iterator[Row]:
                     method.rule, parameters, *batch, run.activation, start=began, iterations=products
                 )
                 gain = run.learning_rate * mode.value
-            if start is None or step % STRIDE == 0:
+            if start is None or not stable or step % STRIDE == 0:
                 accuracy = float(evaluate(method, parameters, held_out, run.activation)[1])
                 shown = loss if math.isfinite(loss) else math.nan
                 yield step, gain if stable else math.nan, shown, accuracy
@@ -179,32 +179,31 @@ def _batches(run: Run, problem: Problem) -> Iterator[tuple[Examples, int | None]
 # ---- what became of the runs ----
 
 
-class Ended(NamedTuple):
-    """A run of ``edge_table`` in short."""
-
-    method: str
-    feedback: str | None
-    learning_rate: float
-    seed: int
-    unstable: bool
-    exploded: int | None  #: first step with a loss above 2 ln 2
-    passed: int | None  #: first step after the start with a gain above 2, while stable
-    accuracy: float  #: at the end
-
-
 def ended(table: pd.DataFrame, test_samples: int) -> pd.DataFrame:
-    """Return a row for each run of a table, with the fields of ``Ended``."""
-    rows = []
-    fields = ["method", "feedback", "learning_rate", "seed"]
-    for key, run in table.groupby(fields, dropna=False, sort=False):
+    """Return a row for each run of a table of ``edge_table``.
+
+    Columns: those that name the run; ``unstable``; ``exploded``, the first step with a loss above
+    2 ln 2, and ``passed``, the first step after the start with a gain above 2, nan if there is none; and
+    ``accuracy`` at the end.
+    """
+
+    def end(run: pd.DataFrame) -> pd.Series:
         run = run.sort_values("step")
-        losses, accuracies = run["loss"].tolist(), run["accuracy"].tolist()
-        became = outcome(losses, accuracies, test_samples)
+        became = outcome(run["loss"].tolist(), run["accuracy"].tolist(), test_samples)
         exploded = run["step"][~(run["loss"] <= UNSTABLE_ON_THE_WAY)]
         passed = run["step"][(run["gain"] > EDGE) & (run["step"] > 0)]
-        firsts = (int(steps.iloc[0]) if len(steps) else None for steps in (exploded, passed))
-        rows.append(Ended(*key, became in (UNSTABLE, NON_FINITE), *firsts, accuracies[-1]))
-    return pd.DataFrame(rows, columns=Ended._fields)
+        return pd.Series(
+            {
+                "unstable": became in (UNSTABLE, NON_FINITE),
+                "exploded": exploded.min(),
+                "passed": passed.min(),
+                "accuracy": run["accuracy"].iloc[-1],
+            }
+        )
+
+    fields = ["method", "feedback", "learning_rate", "seed"]
+    grouped = table.groupby(fields, dropna=False, sort=False)
+    return grouped[["step", "gain", "loss", "accuracy"]].apply(end).reset_index()
 
 
 # The rules by which the claims of this experiment are judged, in the words of the ledger. They were
