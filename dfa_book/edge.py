@@ -46,6 +46,7 @@ FIRST_PRODUCTS, PRODUCTS = 20, 5
 COLUMNS = {
     **{"experiment": TEXT, "remedy": TEXT, "method": TEXT, "feedback": NAME, "learning_rate": REAL},
     **{"seed": WHOLE, "step": WHOLE, "gain": REAL, "loss": LOSS, "accuracy": SHARE},
+    "test_samples": WHOLE,
 }
 
 
@@ -94,7 +95,8 @@ def edge_table(
     pandas.DataFrame
         One row per run and measurement: ``step``, ``gain`` (with the run's own η), ``loss`` (nats, on
         the same 1,000 stacks), and ``accuracy`` on held-out stacks, in [0, 1]. The first loss above
-        2 ln 2, where the gain is nan, is the last measurement but that of the end.
+        2 ln 2, where the gain is nan, is the last measurement but that of the end. ``test_samples`` is
+        the number of held-out stacks.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def edge_table(
 
 
 def follow(run: Run, remedy: str = "none") -> list[Row]:
-    """Train a run by plain steps of SGD; return step, gain, loss and accuracy of each measurement."""
+    """Train a run by plain steps of SGD; return a row for each measurement, from ``step`` on."""
     with using_threads(1):
         return list(_follow(run, REMEDIES[remedy]))
 
@@ -156,7 +158,7 @@ def _follow(run: Run, remedy: Remedy) -> Iterator[Row]:
             if start is None or not stable or step % STRIDE == 0:
                 accuracy = float(evaluate(method, parameters, held_out, run.activation)[1])
                 shown = loss if math.isfinite(loss) else math.nan
-                yield step, gain if stable else math.nan, shown, accuracy
+                yield step, gain if stable else math.nan, shown, accuracy, run.test_samples
         if start is None:
             return
         X, y = examples.batch(start, run.batch_size)
@@ -179,7 +181,7 @@ def _batches(run: Run, problem: Problem) -> Iterator[tuple[Examples, int | None]
 # ---- what became of the runs ----
 
 
-def ended(table: pd.DataFrame, test_samples: int) -> pd.DataFrame:
+def ended(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each run of a table of ``edge_table``.
 
     Columns: those that name the run; ``unstable``; ``exploded``, the first step with a loss above
@@ -189,7 +191,8 @@ def ended(table: pd.DataFrame, test_samples: int) -> pd.DataFrame:
 
     def end(run: pd.DataFrame) -> pd.Series:
         run = run.sort_values("step")
-        became = outcome(run["loss"].tolist(), run["accuracy"].tolist(), test_samples)
+        shown = int(run["test_samples"].iloc[0])
+        became = outcome(run["loss"].tolist(), run["accuracy"].tolist(), shown)
         exploded = run["step"][~(run["loss"] <= UNSTABLE_ON_THE_WAY)]
         passed = run["step"][(run["gain"] > EDGE) & (run["step"] > 0)]
         return pd.Series(
@@ -203,7 +206,7 @@ def ended(table: pd.DataFrame, test_samples: int) -> pd.DataFrame:
 
     fields = ["method", "feedback", "learning_rate", "seed"]
     grouped = table.groupby(fields, dropna=False, sort=False)
-    return grouped[["step", "gain", "loss", "accuracy"]].apply(end).reset_index()
+    return grouped[list(table.columns[table.columns.get_loc("step") :])].apply(end).reset_index()
 
 
 # The rules by which the claims of this experiment are judged, in the words of the ledger. They were
