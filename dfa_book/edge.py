@@ -35,6 +35,8 @@ from dfa_lib.methods import METHODS
 from dfa_lib.training import Problem, Run, evaluate, initial_parameters, load_problem, using_threads
 from dfa_lib.validation import choice, whole_number
 
+from .claims.queries import Sample
+
 EDGE = 2.0
 # Training stacks of the epoch on which loss and Jacobian are measured.
 MEASURED_ON = 1_000
@@ -59,22 +61,41 @@ class State(NamedTuple):
 
 
 class Remedy(NamedTuple):
-    """What may keep training stable: its name in figures, and the factor by which it changes η."""
+    """What may keep training stable: its name, what it does, and the factor by which it changes η."""
 
     label: str
+    about: str
     factor: Callable[[State], float]
     stride: int = STRIDE  #: steps from one measurement to the next; a divisor of ``STRIDE``
 
 
-# Held gain, longest update, and steps of warm-up: chosen by a pilot of six runs.
+# Held gain, longest update, and steps of warm-up: chosen by a pilot of seven runs.
 HELD, LONGEST, WARM_UP = 1.2, 0.3, 600
 
 REMEDIES = {
-    "none": Remedy("no remedy", lambda state: 1.0),
-    "hold": Remedy("gain held", lambda state: min(1.0, HELD / max(state.gain, 1e-9)), stride=20),
-    "clip": Remedy("updates clipped", lambda state: min(1.0, LONGEST / max(state.length, 1e-9))),
-    "warm_up": Remedy("warm-up", lambda state: min(1.0, (state.step + 1) / WARM_UP)),
+    "none": Remedy("no remedy", "the rate is as it is", lambda state: 1.0),
+    "hold": Remedy(
+        "gain held",
+        f"the gain is measured every 20 steps, and the rate lowered where it is above {HELD:g}",
+        lambda state: min(1.0, HELD / max(state.gain, 1e-9)),
+        stride=20,
+    ),
+    "clip": Remedy(
+        "updates clipped",
+        f"an update is at most {LONGEST:g} long",
+        lambda state: min(1.0, LONGEST / max(state.length, 1e-9)),
+    ),
+    "warm_up": Remedy(
+        "warm-up",
+        f"the rate rises over {WARM_UP} steps",
+        lambda state: min(1.0, (state.step + 1) / WARM_UP),
+    ),
 }
+
+
+def table_name(remedy: str) -> str:
+    """Return the name of a remedy's results file."""
+    return "edge" if remedy == "none" else f"edge_{remedy}"
 
 
 def edge_table(
@@ -209,17 +230,22 @@ def ended(table: pd.DataFrame) -> pd.DataFrame:
     return grouped[list(table.columns[table.columns.get_loc("step") :])].apply(end).reset_index()
 
 
-# The rules by which the claims of this experiment are judged, in the words of the ledger. They were
-# committed before its runs, after a pilot of seven.
-#
-# 1. DFA with SGD becomes unstable where its gain passes 2: of its unstable runs, more than 80 % passed 2
-#    at a measurement before the explosion; of its stable runs, fewer than 20 % ever did.
-# 2. BP does not: of its runs whose gain passes 2, fewer than 10 % become unstable.
-# 3. Holding the gain at 1.2 keeps DFA stable: of the runs that become unstable without it, fewer than
-#    10 % do with it, at the same rate and seed.
-# 4. The edge is a part of DFA's lag: DFA with clipped updates, at its best rate, is more accurate than
-#    without, at its best rate. A method's best rate has the highest mean accuracy at the end among those
-#    at which no run is unstable; among all, if there is none.
-#
-# Shares have exact binomial intervals over runs, accuracies Student's t over seeds; a rule holds if the
-# whole 95 % interval lies in its range.
+class Best(NamedTuple):
+    """A best rate, and the accuracy at the end with it, by seed."""
+
+    rate: float
+    accuracy: Sample
+
+
+def best_rate(runs: pd.DataFrame) -> Best:
+    """Return the rate of the highest mean accuracy at which no run is unstable, or among all rates.
+
+    ``runs`` are of one method and random matrix, as from ``ended``.
+    """
+    sound = runs.groupby("learning_rate")["unstable"].transform("any")
+    among = runs if sound.all() else runs[~sound]
+    means = among.groupby("learning_rate")["accuracy"].mean()
+    rate = float(means.index.to_numpy()[means.argmax()])
+    at_best = runs[runs["learning_rate"] == rate].set_index("seed")
+    unstable = frozenset(at_best.index[at_best["unstable"]])
+    return Best(rate, Sample(at_best["accuracy"], unstable))

@@ -23,7 +23,7 @@ from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import with_outcomes
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+CHAPTERS = sorted((ROOT / "book").rglob("*.ipynb"))
 
 
 def seeds(*values, unstable=()):

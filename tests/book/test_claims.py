@@ -379,7 +379,7 @@ def test_without_results_the_ledger_is_complete_and_nothing_is_made_up():
 
 
 def test_every_figure_that_a_claim_names_is_in_the_book():
-    chapters = "".join(p.read_text() for p in (ROOT / "book").glob("*.ipynb"))
+    chapters = "".join(p.read_text() for p in (ROOT / "book").rglob("*.ipynb"))
     shown = set(re.findall(r'name=\\"(fig-[\w-]+)\\"', chapters))
     assert {c.figure for c in ledger.CLAIMS if c.figure} <= shown
 

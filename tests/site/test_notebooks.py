@@ -8,7 +8,7 @@ import pytest
 from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
 PARAMETERS_CELL = """\
 # Parameters of this chapter; papermill -p NAME VALUE changes them.
 profile = "digits"  # digits (bundled, minutes), mnist (thesis, hours), class (lesson) or smoke (test)

@@ -12,11 +12,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dfa_book.site.book import Book
 from dfa_book.site.myst import blocks
-from dfa_book.site.teach import EDITIONS, glued_results, teach
+from dfa_book.site.teach import EDITIONS, glued_results, taught_chapters, teach
 from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb") if path.stem != "index")
+CHAPTERS = taught_chapters(Book(ROOT, ROOT))
 PARAMETERS = new_code_cell(
     'profile = "digits"  # digits or smoke\njobs = None  # processes', metadata={"tags": ["parameters"]}
 )
