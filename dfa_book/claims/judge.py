@@ -307,7 +307,7 @@ class Claim:
 
     id: str  #: for example ``"3b"``
     text: str  #: one sentence in our own words
-    made: str  #: place in the thesis; empty for a claim of this book
+    made: str  #: place in the thesis, or "this book"
     figure: str = ""  #: the book's figure on it, ``"fig-sgd"``; empty if the claim is not tested
     parts: tuple[Part, ...] = ()  #: numbers that it is judged by; empty if it is not tested
     some: bool = False  #: whether one part that holds is enough: then it fails if all parts fail

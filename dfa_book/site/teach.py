@@ -99,6 +99,7 @@ def write_editions(
             target = folder / edition / f"{name}.ipynb"
             if edition == "otter":
                 made.cells.insert(0, new_raw_cell(OTTER_CONFIG.format(name=assignment), id="config"))
+                target = folder / edition / f"{assignment}.ipynb"
             elif edition == "nbgrader":  # which wants a folder for each assignment
                 target = folder / edition / "source" / assignment / f"{assignment}.ipynb"
             nbformat.validate(made)

@@ -340,12 +340,13 @@ def test_a_claim_without_any_verdict_and_one_that_is_there_twice_are_refused():
 def run_page(monkeypatch, claims):
     """Run the cells of the ledger up to its gate, with other claims."""
     monkeypatch.setattr(ledger, "CLAIMS", claims)
+    monkeypatch.setattr(ledger, "OWN_CLAIMS", ())
     monkeypatch.chdir(ROOT)
     namespace = {}
     for cell in nbformat.read(ROOT / "book" / "ledger.ipynb", as_version=4).cells:
         if cell.cell_type == "code":
             exec(cell.source, namespace)
-            if "check_complete(ledger)" in cell.source:
+            if "check_complete(" in cell.source:
                 return
     raise AssertionError("the ledger has no gate")
 

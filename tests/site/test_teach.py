@@ -253,6 +253,22 @@ def test_myst_becomes_plain_markdown(book, text, plain):
     assert shown(book).partition("\n\n## References")[0] == plain
 
 
+def test_links_to_and_from_a_chapter_in_a_folder_are_relative(book):
+    book = book(one=[markdown("See [three](more/three.ipynb).")])
+    (book.source / "more").mkdir()
+    said = "From [one](../one.ipynb) to [two](../two.ipynb)."
+    more = new_notebook(cells=[markdown("# Three"), PARAMETERS, markdown(said)])
+    nbformat.write(more, book.source / "more" / "three.ipynb")
+    toc = (book.root / "_toc.yml").read_text(encoding="utf-8")
+    (book.root / "_toc.yml").write_text(toc.replace("{file: two}", "{file: two}, {file: more/three}"))
+    teach(book)
+    assert taught(book, "student", "one").cells[-1].source == "See [three](more/three.ipynb)."
+    assert taught(book, "student", "more/three").cells[-1].source == said
+    for_graders = book.output / "_build" / "teach"
+    assert (for_graders / "nbgrader/source/three/three.ipynb").is_file()
+    assert (for_graders / "otter/three.ipynb").is_file()
+
+
 def test_references_are_listed_at_the_end(book):
     book = book(one=[markdown("After {cite}`two`."), code("x = 1")])
     teach(book)
