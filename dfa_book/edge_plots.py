@@ -93,7 +93,7 @@ def remedy_curves(lines: Mapping[str, pd.DataFrame]) -> Figure:
         means = [mean_interval(of["accuracy"].tolist()) for of in by_rate.values()]
         for panel, intervals in ((left, shares), (right, means)):
             ends = [[getattr(i, end) for i in intervals] for end in ("mean", "low", "high")]
-            draw_curve(panel, Curve(name, list(by_rate), *ends, **look), shade=0.06)
+            draw_curve(panel, Curve(name, list(by_rate), *ends, **look), shade=0.05)
         for rate, of in by_rate.items():
             for _, run in of[of["unstable"]].iterrows():
                 draw_unstable(right, [rate], [run["accuracy"]], color=COLOURS["dfa"], alpha=0.5)

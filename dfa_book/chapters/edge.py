@@ -25,29 +25,27 @@ from ..edge import (
 from ..edge_plots import gain_curves, remedy_curves, unit_curves
 from ..words import SPACE, capitalised, gap, listed, mean, number, plural, span, table
 
+BP = "bp"
+Rates = Mapping[str, tuple[float, ...]]
+"""Learning rates by BP, or the random matrix of DFA."""
 
-class Plan(NamedTuple):
-    """Rates by method and random matrix, without a remedy and with one, and the remedies tried."""
-
-    bp: tuple[float, ...]
-    dfa: Mapping[str, tuple[float, ...]]
-    helped: Mapping[str, tuple[float, ...]]
-    remedies: tuple[str, ...]
-
-
-FULL = Plan(
-    (0.2, 0.5, 1.0),
-    {"uniform": (0.07, 0.1, 0.14, 0.2), "gaussian": (0.05, 0.07, 0.1, 0.14)},
-    {"uniform": (0.1, 0.14, 0.2, 0.3), "gaussian": (0.1, 0.14)},
-    ("hold", "clip", "warm_up"),
-)
-PLANS = {
+PLAIN: Rates = {
+    "uniform": (0.07, 0.1, 0.14, 0.2),
+    "gaussian": (0.05, 0.07, 0.1, 0.14),
+    BP: (0.2, 0.5, 1.0),
+}
+HELPED: Rates = {"uniform": (0.1, 0.14, 0.2, 0.3), "gaussian": (0.1, 0.14)}
+CLIPPED: Rates = {"uniform": (0.1, 0.14, 0.2, 0.3, 0.5), "gaussian": (0.1, 0.14), BP: (0.5, 1.0, 2.0)}
+FULL = {"none": PLAIN, "clip": CLIPPED, "hold": HELPED, "warm_up": HELPED}
+IN_CLASS: Rates = {"uniform": (0.2, 0.5), BP: (0.5, 1.0)}
+IN_SMOKE: Rates = {"uniform": (0.2,), BP: (0.5,)}
+PLANS: dict[str, dict[str, Rates]] = {
     "digits": FULL,
     "mnist": FULL,
-    "class": Plan((0.5,), {"uniform": (0.2, 0.5)}, {"uniform": (0.2, 0.5)}, ("clip",)),
-    "smoke": Plan((0.5,), {"uniform": (0.2,)}, {"uniform": (0.2,)}, ("clip",)),
+    "class": {"none": IN_CLASS, "clip": IN_CLASS},
+    "smoke": {"none": IN_SMOKE, "clip": IN_SMOKE},
 }
-"""Plans by profile. The runs of the MNIST edition are on the bundled digits, too."""
+"""Rates by profile and remedy. The runs of the MNIST edition are on the bundled digits, too."""
 
 
 class Followed(NamedTuple):
@@ -56,42 +54,28 @@ class Followed(NamedTuple):
     tables: dict[str, pd.DataFrame]
     runs: dict[str, pd.DataFrame]
     like: Run
-    seeds: int
 
 
 def followed(settings: Settings) -> Followed:
     """Train the runs of this edition's plan, or read them from its results.
 
-    Results with more seeds than asked for are shown with all of them.
+    Results that have more seeds than asked for are shown with all of them.
     """
-    plan, scale = PLANS[settings.profile], settings
-    if settings.profile == "mnist":
-        scale = replace(settings, profile="digits")
-
-    def runs(method: str, rates: tuple[float, ...], **fields: Any) -> list[Run]:
-        return [scale.run(method=method, k=3, learning_rate=rate, **fields) for rate in rates]
-
-    plain = [r for kind, rates in plan.dfa.items() for r in runs("dfa", rates, feedback=kind)]
-    plain += runs("bp", plan.bp)
-    helped = [r for kind, rates in plan.helped.items() for r in runs("dfa", rates, feedback=kind)]
-    files = {remedy: settings.csv(table_name(remedy)) for remedy in ("none", *plan.remedies)}
-    stored = [
-        KeptTable(path, COLUMNS).frame()["seed"].max() + 1
-        for path in files.values()
-        if path is not None and path.exists()
-    ]
-    seeds = max([settings.seeds, *(int(n) for n in stored if len(stored) == len(files))])
-    tables = {
-        remedy: edge_table(
-            plain if remedy == "none" else helped,
-            seeds,
-            remedy=remedy,
-            results=path,
-            jobs=settings.jobs,
-        )
-        for remedy, path in files.items()
-    }
-    return Followed(tables, {name: ended(each) for name, each in tables.items()}, plain[0], seeds)
+    scale = replace(settings, profile="digits") if settings.profile == "mnist" else settings
+    tables, like = {}, scale.run(method="bp", k=3)
+    for remedy, rates_of in PLANS[settings.profile].items():
+        runs = [
+            replace(like, learning_rate=rate)
+            if kind == BP
+            else scale.run(method="dfa", feedback=kind, k=3, learning_rate=rate)
+            for kind, rates in rates_of.items()
+            for rate in rates
+        ]
+        path, seeds = settings.csv(table_name(remedy)), settings.seeds
+        if path is not None and path.exists():
+            seeds = max(seeds, int(KeptTable(path, COLUMNS).frame()["seed"].max()) + 1)
+        tables[remedy] = edge_table(runs, seeds, remedy=remedy, results=path, jobs=settings.jobs)
+    return Followed(tables, {name: ended(each) for name, each in tables.items()}, like)
 
 
 def line_name(method: str, feedback: Any, rate: float | None = None) -> str:
@@ -100,11 +84,10 @@ def line_name(method: str, feedback: Any, rate: float | None = None) -> str:
     return f"{METHOD_NAMES[method]}{kind}" + ("" if rate is None else f", η = {rate:g}")
 
 
-def _setting(shown: Followed) -> str:
-    run = shown.like
+def _setting(run: Run) -> str:
     return (
         f"the parity of three bundled digits, {run.samples:,} fresh training stacks an epoch, "
-        f"{run.hidden} hidden units, {plural(run.epochs, 'epoch')}, {plural(shown.seeds, 'seed')}"
+        f"{run.hidden} hidden units, {plural(run.epochs, 'epoch')}"
     )
 
 
@@ -135,14 +118,17 @@ def gains(shown: Followed) -> dict[str, Any]:
     epoch = -(-shown.like.samples // shown.like.batch_size)  # type: ignore[operator]
     lines = {line_name(*key): (_of(measured, *key), _of(runs, *key)) for key in _drawn(runs)}
     counts = listed(
-        {name: f"{int(of['unstable'].sum())} of {len(of)} unstable" for name, (_, of) in lines.items()}
+        {
+            f"{name}:": f"{int(of['unstable'].sum())} of {len(of)} unstable"
+            for name, (_, of) in lines.items()
+        }
     )
     return {
         "figure": gain_curves(lines, epoch),
         "results": ("edge",),
         "caption": (
             "The gain ηλ against epoch, measured twice an epoch on 1,000 of its stacks, for SGD on "
-            f"{_setting(shown)}. A line is a seed; a dashed line with a cross is a run that ends "
+            f"{_setting(shown.like)}. A line is a seed; a dashed line with a cross is a run that ends "
             "unstable, up to its last measurement before the explosion; the thick line is the mean of "
             "the others. Above 2, the dotted line, small disturbances grow from step to step. Each "
             "method and random matrix at the rate whose share of unstable runs is nearest to one half: "
@@ -211,12 +197,12 @@ def one_unit(gains_of: Mapping[str, np.ndarray], rate: float) -> dict[str, Any]:
 
 def remedies(shown: Followed) -> dict[str, Any]:
     """Return the figure of unstable runs and accuracies by rate and remedy, for uniform B."""
-    lines = {
-        REMEDIES[name].label: runs[(runs["method"] == "dfa") & (runs["feedback"] == "uniform")]
-        for name, runs in shown.runs.items()
-    }
+    lines = {REMEDIES[name].label: _kind(runs, "uniform") for name, runs in shown.runs.items()}
     said = listed(
-        {name: f"{int(r['unstable'].sum())} of {plural(len(r), 'run')}" for name, r in lines.items()}
+        {
+            f"{name}:": f"{int(r['unstable'].sum())} of {plural(len(r), 'run')}"
+            for name, r in lines.items()
+        }
     )
     tried = listed({f"*{REMEDIES[name].label}*:": REMEDIES[name].about for name in shown.runs})
     return {
@@ -226,7 +212,7 @@ def remedies(shown: Followed) -> dict[str, Any]:
             "What keeps DFA stable: the share of runs that end unstable, with exact 95 % intervals "
             "(first), and the mean accuracy at the end on held-out stacks, with 95 % Student-t "
             "intervals (second), against the learning rate, for DFA with uniform B and SGD on "
-            f"{_setting(shown)}. Small marks are seeds, crosses unstable ones; means are of all seeds. "
+            f"{_setting(shown.like)}. Small marks are seeds, crosses unstable ones, means of all seeds. "
             f"{capitalised(tried)}. Unstable runs: {said}."
         ),
         "alt": f"Two panels against the rate, a line for each remedy. Unstable: {said}.",
@@ -234,18 +220,24 @@ def remedies(shown: Followed) -> dict[str, Any]:
 
 
 def remedies_table(shown: Followed) -> str:
-    """Return each remedy's best rate and accuracy, and how much of the lag behind BP it closes."""
-    plain = shown.runs["none"]
-    bp = best_rate(plain[plain["method"] == "bp"])
-    base = best_rate(plain[plain["feedback"] == "uniform"])
-    rows = [["BP, no remedy", f"{bp.rate:g}", mean(bp.accuracy, interval=True), "–"]]
-    for name, runs in shown.runs.items():
-        best = best_rate(runs[runs["feedback"] == "uniform"])
-        gained = "–" if name == "none" else gap(best.accuracy - base.accuracy)
-        label = f"DFA, {REMEDIES[name].label}"
-        rows.append([label, f"{best.rate:g}", mean(best.accuracy, interval=True), gained])
+    """Return the best accuracies of BP and of DFA with uniform B, by remedy, and their lag behind BP."""
+    bp, rows = best_rate(_kind(shown.runs["none"], BP)).accuracy, []
+    for kind in (BP, "uniform"):
+        for name, runs in shown.runs.items():
+            if not (of := _kind(runs, kind)).empty:
+                best = best_rate(of)
+                lag = "–" if (kind, name) == (BP, "none") else gap(bp - best.accuracy)
+                method = f"{'BP' if kind == BP else 'DFA'}, {REMEDIES[name].label}"
+                reached = mean(best.accuracy, interval=True)
+                rows.append([method, str(len(best.accuracy)), f"{best.rate:g}", reached, lag])
+    heads = ["method", "seeds", "rate", "accuracy", "behind BP, points"]
     return (
         "Each at its best rate: the one with the highest mean accuracy among those at which no run is "
-        "unstable, or among all if there is none. Differences are from DFA without a remedy, with 95 % "
-        f"intervals:\n\n{table(['method', 'rate', 'accuracy', 'difference, points'], rows)}"
+        "unstable, or among all if there is none; DFA with uniform B. The lag is behind BP without a "
+        f"remedy, over common seeds, with 95 % intervals:\n\n{table(heads, rows)}"
     )
+
+
+def _kind(runs: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the runs of BP, or of DFA with a random matrix."""
+    return runs[runs["feedback"].isna() if kind == BP else runs["feedback"] == kind]
