@@ -37,12 +37,14 @@ PLAIN: Rates = {
 HELPED: Rates = {"uniform": (0.1, 0.14, 0.2, 0.3), "gaussian": (0.1, 0.14)}
 CLIPPED: Rates = {"uniform": (0.1, 0.14, 0.2, 0.3, 0.5), "gaussian": (0.1, 0.14), BP: (0.5, 1.0, 2.0)}
 FULL = {"none": PLAIN, "clip": CLIPPED, "hold": HELPED, "warm_up": HELPED}
-IN_CLASS: Rates = {"uniform": (0.2, 0.5), BP: (0.5, 1.0)}
 IN_SMOKE: Rates = {"uniform": (0.2,), BP: (0.5,)}
 PLANS: dict[str, dict[str, Rates]] = {
     "digits": FULL,
     "mnist": FULL,
-    "class": {"none": IN_CLASS, "clip": IN_CLASS},
+    "class": {
+        "none": {"uniform": (0.1, 0.2), BP: (0.5,)},
+        "clip": {"uniform": (0.2,), BP: (0.5,)},
+    },
     "smoke": {"none": IN_SMOKE, "clip": IN_SMOKE},
 }
 """Rates by profile and remedy. The runs of the MNIST edition are on the bundled digits, too."""
