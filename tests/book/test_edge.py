@@ -1,6 +1,7 @@
 """Runs at the edge of stability: that they are SGD's, what is measured, remedies, and what is said."""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from dfa_lib.learning_rules import direct_feedback_alignment
 from dfa_lib.training import Run, load_problem, train
 from dfa_lib.validation import InputError
 
+ROOT = Path(__file__).parents[2]
 FIELDS = ("method", "feedback", "learning_rate", "seed")
 
 
@@ -150,6 +152,15 @@ def test_the_claims_are_judged_by_runs():
         hold=measured(*of("dfa", BURST, 40, 0.2)),
     )
     assert [judge(claims[id], other).verdict for id in ("15a", "15b", "15c")] == [FAILS] * 3
+
+
+def test_both_editions_have_the_same_runs():
+    digits, mnist = (
+        {path.name: path.read_bytes() for path in (ROOT / "results" / name).glob("edge*")}
+        for name in ("digits", "mnist")
+    )
+    assert len(digits) == 2 * len(edge.REMEDIES)
+    assert digits == mnist
 
 
 @pytest.fixture(scope="module")
