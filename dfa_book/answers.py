@@ -56,7 +56,7 @@ def named(*groups: str) -> list[str]:
 
 def verdicts(evidence: Evidence, *groups: str) -> Answer:
     """Return the ledger's verdicts on claims, see ``named``, as a list with links to their entries."""
-    lines = ["**Does this edition agree?** By the rules of [the ledger](ledger.ipynb):", ""]
+    lines = ["**Does this edition agree?** By the rules of [the ledger](sec-ledger):", ""]
     for id in named(*groups):
         claim, judgement = judged(id, evidence)
         text = f"{{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"
