@@ -42,7 +42,11 @@ def judged(id: str, evidence: Evidence) -> tuple[Claim, Judgement]:
 def verdict_on(id: str, evidence: Evidence) -> str:
     """Return the ledger's verdict on a claim without markup, with its number if it has just one."""
     claim, judgement = judged(id, evidence)
-    return f"{claim.text.rstrip('.')}: {_in_words(judgement)}{_only_number(claim, judgement)}."
+    text = claim.text.rstrip(".")
+    return (
+        f"The ledger's verdict on claim {id}, ‘{text}’, is ‘{_in_words(judgement)}’"
+        f"{_only_number(claim, judgement)}."
+    )
 
 
 def named(*groups: str) -> list[str]:

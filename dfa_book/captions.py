@@ -7,7 +7,7 @@ from dfa_lib.experiments.names import FEEDBACK_NAMES
 from dfa_lib.training import Run
 
 from .plots import judged, label, unstable_note
-from .words import SPACE, plural
+from .words import DATASETS, SPACE, plural
 
 INTERVALS = f"95{SPACE}% Student-t intervals"
 LINES = (
@@ -23,7 +23,7 @@ DOTS = (
 def setting(run: Run, seeds: int, epochs: int | None = None) -> str:
     """Describe the dataset, size and seeds of an experiment as a part of a sentence."""
     return (
-        f"dataset *{run.dataset}*, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
+        f"{DATASETS[run.dataset]}, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
         f"units, {plural(epochs or run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
     )
 

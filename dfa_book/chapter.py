@@ -255,12 +255,16 @@ def show_figure(
     name
         The figure's label, for example ``"fig-sgd"``.
     caption
-        MyST Markdown that can be understood alone.
+        MyST Markdown that can be understood alone; it begins with the finding. Where it names panels,
+        as (a), (b), they have these letters.
     alt
         Alternative text.
     results
         Experiments that the figure is drawn from, ``"tuning"`` included; empty if nothing was trained.
     """
+    for letter, panel in zip("abcdefgh", figure.axes, strict=False):
+        if f"({letter})" in caption:
+            panel.title.set_text(f"({letter}) {panel.get_title()}".rstrip())
     html = figure_html(figure, alt, name)  # first, because it computes the layout
     svg = StringIO()
     with mpl.rc_context(SVG):

@@ -69,7 +69,9 @@ def repeats_by_matrix(table: pd.DataFrame) -> Figure:
     for matrix, runs in table.groupby("matrix"):
         x, values = int(str(matrix)) + 1, runs["test_accuracy"]
         panel.plot([x] * len(runs), values, "o", color=COLOURS["dfa"], alpha=0.45, markersize=4)
-        panel.plot([x - 0.3, x + 0.3], [values.mean()] * 2, color=INK, linewidth=2)
+    means = table.groupby("matrix")["test_accuracy"].mean()
+    look: dict[str, Any] = {"linestyle": "", "marker": "_", "markersize": 13, "markeredgewidth": 2}
+    panel.add_line(Curve("mean", means.index.astype(int) + 1, means, color=INK, **look))
     panel.axhline(table["test_accuracy"].mean(), **REFERENCE_LINE)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set(xlabel="random matrix B", ylabel="test accuracy, last epoch")
@@ -108,7 +110,10 @@ def _rows(
         if name in dots:
             panel.plot(dots[name], [y] * len(dots[name]), "o", color=INK, alpha=0.3, markersize=3.5)
         panel.plot([interval.low, interval.high], [y, y], color=INK, linewidth=2.0)
-        panel.plot(interval.mean, y, "o", color=INK, markersize=7)
+    means, low, high = np.array([each[:3] for each in intervals.values()], float).T
+    look: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 7, "color": INK}
+    panel.add_line(Curve("mean", range(len(means)), means, low, high, rows=True, **look))
+    panel.autoscale_view()
     panel.set_yticks(range(len(intervals)), list(intervals))
     panel.invert_yaxis()
     return figure, panel

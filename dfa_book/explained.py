@@ -95,14 +95,28 @@ def table_of(last: pd.DataFrame) -> str:
     for measure, name in MEASURES.items():
         if measure in measured(last):
             rho, p, ranks, r2 = explain(runs, measure)
-            interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high, "+.2f")
-            cells = [number(rho, "+.2f"), number(p, ".3f"), interval, number(r2, ".2f")]
+            interval = "none" if math.isnan(ranks.low) else span(ranks.low, ranks.high)
+            cells = [number(rho), number(p, ".3f"), interval, number(r2, ".2f")]
             if unstable:
                 cells.append(number(explain(last, measure).r2, ".2f"))
         else:
             cells = ["not measured", *[""] * (len(heads) - 2)]
         rows.append([name.replace("|", "\\|"), *cells])
     return table(heads, rows)
+
+
+def closest(last: pd.DataFrame) -> str:
+    """Name the measure whose order of the optimizers is most like that of their accuracies."""
+    runs = stable(last)
+    each = {name: explain(runs, name).rho for name in measured(last)}
+    each = {name: rho for name, rho in each.items() if not math.isnan(rho)}
+    if not each:
+        return "Too few optimizers have stable runs to compare their order."
+    best = max(each, key=lambda name: each[name])
+    return (
+        f"Of {len(each)} measures, the one that orders the optimizers most as their accuracy does is "
+        f"{MEASURES[best]} (ρ = {number(each[best])})."
+    )
 
 
 def which_explains(last: pd.DataFrame) -> str:
@@ -115,7 +129,7 @@ def which_explains(last: pd.DataFrame) -> str:
     groups: dict[str, list[str]] = {}
     for name, goes in each.items():
         group = "open" if goes.p > LEVEL else "with" if goes.rho > 0 else "against"
-        groups.setdefault(group, []).append(f"{MEASURES[name]} (ρ = {number(goes.rho, '+.2f')})")
+        groups.setdefault(group, []).append(f"{MEASURES[name]} (ρ = {number(goes.rho)})")
     starts = {
         "with": "From optimizer to optimizer, DFA's accuracy rises with",
         "against": "From optimizer to optimizer, DFA's accuracy falls with",

@@ -36,6 +36,8 @@ MARGIN = 0.04
 # Makes ids deterministic, so that the same figure is the same text.
 SVG: dict[Any, Any] = {"svg.hashsalt": "dfa"}
 STYLE = re.compile(r' style="([^"]*)"')
+# A panel's letter, before its title.
+LETTER = re.compile(r"^\([a-h]\) ?")
 
 
 def figure_html(figure: Figure, alt: str, name: str) -> str:
@@ -190,7 +192,7 @@ def _rounded(match: re.Match[str]) -> str:
 
 def _names(panels: Sequence[Axes]) -> list[str]:
     """Name panels by their titles, their vertical axes, or both, whatever distinguishes them."""
-    titles = [panel.get_title() for panel in panels]
+    titles = [LETTER.sub("", panel.get_title()) for panel in panels]
     axes = [panel.get_ylabel() for panel in panels]
     for names in (titles, axes):
         if all(names) and len(set(names)) == len(panels):

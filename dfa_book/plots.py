@@ -457,52 +457,71 @@ def _own(legend: Legend, entries: Sequence[Line2D]) -> None:
             drawn.set_gid(entry.get_gid())
 
 
+# Height of a line of a name, in points.
+NAME_HEIGHT = 12.0
+
+
 def _name_ends(figure: Figure) -> None:
-    """Write the name of each curve beside its end, in panels with several curves."""
+    """Write the name of each curve beside its end, in panels with several curves.
+
+    What all curves of a figure have in common, a method or an optimizer, is left out.
+    """
     curves = [[c for c in curves_in(axes) if c.get_linestyle() != "None"] for axes in figure.axes]
     entries = {line.entry for lines in curves for line in lines}
     optimizers = [
         name for name in OPTIMIZER_NAMES.values() if any(e.endswith(f", {name}") for e in entries)
     ]
-    shared = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    optimizer = f", {optimizers[0]}" if len(optimizers) == 1 else ""
+    methods = [f"{m}, " for m in METHOD_NAMES.values() if all(e.startswith(f"{m}, ") for e in entries)]
+    method = methods[0] if methods and not optimizer else ""
     names: dict[Axes, list[Annotation]] = {axes: [] for axes in figure.axes}
+    # A right-hand axis has a label; insets, such as pictures of digits, have none.
+    framed = {axes for axes in figure.axes if any(child.get_ylabel() for child in axes.child_axes)}
     for axes, lines in zip(figure.axes, curves, strict=True):
         shown = [line for line in lines if not line.entry.endswith(OF_ALL) and np.isfinite(line.y).any()]
         for line in shown if len(shown) > 1 else ():
             last = np.flatnonzero(np.isfinite(line.y))[-1]
             low, high = sorted(axes.get_ylim())
-            inside = any(child.get_ylabel() for child in axes.child_axes)  # beside a right-hand axis
             names[axes] += [axes.annotate(
-                fill(line.entry.removesuffix(shared), 18),
-                (line.x[last], min(max(line.y[last], low), high)), (-4 if inside else 5, 7 * inside),
-                textcoords="offset points", ha="right" if inside else "left", va="center", fontsize=9.5,
-                linespacing=0.9, gid=line.get_gid(), annotation_clip=False,
+                fill(line.entry.removesuffix(optimizer).removeprefix(method), 22),
+                (line.x[last], min(max(line.y[last], low), high)), (5, 0),
+                textcoords="offset points", ha="left", va="center", fontsize=9.5, linespacing=1.05,
+                gid=line.get_gid(), annotation_clip=False, in_layout=axes not in framed,
             )]  # fmt: skip
     figure.draw_without_rendering()  # computes the layout
     points = 72 / figure.dpi
     for axes, of_axes in names.items():
-        own = {name: axes.transData.transform(name.xy)[1] * points + name.xyann[1] for name in of_axes}
+        if of_axes and axes in framed:  # between the ends and the axis on the right
+            _make_room(axes, max(name.get_window_extent().width for name in of_axes) + 10 / points)
+        own = {name: axes.transData.transform(name.xy)[1] * points for name in of_axes}
         ordered = sorted(of_axes, key=lambda name: own[name])
-        sizes = [11.0 + 10.5 * name.get_text().count("\n") for name in ordered]
-        top = axes.transAxes.transform((0, 1))[1] * points + 6
-        heights = _apart([own[name] for name in ordered], sizes, top)
+        sizes = [NAME_HEIGHT * (1 + name.get_text().count("\n")) for name in ordered]
+        bottom, top = (axes.transAxes.transform((0, end))[1] * points for end in (0, 1))
+        heights = _apart([own[name] for name in ordered], sizes, bottom - 4, top + 6)
         for name, height in zip(ordered, heights, strict=True):
             name.xyann = (name.xyann[0], name.xyann[1] + height - own[name])
 
 
-def _apart(heights: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
+def _make_room(axes: Axes, width: float) -> None:
+    """Leave a width, in pixels, free on the right of a panel, without ticks; half of them are left."""
+    (left, right), whole = axes.get_xlim(), axes.get_window_extent().width
+    ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
+    axes.set_xlim(left, left + (right - left) * whole / max(whole - width, 0.4 * whole))
+    axes.set_xticks(ticks[::2])
+
+
+def _apart(heights: Sequence[float], sizes: Sequence[float], bottom: float, top: float) -> list[float]:
     """Shift labels, given by their centres from below, as little as needed so that none overlap.
 
-    No label is moved beyond the top.
+    All lie between bottom and top; if there is no room for all, some lie below the bottom.
     """
     if not len(heights):
         return []
     stacked = np.cumsum(sizes) - np.asarray(sizes) / 2  # centres of labels that touch
-    moved: list[float] = (isotonic_regression(np.asarray(heights) - stacked).x + stacked).tolist()
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], top - sizes[i] / 2)
-        top = moved[i] - sizes[i] / 2
-    return moved
+    moved = isotonic_regression(np.asarray(heights) - stacked).x
+    # Labels that touch from the bottom, or from the top, move together.
+    moved = np.minimum(np.maximum(moved, bottom), top - sum(sizes))
+    return [float(height) for height in moved + stacked]
 
 
 def side_by_side(stacks: Examples, digits: Digits, row: int) -> np.ndarray:
@@ -682,7 +701,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
     entries: list[Line2D] = [*curves_in(panels[-1])]
     if (scores["unsound"] > 0).any():
         entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
-    legend_below(figure, entries, columns=4)
+    legend_below(figure, entries, columns=4, named=False)  # lines end in the middle, and cross
     return figure
 
 

@@ -4,7 +4,7 @@ Home page, two-minute page, conclusion and ledger quote these numbers, which are
 the ledger judges its claims.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from dfa_lib.data.examples import Examples
 from dfa_lib.data.images import Digits
 from dfa_lib.experiments.names import COLOURS, METHOD_NAMES, MUTED, OPTIMIZER_NAMES
-from dfa_lib.experiments.statistics import Interval, summarise
+from dfa_lib.experiments.statistics import UNKNOWN, Interval, summarise
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.validation import InputError
 
@@ -109,19 +109,37 @@ def _ends(interval: Interval) -> str:
 
 
 def _cost(sample: Sample) -> str:
-    """Return the cost of random feedback in points: ``7.9 points (7.1 to 8.6)``."""
-    interval = sample.interval()
+    """Say what random feedback costs, or gains, in points: ``costs 7.9 points (7.1 to 8.6)``."""
+    interval, verb = sample.interval(), "costs"
+    if interval.mean < 0:
+        verb, interval = "gains", Interval(-interval.mean, -interval.high, -interval.low, interval.n)
     unstable = f"; {len(sample.unstable)} of {len(sample)} seeds unstable" if sample.unstable else ""
-    return f"{points(interval.mean)}{SPACE}points ({_ends(interval)}{unstable})"
+    return f"{verb} {points(interval.mean)}{SPACE}points ({_ends(interval)}{unstable})"
 
 
 def finding(each: Outcome) -> str:
     """Say what random feedback costs on a dataset, with SGD and with adaptive optimizers."""
-    bp, dfa = (percent(each.sgd[method].mean) for method in ("bp", "dfa"))
+    bp, dfa, lazy = (percent(of.mean) for of in (each.sgd["bp"], each.sgd["dfa"], each.lazy))
     return (
-        f"On {each.name}, BP with SGD gets {bp} right and DFA {dfa}: random feedback costs "
-        f"{_cost(each.gap)}, and {_cost(each.adaptive_gap)} with a step size for each weight."
+        f"On {each.name}, BP with SGD gets {bp} right, DFA {dfa}, the best fixed features {lazy}. "
+        f"Random feedback {_cost(each.gap)}; with a step size for each weight it "
+        f"{_cost(each.adaptive_gap)}."
     )
+
+
+def how_sure(results: Mapping[str, Outcome]) -> str:
+    """Say what the brackets of ``finding`` are, and over how many seeds."""
+    counts = list(dict.fromkeys(plural(len(each.gap), "seed") for each in results.values()))
+    return f"Brackets are 95{SPACE}% intervals over {' or '.join(counts)}." if results else ""
+
+
+def largest_leads(results: Mapping[str, Outcome]) -> str:
+    """Say with which optimizer BP leads most on each dataset."""
+    most = [
+        f"with {OPTIMIZER_NAMES[max(each.gaps, key=lambda o: each.gaps[o].mean)]} on {each.name}"
+        for each in results.values()
+    ]
+    return f"BP leads DFA most {enumerated(most)}." if most else ""
 
 
 def fixed_features(each: Outcome) -> str:
@@ -129,8 +147,8 @@ def fixed_features(each: Outcome) -> str:
     lead = (each.sgd["dfa"] - each.lazy).interval()
     ahead = f"{points(abs(lead.mean))}{SPACE}points {'below' if lead.mean >= 0 else 'above'} DFA"
     return (
-        f"On {each.name}, the best fixed features, {METHOD_NAMES[each.lazy_method]}, reach "
-        f"{percent(each.lazy.mean)}, {ahead} with SGD."
+        f"On {each.name}, the best fixed features are those of {METHOD_NAMES[each.lazy_method]}, "
+        f"{ahead} with SGD."
     )
 
 
@@ -153,7 +171,7 @@ def absent(results: Mapping[str, Outcome]) -> str:
 
 def sentences(results: Mapping[str, Outcome]) -> dict[str, str]:
     """Return the sentences that pages quote, by the key under which they are glued."""
-    texts = {"left_out": left_out(results)}
+    texts = {"left_out": left_out(results), "how_sure": how_sure(results)}
     for dataset, name in DATASETS.items():
         missing = f"This edition has no results on {name}."
         texts[f"finding_{dataset}"] = finding(results[dataset]) if dataset in results else missing
@@ -276,10 +294,10 @@ def gap_rows(results: Mapping[str, Outcome]) -> Figure:
             if row == "fixed features":
                 _dots(panel, each.lazy, y, each.lazy_method)
                 continue
-            bp, dfa = (each.ends[m, row] for m in ("bp", "dfa"))
-            means = [dfa.mean, bp.mean]
+            samples = {m: each.ends[m, row] for m in ("bp", "dfa")}
+            means = [sample.mean for sample in samples.values()]
             panel.plot(means, [y, y], color=MUTED, linewidth=3, alpha=0.5, zorder=1)
-            for method, sample in (("bp", bp), ("dfa", dfa)):
+            for method, sample in samples.items():
                 _dots(panel, sample, y, method)
                 if y == 0:  # each name on the side away from the other dot
                     panel.annotate(
@@ -287,6 +305,10 @@ def gap_rows(results: Mapping[str, Outcome]) -> Figure:
                         ha="left" if sample.mean == max(means) else "right", fontsize=10,
                     )  # fmt: skip
             panel.text(1.02, y, points(each.gaps[row].mean), transform=beside, va="center")
+        for method in ("bp", "dfa"):
+            _means(panel, METHOD_NAMES[method], [each.ends[method, o] for o in OPTIMIZERS], method)
+        lazy, last = each.lazy_method, len(OPTIMIZERS)
+        _means(panel, METHOD_NAMES[lazy], [each.lazy], lazy, start=last)
         panel.axvline(CHANCE, **REFERENCE_LINE)
         panel.set_yticks(range(len(rows)), [OPTIMIZER_NAMES.get(row, row) for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.9)
@@ -303,7 +325,18 @@ def _dots(panel: Axes, sample: Sample, y: float, method: str) -> None:
     panel.plot(stable, [y] * len(stable), marker="o", markersize=3.5, alpha=0.4, **look)
     for value in sample.values[sample.values.index.isin(list(sample.unstable))]:
         draw_unstable(panel, [value], [y], color=look["color"], gid=look["gid"], alpha=0.8)
-    panel.plot(sample.mean, y, marker="o", markersize=8, zorder=3, **look)
+
+
+def _means(panel: Axes, name: str, samples: Sequence[Sample], method: str, start: int = 0) -> None:
+    """Draw means as large dots, in rows from ``start`` on; unstable seeds leave no interval."""
+    intervals = [
+        sample.interval() if not sample.unstable else UNKNOWN._replace(mean=sample.mean)
+        for sample in samples
+    ]
+    means, low, high = np.array([interval[:3] for interval in intervals], float).T
+    look: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 8, "color": COLOURS[method]}
+    rows = np.arange(start, start + len(samples))
+    panel.add_line(Curve(name, rows, means, low, high, rows=True, form=".1%", zorder=3, **look))
 
 
 def gaps_in_words(results: Mapping[str, Outcome]) -> str:

@@ -10,6 +10,8 @@ from .claims.queries import Sample
 
 # No-break space.
 SPACE = "\u00a0"
+DATASETS = {"digits": "the digits", "mnist": "MNIST"}
+"""Names of datasets in sentences."""
 
 
 class Scale(NamedTuple):
@@ -137,7 +139,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
-    """Return a Markdown table; all columns but the first are aligned to the right, or to the left."""
+    """Return a Markdown table; all columns but the first are aligned to the right, or to the left.
+
+    On a phone the last columns of a wide table are out of sight: those that answer come first.
+    """
     others = ("--:|" if right else "---|") * (len(heads) - 1)
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
     return "\n".join([lines[0], f"|---|{others}", *lines[1:]])

@@ -31,6 +31,15 @@ def _unstable(runs: pd.DataFrame) -> str:
     return f"{count} of {len(runs)} runs {verb} unstable." if count else "No run is unstable."
 
 
+def _interval_name(name: str, alike: bool) -> str:
+    return f"{name}, {'one B for three runs' if alike else 'a B for each run'}"
+
+
+def _share_of_matrix(runs: pd.DataFrame) -> str:
+    share = percent(deviations.share_of_matrix(runs), ".0f")
+    return f"The random matrix accounts for {share} of the variance between runs."
+
+
 def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
     """Return the figure of runs by their random matrix."""
     means = runs.groupby("matrix")["test_accuracy"].mean()
@@ -40,10 +49,10 @@ def shared(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
         "figure": repeats_by_matrix(runs),
         "results": ("deviation_shared",),
         "caption": (
-            f"Test accuracy of DFA with SGD, {TASK}, {scale.repeats} runs with each of {scale.matrices} "
-            "random matrices (dots) and their mean (bar); the dotted line is the mean of all. "
-            f"{_training(scale)}, rate {scale.run().learning_rate:g}; weights and stacks are drawn anew "
-            f"for every run. {_unstable(runs)}"
+            f"{_share_of_matrix(runs)} Test accuracy of DFA with SGD, {TASK}, {scale.repeats} runs with "
+            f"each of {scale.matrices} random matrices (dots) and their mean (bar); the dotted line is "
+            f"the mean of all. {_training(scale)}, rate {scale.run().learning_rate:g}; weights and "
+            f"stacks are drawn anew for every run. {_unstable(runs)}"
         ),
         "alt": (
             f"{scale.matrices} columns of {scale.repeats} dots each. The means of the columns lie "
@@ -69,29 +78,28 @@ def shared_answer(runs: pd.DataFrame) -> Answer:
     """Say how much variance is due to the matrix, and the coverage of intervals over three runs."""
     each, share = coverage_of(runs), deviations.share_of_matrix(runs)
     rows = [
-        [name, "one" if alike else "three", percent(held.mean, ".0f"), number(100 * width, ".1f")]
-        for (name, alike), (held, width) in each.items()
+        [_interval_name(*kind), percent(held.mean, ".0f"), number(100 * width, ".1f")]
+        for kind, (held, width) in each.items()
     ]
-    heads = ["interval", "matrices of three runs", "holds the mean of all runs", "mean width, points"]
+    heads = ["interval over three runs", "holds the mean of all", "mean width, points"]
     harmless = " Sharing the matrix does no harm in this experiment." if share < 0.02 else ""
-    return Answer(
-        f"**Answer.** The random matrix accounts for {percent(share, '.0f')} of the variance between "
-        f"runs.{harmless}\n\n{table(heads, rows)}"
-    )
+    return Answer(f"**Answer.** {_share_of_matrix(runs)}{harmless}\n\n{table(heads, rows)}")
+
+
+def _bootstrap_holds(runs: pd.DataFrame) -> str:
+    boot = coverage_of(runs)["bootstrap", False][0].mean
+    return f"The bootstrap interval holds the mean in {percent(boot, '.0f')} of cases."
 
 
 def coverage(runs: pd.DataFrame) -> dict[str, Any]:
     """Return the figure of the coverage of intervals over three runs."""
-    rows = {
-        f"{name}, {'one B for three runs' if alike else 'a B for each run'}": held
-        for (name, alike), (held, _) in coverage_of(runs).items()
-    }
+    rows = {_interval_name(*kind): held for kind, (held, _) in coverage_of(runs).items()}
     return {
         "figure": coverages(rows),
         "results": ("deviation_shared",),
         "caption": (
-            "How often an interval over three runs holds the mean of all runs of "
-            f"{{numref}}`fig-shared-matrix`: Student's t and the percentile bootstrap, both at "
+            f"{_bootstrap_holds(runs)} How often an interval over three runs holds the mean of all runs "
+            "of {numref}`fig-shared-matrix`: Student's t and the percentile bootstrap, both at "
             f"95{SPACE}% (dotted line), over threes that share their matrix, and over others. "
             f"Lines are 95{SPACE}% intervals, over the matrices, or over the repeats."
         ),
@@ -104,9 +112,8 @@ def coverage(runs: pd.DataFrame) -> dict[str, Any]:
 
 def coverage_answer(runs: pd.DataFrame) -> Answer:
     """Say the coverage of the bootstrap."""
-    boot = coverage_of(runs)["bootstrap", False][0].mean
     return Answer(
-        f"The bootstrap interval holds the mean in {percent(boot, '.0f')} of cases; "
+        f"{_bootstrap_holds(runs)} "
         "{prf:ref}`prop-bootstrap` expects three in four for symmetrically distributed values."
     )
 
@@ -122,6 +129,16 @@ def _changes(runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _lowered_or_raised(changes: Mapping[str, Any]) -> str:
+    """Say whose accuracy changes when the optimizer's state is carried over."""
+    signs = {name: direction(mean_interval(values)) for name, values in changes.items()}
+    texts = []
+    for verb, sign in (("lowers", -1), ("raises", 1)):
+        if names := [name for name in signs if signs[name] == sign]:
+            texts.append(f"Carrying the state over {verb} the accuracy of {enumerated(names)}.")
+    return " ".join(texts) or f"The {len(changes)} intervals all contain 0."
+
+
 def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
     """Return the figure of optimizer states that are carried over."""
     changes = _changes(runs)
@@ -130,10 +147,11 @@ def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
         "figure": differences(changes, "test accuracy, state carried over minus fresh"),
         "results": ("deviation_carried",),
         "caption": (
-            "Test accuracy of the second and the third repeat with the optimizer's state carried over, "
-            f"minus that with a fresh state: DFA, {TASK}, {scale.chains} chains of three repeats for "
-            f"each of four optimizers, {_training(scale)}. Small dots are pairs, large dots means, "
-            f"lines {INTERVALS}; the dotted line is no difference. {_unstable(runs)}"
+            f"{_lowered_or_raised(changes)} Test accuracy of the second and the third repeat with the "
+            f"optimizer's state carried over, minus that with a fresh state: DFA, {TASK}, "
+            f"{scale.chains} chains of three repeats for each of four optimizers, {_training(scale)}. "
+            f"Small dots are pairs, large dots means, lines {INTERVALS}; the dotted line is no "
+            f"difference. {_unstable(runs)}"
         ),
         "alt": f"{len(changes)} rows of dots around a line at 0. Means, in points: {listed(means)}.",
     }
@@ -141,19 +159,15 @@ def carried(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 def carried_answer(runs: pd.DataFrame) -> Answer:
     """Say for which optimizers carrying the state over lowers or raises the accuracy."""
-    intervals = {name: mean_interval(values) for name, values in _changes(runs).items()}
-    texts = []
-    for verb, sign in (("lowers", -1), ("raises", 1)):
-        if names := [name for name, interval in intervals.items() if direction(interval) == sign]:
-            texts.append(f"Carrying the state over {verb} the accuracy of {enumerated(names)}.")
+    changes = _changes(runs)
+    intervals = {name: mean_interval(values) for name, values in changes.items()}
+    texts = [_lowered_or_raised(changes)]
     decided = sum(direction(interval) != 0 for interval in intervals.values())
     if decided:
         texts.append(
             f"One in twenty intervals at 95{SPACE}% misses 0 by chance; here {decided} of "
             f"{len(intervals)} do."
         )
-    else:
-        texts.append(f"The {len(intervals)} intervals all contain 0.")
     reach = max(max(abs(interval.low), abs(interval.high)) for interval in intervals.values())
     texts.append(
         f"No interval reaches further than {number(100 * min(reach, 1), '.1f')}{SPACE}points from 0."
@@ -175,6 +189,20 @@ def _adam_rates(runs: pd.DataFrame) -> Mapping[Any, float]:
     return runs.groupby(["method", "counted"])["learning_rate"].first().to_dict()
 
 
+def _cost_of_counting(runs: pd.DataFrame) -> str:
+    """Say how the accuracy changes when Adam counts epochs."""
+    sentences = []
+    for method in ("bp", "dfa"):
+        name = METHOD_NAMES[method]
+        slip = (_ends(runs, method, "epochs") - _ends(runs, method, "updates")).interval()
+        text = f"What counting epochs changes for {name} may be chance: {signed(slip, plus=False)}."
+        if direction(slip):
+            verb = "gains" if slip.mean > 0 else "loses"
+            text = f"{name} {verb} {size(slip)} when Adam counts epochs."
+        sentences.append(text)
+    return " ".join(sentences)
+
+
 def adam(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
     """Return the figure of Adam that counts epochs."""
     updates = updates_an_epoch(scale)
@@ -187,11 +215,11 @@ def adam(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
         "figure": adam_curves(factor, updates, runs),
         "results": ("deviation_adam",),
         "caption": (
-            "Adam whose bias correction counts epochs. First, the length of its step divided by the "
-            f"right length, for {updates} updates an epoch, on a logarithmic axis; the dotted line is "
-            "the right length. Second, test accuracy of BP and of DFA with updates counted (solid) and "
-            f"with epochs (dashed), {TASK}; {_training(scale, scale.adam_samples)}; means and "
-            f"{INTERVALS} over {scale.seeds} seeds. Chosen rates: {chosen}. "
+            f"{_cost_of_counting(runs)} Adam whose bias correction counts epochs: (a) the length of its "
+            f"step divided by the right length, for {updates} updates an epoch, on a logarithmic axis; "
+            "the dotted line is the right length; (b) test accuracy of BP and of DFA with updates "
+            f"counted (solid) and with epochs (dashed), {TASK}; {_training(scale, scale.adam_samples)}; "
+            f"means and {INTERVALS} over {scale.seeds} seeds. Chosen rates: {chosen}. "
             + _unstable(runs[runs["epoch"] == scale.epochs])
         ),
         "alt": (
@@ -204,21 +232,15 @@ def adam(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
 
 def adam_answer(runs: pd.DataFrame, scale: Scale) -> Answer:
     """Say what counting epochs costs."""
-    rates, sentences, tuned = _adam_rates(runs), [], []
+    rates, tuned = _adam_rates(runs), []
     for method in ("bp", "dfa"):
         name = METHOD_NAMES[method]
-        slip = (_ends(runs, method, "epochs") - _ends(runs, method, "updates")).interval()
         right, wrong = (rates[method, counted] for counted in ("updates", "epochs"))
-        text = f"What counting epochs changes for {name} may be chance: {signed(slip, plus=False)}."
-        if direction(slip):
-            verb = "gains" if slip.mean > 0 else "loses"
-            text = f"{name} {verb} {size(slip)} when Adam counts epochs."
-        sentences.append(text)
         choice = f"{right:g} both times" if right == wrong else f"{wrong:g} instead of {right:g}"
         tuned.append(f"{choice} for {name}")
     factor = deviations.step_factor(updates_an_epoch(scale), scale.epochs)
     return Answer(
-        f"**Answer.** {' '.join(sentences)} After {scale.epochs} epochs the steps are "
+        f"**Answer.** {_cost_of_counting(runs)} After {scale.epochs} epochs the steps are "
         f"{1 / factor.min():.1f} times too short at the same rate. Tuning chooses {enumerated(tuned)}."
     )
 
@@ -235,6 +257,17 @@ def _worth(runs: pd.DataFrame) -> dict[str, Any]:
     return worth | {"reported but not true": worth["reported"] - worth["true"]}
 
 
+def _overstated(worth: Mapping[str, Any]) -> str:
+    bias = mean_interval(worth["reported but not true"])
+    if not direction(bias):
+        return (
+            "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not "
+            f"decided: {signed(bias, plus=False)}."
+        )
+    verb = "overstates" if bias.mean > 0 else "understates"
+    return f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
+
+
 def peeking(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
     """Return the figure of the gain by choosing rates on test digits."""
     worth = _worth(runs)
@@ -247,7 +280,8 @@ def peeking(runs: pd.DataFrame, scale: Scale) -> dict[str, Any]:
         ),
         "results": ("deviation_rates",),
         "caption": (
-            "What choosing the learning rate on test digits adds to the score: on the test digits "
+            f"{_overstated(worth)} What choosing the learning rate on test digits adds to the score: on "
+            "the test digits "
             f"themselves, on fresh digits, and the one minus the other. BP with SGD, {TASK}, "
             f"{scale.splits} splits of the digits, rates "
             f"{', '.join(f'{rate:g}' for rate in deviations.RATES)}; the score is the mean accuracy of "
@@ -264,15 +298,7 @@ def peeking_answer(runs: pd.DataFrame) -> Answer:
     agreed, splits = int((worth["reported"] == 0).sum()), len(worth["reported"])
     heads = ["score", "chosen on test minus on validation digits, points"]
     rows = [[WORTH[kind], signed(mean_interval(x), unit=False)] for kind, x in worth.items()]
-    bias = mean_interval(worth["reported but not true"])
-    text = (
-        "Whether a rate chosen on test digits overstates the accuracy on fresh digits is not decided: "
-        f"{signed(bias, plus=False)}."
-    )
-    if direction(bias):
-        verb = "overstates" if bias.mean > 0 else "understates"
-        text = f"A rate chosen on test digits {verb} the accuracy on fresh digits by {size(bias)}."
     return Answer(
-        f"**Answer.** {text} In {agreed} of {splits} splits, test and validation digits choose the same "
-        f"rate, or one with the same score.\n\n{table(heads, rows)}"
+        f"**Answer.** {_overstated(worth)} In {agreed} of {splits} splits, test and validation digits "
+        f"choose the same rate, or one with the same score.\n\n{table(heads, rows)}"
     )

@@ -31,6 +31,7 @@ from ..plots import (
 from ..studies import CLUSTERS, INPUTS, POINTS, ClusterSizes, Study
 from ..words import (
     COSINE,
+    DATASETS,
     SHARE,
     SPACE,
     capitalised,
@@ -43,6 +44,7 @@ from ..words import (
     number,
     percent,
     plural,
+    points,
     signed,
     table,
 )
@@ -69,7 +71,7 @@ def sgd(study: Study, settings: Settings) -> dict[str, Any]:
         "caption": (
             f"With three digits and SGD, {compared('BP', 'DFA', each[3]['BP'], each[3]['DFA'])} Test "
             "accuracy against epoch of backpropagation (BP) and direct feedback alignment (DFA), on the "
-            "parity of one digit (first) and of three (second); "
+            "parity of (a) one digit and (b) three; "
             f"{setting(study.runs[0], settings.seeds)}. {LINES} Each has the learning rate that was "
             f"best on validation digits. {unstable_runs(study.table)}"
             + (" Circles are the thesis's published means." if _is_mnist(study) else "")
@@ -95,7 +97,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
         | {"gap_k3": gap_k3.mean, "gap_k3_low": gap_k3.low, "gap_k3_high": gap_k3.high}
         | {
             "profile_sentence": (
-                f"This edition was trained on the dataset {run.dataset}, "
+                f"This edition was trained on {DATASETS[run.dataset]}, "
                 f"{plural(settings.epochs, 'epoch')} of {run.samples:,} stacks through {run.hidden} "
                 f"hidden units, with {plural(settings.seeds, 'seed')} a method."
             )
@@ -119,12 +121,12 @@ def beside_the_thesis(study: Study, settings: Settings) -> str:
     cells = []
     for row in each:
         difference = Interval(row.difference, row.low, row.high, row.seeds)
-        texts = [percent(row.published), _own_mean(row), signed(difference, unit=False), ""]
+        texts = [signed(difference, unit=False), percent(row.published), _own_mean(row), ""]
         if (row.k, row.method) in apart:
             apart[row.k, row.method].append(row)
             texts[-1] = percent(nearer[row.k, row.method][0][row.epoch])
         cells.append([str(row.k), RULES[row.method], str(row.epoch), *texts])
-    heads = ["k", "rule", "epoch", "thesis", "this book", "difference, points", "at the thesis's rate"]
+    heads = ["k", "rule", "epoch", "difference, points", "thesis", "this book", "at the thesis's rate"]
     text = (
         "**Beside the published values.** The finished text of the thesis gives means over three "
         "repeats, and not how far apart these were. The interval of the difference assumes that the "
@@ -225,11 +227,17 @@ def rates_answer(study: Study) -> Answer:
         of = (study.scores["k"] == 3) & (study.scores["method"] == method)
         row = study.scores[of].sort_values("learning_rate").reset_index()
         best = int(row["chosen"].to_numpy().argmax())
-        costs = [
-            number(100 * (row["score"][best] - (0.5 if math.isnan(score) else score)), ".1f")
-            for score in (row["score"][i] for i in (best - 1, best + 1) if 0 <= i < len(row))
+        scores = {
+            side: row["score"][i]
+            for side, i in (("below", best - 1), ("above", best + 1))
+            if 0 <= i < len(row)
+        }
+        costs = {side: row["score"][best] - (0.5 if math.isnan(s) else s) for side, s in scores.items()}
+        changes = [
+            f"{'loses' if cost >= 0 else 'gains'} {points(abs(cost))}{SPACE}points one step {side}"
+            for side, cost in costs.items()
         ]
-        text = f"One grid step off its best rate, {name} loses {' or '.join(costs)}{SPACE}points"
+        text = f"Off its best rate, {name} {enumerated(changes) or 'was not tried'}"
         if best + 1 < len(row):
             higher = row.loc[best + 1]
             text += f"; of the tuning runs one step above, {higher['unsound']} of {higher['seeds']} "
@@ -264,8 +272,8 @@ def alignment(study: Study, settings: Settings) -> dict[str, Any]:
         "caption": (
             f"DFA's cosine of B and W₂ᵀ goes from {mean(start, COSINE)} after the first epoch to "
             f"{mean(end, COSINE)} after the last. Direct feedback alignment with SGD on the parity of "
-            f"three digits{', and BP for as many epochs' if _has_control(study) else ''}: test accuracy "
-            "(first), and of DFA the cosine of the random matrix B and the output weights W₂ᵀ (second), "
+            f"three digits{', and BP for as many epochs' if _has_control(study) else ''}: (a) test "
+            "accuracy, and (b) of DFA the cosine of the random matrix B and the output weights W₂ᵀ, "
             "with the angle between them on the right-hand axis; "
             f"{setting(study.runs[0], settings.seeds)}. {LINES} {unstable_runs(with_sgd)}"
             + (" Circles are the thesis's published means." if _is_mnist(study) else "")
@@ -295,8 +303,8 @@ def alignment_answer(study: Study, short: Study, settings: Settings, verdict: st
         f"**Answer.** The cosine goes from {mean(start, COSINE)} to {mean(end, COSINE)}. {against} "
         f"{dip} {stable}\n\n**Delay or limit?** {lead}",
         {
-            "alignment-start": start.mean,
-            "alignment-end": end.mean,
+            "alignment-start": mean(start, COSINE),
+            "alignment-end": mean(end, COSINE),
             "delay_or_limit": lead,
             "alignment_dip": dip,
             "alignment_stability": stable,
@@ -343,13 +351,13 @@ def long_run_beside_the_thesis(study: Study) -> str:
         for row in each:
             difference = Interval(row.difference, row.low, row.high, row.seeds - row.unstable)
             cells = (
-                [percent(row.published), _own_mean(row), signed(difference)]
+                [signed(difference), percent(row.published), _own_mean(row)]
                 if scale is SHARE
-                else [number(row.published), number(row.mean), signed(difference, scale)]
+                else [signed(difference, scale), number(row.published), number(row.mean)]
             )
             rows.append([what, str(row.epoch), *cells])
     return (
-        f"{table(['quantity', 'epoch', 'thesis', 'this book', 'difference'], rows)}\n\nDifferences and "
+        f"{table(['quantity', 'epoch', 'difference', 'thesis', 'this book'], rows)}\n\nDifferences and "
         "intervals are of the stable seeds, and assume that the published repeats varied as these do. "
         f"The thesis chose its rate for fifty epochs, {thesis.RATE_FIGURE_3_2:g}, on test digits; this "
         f"book chose {study.runs[0].learning_rate:g} on validation digits."
@@ -410,7 +418,7 @@ def matrices_answer(study: Study) -> Answer:
         for kind, of in each.items()
     ]
     heads = ["random matrix B", "accuracy", f"minus {FEEDBACK_NAMES['uniform']}, points"]
-    heads += ["root mean square", "tuned rate", "rate × size^⅔", "cos(B, W₂ᵀ) at the end"]
+    heads += ["root mean square", "tuned rate", "rate × ⅔ power of size", "cos(B, W₂ᵀ) at the end"]
 
     def factor(power: float) -> float:
         scaled = [float(chosen[kind] * rms[kind] ** power) for kind in each]
@@ -418,9 +426,9 @@ def matrices_answer(study: Study) -> Answer:
 
     agrees = factor(2 / 3) <= min(factor(0), factor(1))
     trade = (
-        f"The tuned rates lie within a factor {factor(0):.1f}; multiplied by (size of B)^⅔, within "
-        f"{factor(2 / 3):.1f}, and by the size of B, within {factor(1):.1f}. One grid step is a factor "
-        "of about 1.4. "
+        f"The tuned rates lie within a factor {factor(0):.1f}; multiplied by the ⅔ power of B's size, "
+        f"within {factor(2 / 3):.1f}, and by the size itself, within {factor(1):.1f}. One grid step is "
+        "a factor of about 1.4. "
     )
     if agrees:
         trade += "The power ⅔ of {prf:ref}`prop-experiments-scale` brings the rates closest together."
@@ -475,10 +483,10 @@ def optimizers_table(study: Study) -> str:
     each = _by_optimizer(study)
     chosen = {(run.optimizer, run.method): f"{run.learning_rate:g}" for run in study.runs}
     rows = [
-        [name, *(cell for m in RULES for cell in (mean(each[o, m]), chosen[o, m])), gap(difference)]
+        [name, gap(difference), *(mean(each[o, m]) for m in RULES), *(chosen[o, m] for m in RULES)]
         for o, (name, difference) in zip(OPTIMIZERS, _gaps(each).items(), strict=True)
     ]
-    return table(["optimizer", "BP", "rate", "DFA", "rate", "BP minus DFA, points"], rows)
+    return table(["optimizer", "BP minus DFA, points", "BP", "DFA", "BP's rate", "DFA's rate"], rows)
 
 
 def optimizers_answer(study: Study) -> Answer:
@@ -510,10 +518,10 @@ def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
         "figure": metric_curves(rows, metrics),
         "results": (study.name, "tuning"),
         "caption": (
-            "Direct feedback alignment with SGD and with RMSProp on the parity of three digits: cosine "
-            "of B and W₂ᵀ, cosine of DFA's and BP's update of W₁, and test accuracy; "
-            f"{setting(study.runs[0], settings.seeds)}. {LINES} Right-hand axes give the angle. "
-            + unstable_runs(rows)
+            f"{_aligned_sooner(study)[0]} Direct feedback alignment with SGD and with RMSProp on the "
+            "parity of three digits: (a) cosine of B and W₂ᵀ, (b) cosine of DFA's and BP's update of "
+            f"W₁, and (c) test accuracy; {setting(study.runs[0], settings.seeds)}. {LINES} Right-hand "
+            "axes give the angle. " + unstable_runs(rows)
         ),
         "alt": (
             f"Three panels against epoch, to {long}. At the last epoch, SGD: {at_end('sgd')}; RMSProp: "
@@ -522,8 +530,8 @@ def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
     }
 
 
-def alignment_of_optimizers_answer(study: Study) -> Answer:
-    """Compare RMSProp's alignments with SGD's, early and at the end."""
+def _aligned_sooner(study: Study) -> tuple[str, list[list[str]]]:
+    """Say where RMSProp's cosines differ from SGD's; return the rows of a table, too."""
     long = study.runs[0].epochs
     rows, texts = [], []
     for metric, name in (COSINES | {"test_accuracy": "test accuracy"}).items():
@@ -532,7 +540,7 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
             rmsprop, sgd = (
                 _at(study, epoch, metric, method="dfa", optimizer=o) for o in ("rmsprop", "sgd")
             )
-            cells = [mean(sgd, scale), mean(rmsprop, scale), gap(rmsprop - sgd, scale)]
+            cells = [gap(rmsprop - sgd, scale), mean(sgd, scale), mean(rmsprop, scale)]
             rows.append([name, str(epoch), *cells])
             sign = direction((rmsprop - sgd).interval())
             if metric in COSINES and sign:
@@ -541,9 +549,15 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
     aligned = "The interval of every difference of cosines contains 0."
     if texts:
         aligned = f"{capitalised(enumerated(texts))}."
+    return aligned, rows
+
+
+def alignment_of_optimizers_answer(study: Study) -> Answer:
+    """Compare RMSProp's alignments with SGD's, early and at the end."""
+    aligned, rows = _aligned_sooner(study)
     rmsprop, sgd = (ends(study, method="dfa", optimizer=o) for o in ("rmsprop", "sgd"))
     sentence = compared("DFA with RMSProp", "DFA with SGD", rmsprop, sgd)
-    heads = ["DFA's", "epoch", "SGD", "RMSProp", "RMSProp minus SGD"]
+    heads = ["DFA's", "epoch", "RMSProp minus SGD", "SGD", "RMSProp"]
     return Answer(
         f"**Answer.** {aligned} At the end, {sentence}\n\n{table(heads, rows)}",
         {"alignment_optimizers": f"{aligned} At the end, {sentence}"},
@@ -556,15 +570,15 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
     titles = {}
     for measure in explained.measured(last):
         fit = explained.explain(explained.stable(last), measure)
-        titles[measure] = f"ρ = {number(fit.rho, '+.2f')}, R² = {number(fit.r2)}"
+        titles[measure] = f"ρ = {number(fit.rho)}, R² = {number(fit.r2)}"
     words = "; ".join(f"{explained.MEASURES[measure]}: {title}" for measure, title in titles.items())
     return {
         "figure": explaining_points(last, titles),
         "results": (study.name, "tuning"),
         "caption": (
-            "What the accuracy of direct feedback alignment goes with, for seven optimizers on the "
-            "parity of three digits: test accuracy against measures of signs, weights and updates, at "
-            f"the last epoch; {setting(study.runs[0], settings.seeds)}. Small marks are seeds, large "
+            f"{explained.closest(last)} Test accuracy of direct feedback alignment with seven "
+            "optimizers on the parity of three digits, against measures of signs, weights and updates "
+            f"at the last epoch; {setting(study.runs[0], settings.seeds)}. Small marks are seeds, large "
             "marks means of stable seeds; dotted lines are where signs agree for one half, or vectors "
             "are at a right angle. Titles have the rank correlation ρ of the optimizers' means, and R² "
             f"over all stable runs. {unstable_runs(last, means=False)}"
@@ -587,6 +601,14 @@ def _error(study: Study, method: str, optimizer: str, judged: str = "test", **fi
     return queries.errors(study.table, judged, method=method, optimizer=optimizer, **fields)
 
 
+def _errors_compared(
+    study: Study, first: tuple[str, str], second: tuple[str, str], judged: str = "test"
+) -> str:
+    what = "of the points wrong" if judged == "test" else "of the training points wrong"
+    errors = [_error(study, *line, judged) for line in (first, second)]
+    return compared(label(*first), label(*second), errors[0], errors[1], what)
+
+
 def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str, Any]:
     """Return the figure of DFA on the clusters."""
     run = study.runs[0]
@@ -602,8 +624,9 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
         "figure": error_curves([(study.table, "dimensions", judged) for judged in ("test", "train")]),
         "results": (study.name, "tuning"),
         "caption": (
-            "BP and DFA, each with SGD and with RMSProp, and ReLU features, which train the output "
-            "layer only, on the clusters: test error (first) and training error (second) after "
+            f"{_errors_compared(study, ('bp', 'sgd'), ('dfa', 'sgd'))} BP and DFA, each with SGD and "
+            "with RMSProp, and ReLU features, which train the output layer only, on the clusters: (a) "
+            "test error and (b) training error, and below test error minus that of BP with SGD, after "
             f"{run.epochs * run.passes} steps, each on all n = {POINTS} training points, against the "
             f"number of inputs d, of which two matter; {run.hidden} hidden units. Each has the rate "
             f"that was best on validation points at d = {INPUTS}. Lines are means over "
@@ -631,24 +654,20 @@ def clusters_answer(study: Study, sizes: ClusterSizes, solution: Study) -> Answe
         }
     )
 
-    def against(first: tuple[str, str], second: tuple[str, str], judged: str = "test") -> str:
-        what = "of the points wrong" if judged == "test" else "of the training points wrong"
-        errors = [_error(study, *line, judged) for line in (first, second)]
-        return compared(label(*first), label(*second), errors[0], errors[1], what)
-
     bp, dfa = ("bp", "sgd"), ("dfa", "sgd")
     converged = "ReLU features solved to convergence"
     questions = {
         "Does DFA with SGD fit the training data?": (
-            f"Runs that get every training point right: {fitted}. {against(dfa, bp, 'train')}"
+            f"Runs that get every training point right: {fitted}. "
+            f"{_errors_compared(study, dfa, bp, 'train')}"
         ),
         "Does DFA with SGD beat the lazy method?": (
-            f"{against(dfa, ('relu_features', 'sgd'))} "
+            f"{_errors_compared(study, dfa, ('relu_features', 'sgd'))} "
             + compared(label(*dfa), converged, _error(study, *dfa), features, "of the points wrong")
         ),
-        "Does DFA with SGD reach BP?": against(dfa, bp),
-        "Does RMSProp help DFA?": against(("dfa", "rmsprop"), dfa),
-        "Does RMSProp hurt BP?": against(("bp", "rmsprop"), bp),
+        "Does DFA with SGD reach BP?": _errors_compared(study, dfa, bp),
+        "Does RMSProp help DFA?": _errors_compared(study, ("dfa", "rmsprop"), dfa),
+        "Does RMSProp hurt BP?": _errors_compared(study, ("bp", "rmsprop"), bp),
     }
     return Answer("\n".join(f"- **{question}** {answer}" for question, answer in questions.items()))
 

@@ -33,14 +33,15 @@ def _about(runs: pd.DataFrame) -> str:
 
 def own_rule(runs: pd.DataFrame) -> dict[str, Any]:
     """Return the figure of an own rule beside BP and DFA."""
-    each = {METHOD_NAMES[m]: ends(runs, method=m) for m in runs["method"].unique()}
+    methods = runs["method"].unique()
+    each, own = {METHOD_NAMES[m]: ends(runs, method=m) for m in methods}, methods[-1]
     return {
         "figure": accuracy_curves(runs),
         "results": ("own_rule", "own_rule_tuning"),
         "caption": (
-            "A rule that the library does not have, beside two that it has: test accuracy on "
-            f"{_about(runs)}, with SGD. {LINES} Each rule has the learning rate that was best on "
-            f"validation digits. {unstable_runs(runs)}"
+            f"{own_rule_answer(runs, own, METHOD_NAMES[own]).text} A rule that the library does not "
+            f"have, beside two that it has: test accuracy on {_about(runs)}, with SGD. {LINES} Each "
+            f"rule has the learning rate that was best on validation digits. {unstable_runs(runs)}"
         ),
         "alt": f"Test accuracy against epoch for three rules. At the last epoch: {means(each)}.",
     }
@@ -55,6 +56,16 @@ def own_rule_answer(runs: pd.DataFrame, method: str, name: str) -> Answer:
     return Answer(" ".join(map(capitalised, others)))
 
 
+def _gains(runs: pd.DataFrame, optimizer: str) -> str:
+    """Compare an optimizer with SGD for both rules."""
+    sentences = []
+    for m in ("bp", "dfa"):
+        own, other = (f"{METHOD_NAMES[m]} with {OPTIMIZER_NAMES[o]}" for o in (optimizer, "sgd"))
+        with_own, with_sgd = (ends(runs, optimizer=o, method=m) for o in (optimizer, "sgd"))
+        sentences.append(compared(own, other, with_own, with_sgd))
+    return " ".join(sentences)
+
+
 def own_optimizer(runs: pd.DataFrame, optimizer: str) -> dict[str, Any]:
     """Return the figure of an own optimizer beside SGD, with three rules."""
     methods = runs["method"].unique()
@@ -66,8 +77,8 @@ def own_optimizer(runs: pd.DataFrame, optimizer: str) -> dict[str, Any]:
         "figure": final_accuracies(runs, by="optimizer"),
         "results": ("own_optimizer", "own_optimizer_tuning"),
         "caption": (
-            "Three learning rules, each with SGD and with an optimizer of our own: test accuracy of the "
-            f"last epoch on {_about(runs)}. {DOTS} {unstable_runs(runs)}"
+            f"{_gains(runs, optimizer)} Three learning rules, each with SGD and with an optimizer of "
+            f"our own: test accuracy of the last epoch on {_about(runs)}. {DOTS} {unstable_runs(runs)}"
         ),
         "alt": (
             f"Test accuracy of three learning rules in two rows. With SGD: {accuracies[0]}; with "
@@ -79,23 +90,21 @@ def own_optimizer(runs: pd.DataFrame, optimizer: str) -> dict[str, Any]:
 def own_optimizer_answer(runs: pd.DataFrame, optimizer: str) -> Answer:
     """Compare an optimizer with SGD for both rules, and BP with DFA for both optimizers."""
     each = {(o, m): ends(runs, optimizer=o, method=m) for o in ("sgd", optimizer) for m in ("bp", "dfa")}
-    sentences = []
-    for m in ("bp", "dfa"):
-        own, other = (f"{METHOD_NAMES[m]} with {OPTIMIZER_NAMES[o]}" for o in (optimizer, "sgd"))
-        sentences.append(compared(own, other, each[optimizer, m], each["sgd", m]))
     rows = [[OPTIMIZER_NAMES[o], gap(each[o, "bp"] - each[o, "dfa"])] for o in ("sgd", optimizer)]
-    return Answer(f"{' '.join(sentences)}\n\n{table(['optimizer', 'BP minus DFA, points'], rows)}")
+    return Answer(f"{_gains(runs, optimizer)}\n\n{table(['optimizer', 'BP minus DFA, points'], rows)}")
 
 
 def own_matrix(runs: pd.DataFrame) -> dict[str, Any]:
     """Return the figure of DFA with an own random matrix beside ``uniform``."""
-    each = {FEEDBACK_NAMES[kind]: ends(runs, feedback=kind) for kind in runs["feedback"].unique()}
+    kinds = runs["feedback"].unique()
+    each, own = {FEEDBACK_NAMES[kind]: ends(runs, feedback=kind) for kind in kinds}, kinds[-1]
     return {
         "figure": final_accuracies(runs, by="feedback"),
         "results": ("own_matrix", "own_matrix_tuning"),
         "caption": (
-            "DFA with a random matrix of the library and with one of our own: test accuracy of the last "
-            f"epoch on {_about(runs)}, with SGD. {DOTS} {unstable_runs(runs, by='feedback')}"
+            f"{own_matrix_answer(runs, own).text} DFA with a random matrix of the library and with one "
+            f"of our own: test accuracy of the last epoch on {_about(runs)}, with SGD. {DOTS} "
+            f"{unstable_runs(runs, by='feedback')}"
         ),
         "alt": f"Test accuracy of DFA in two rows, one for each random matrix: {means(each)}.",
     }

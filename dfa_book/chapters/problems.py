@@ -1,6 +1,6 @@
 """What chapter 2 shows: parities and their bounds, lazy methods, and the clusters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ from ..claims.measures import CHANCE
 from ..claims.queries import Sample
 from ..plots import accuracy_curves, converged_curves, error_curves, label
 from ..studies import INPUTS, POINTS, ClusterSizes, Study
-from ..words import enumerated, gap, listed, mean, means, number, percent, size, table
+from ..words import DATASETS, enumerated, gap, listed, mean, means, number, percent, size, table
 
 SOLVED_NAMES = METHOD_NAMES | KERNEL_NAMES
 
@@ -31,12 +31,12 @@ def partial_credit(counts: pd.DataFrame) -> str:
     rows = []
     for name, m in mean_sign.items():
         best = [percent((1 + abs(m) ** hidden) / 2, ".2f") for hidden in (1, 2, 3)]
-        rows.append([str(name), percent((1 - m) / 2, ".2f"), number(m, "+.4f"), *best])
-    heads = ["set", "odd digits", "mean sign $m$", "best with one of three hidden", "two hidden"]
+        rows.append([str(name), *best, percent((1 - m) / 2, ".2f"), number(m, "+.4f")])
+    heads = ["set", "best with one of three hidden", "two hidden", "all hidden", "odd digits"]
     two, one = (percent(abs(mean_sign["test"]) ** hidden / 2, ".2f") for hidden in (1, 2))
     return (
-        f"{table([*heads, 'all hidden'], rows)}\n\nOf the test digits, two of three known perfectly are "
-        f"worth {two} above chance, and one of three {one}."
+        f"{table([*heads, 'mean sign $m$'], rows)}\n\nOf the test digits, two of three known perfectly "
+        f"are worth {two} above chance, and one of three {one}."
     )
 
 
@@ -75,6 +75,12 @@ def _best_lazy(ends: dict[tuple[int, str, str], Sample], k: int) -> tuple[str, S
     return label(best, "sgd"), lazy[best]
 
 
+def _network_and_lazy(ends: dict[tuple[int, str, str], Sample]) -> str:
+    rival, of_rival = _best_lazy(ends, 3)
+    sentence = compared("BP with SGD", f"the best lazy method, {rival}", ends[3, "bp", "sgd"], of_rival)
+    return f"With three digits, {sentence}"
+
+
 def reproduction(
     study: Study, settings: Settings, stacks: dict[int, Examples], shown: Digits
 ) -> dict[str, Any]:
@@ -87,8 +93,8 @@ def reproduction(
         "figure": accuracy_curves(study.table, stacks, shown),
         "results": (study.name, "tuning"),
         "caption": (
-            "Test accuracy against epoch on the parity of one digit (first) and of three side by side "
-            "(second), with three sample stacks and their labels above each; "
+            f"{_network_and_lazy(ends)} Test accuracy against epoch on the parity of (a) one digit and "
+            "(b) three side by side, with three sample stacks and their labels above each; "
             f"{setting(study.runs[0], settings.seeds)}. {LINES} Each method has the learning rate that "
             f"was best on validation digits. {unstable_runs(study.table)}"
         ),
@@ -107,13 +113,11 @@ def reproduction_answer(study: Study) -> Answer:
         rival, of_rival = _best_lazy(ends, k)
         for optimizer in ("sgd", "adadelta"):
             network = ends[k, "bp", optimizer]
-            cells = [mean(network), rival, mean(of_rival), gap(network - of_rival)]
+            cells = [gap(network - of_rival), mean(network), rival, mean(of_rival)]
             rows.append([str(k), label("bp", optimizer), *cells])
-    rival, of_rival = _best_lazy(ends, 3)
-    sentence = compared("BP with SGD", f"the best lazy method, {rival}", ends[3, "bp", "sgd"], of_rival)
-    heads = ["k", "network", "accuracy", "best lazy method", "accuracy", "difference, points"]
+    heads = ["k", "network", "lead, points", "accuracy", "best lazy method", "its accuracy"]
     return Answer(
-        f"**Answer.** With three digits, {sentence} Seed by seed, at the last epoch:\n\n"
+        f"**Answer.** {_network_and_lazy(ends)} Seed by seed, at the last epoch:\n\n"
         + table(heads, rows)
     )
 
@@ -122,10 +126,10 @@ def rates_table(study: Study) -> str:
     """Return tuned rates and accuracies of the last epoch."""
     ends = _accuracies(study)
     rows = [
-        [str(k), label(m, o), f"{run.learning_rate:g}", mean(end, interval=True)]
+        [str(k), label(m, o), mean(end, interval=True), f"{run.learning_rate:g}"]
         for run, ((k, m, o), end) in zip(study.runs, ends.items(), strict=True)
     ]
-    return table(["k", "method", "learning rate", "test accuracy"], rows)
+    return table(["k", "method", "test accuracy", "learning rate"], rows)
 
 
 def solved(study: Study, k: int, method: str, samples: int | None = None) -> Sample:
@@ -168,14 +172,15 @@ def converged(study: Study, reproduced: Study) -> dict[str, Any]:
         "figure": converged_curves(study.table, trained),
         "results": (study.name, "reproduction", "tuning"),
         "caption": (
-            "Lazy methods solved to convergence: test accuracy against the number n of training stacks, "
-            f"for one digit, two and three, and for three enlarged; dataset *{run.dataset}*. Solid "
-            f"lines are models with {run.hidden} hidden units, lines with open marks models of infinite "
-            f"width; lines are means over {study.table['seed'].nunique()} seeds, bands their "
-            f"{INTERVALS}, faint lines single seeds. Open circles are the runs with SGD of "
-            "{numref}`fig-reproduction` after their last epoch, at the number of stacks that they have "
-            "seen, with their intervals; there are none for two digits. The dotted line is chance. "
-            f"Penalties were chosen on validation digits. {unstable_runs(trained)}"
+            f"{list(solved_answers(study).values())[-1]} Lazy methods solved to convergence: test "
+            "accuracy against the number n of training stacks, for (a) one digit, (b) two and (c) "
+            f"three, and (d) for three enlarged; {DATASETS[run.dataset]}. Solid lines are models with "
+            f"{run.hidden} hidden units, lines with open marks models of infinite width; lines are "
+            f"means over {study.table['seed'].nunique()} seeds, bands their {INTERVALS}, faint lines "
+            "single seeds. Open circles are the runs with SGD of {numref}`fig-reproduction` after "
+            "their last epoch, at the number of stacks that they have seen, with their intervals; there "
+            "are none for two digits. The dotted line is chance. Penalties were chosen on validation "
+            f"digits. {unstable_runs(trained)}"
         ),
         "alt": (
             "Four panels of test accuracy against the number of training stacks, on a logarithmic "
@@ -255,10 +260,11 @@ def clusters(
         ),
         "results": ("clusters_samples", "clusters_dimensions", "clusters_converged", "tuning"),
         "caption": (
-            "The clusters. First, the two inputs that matter, of 2,000 points, coloured by label, in "
-            "the density used here (first) and uniform on the disks (second); circles are the clusters. "
-            f"Then, test error after {bp.epochs * bp.passes} steps, each on all training points, "
-            f"against their number n (d = {INPUTS}) and against the number of inputs d (n = {POINTS}). "
+            f"{_bp_and_features(errors, sizes, SERIES[1:2])} First, the two inputs that matter, of "
+            "2,000 points, coloured by label, (a) in the density used here and (b) uniform on the "
+            f"disks; circles are the clusters. Then, test error after {bp.epochs * bp.passes} steps, "
+            f"each on all training points, against (c) their number n, with d = {INPUTS}, and (d) the "
+            f"number of inputs d, with n = {POINTS}; below, test error minus that of BP. "
             f"Backpropagation (BP) trains both layers of a network with {bp.hidden} hidden units, ReLU "
             "features its output layer only, both with SGD at the rate that was best on validation "
             f"points where the series cross ({bp.learning_rate:g} and {features.learning_rate:g}). "
@@ -278,6 +284,15 @@ def clusters(
     }
 
 
+def _bp_and_features(errors: ClusterErrors, sizes: ClusterSizes, names: Sequence[str]) -> str:
+    """Compare BP with fixed features by their mean errors over all n and d."""
+    bp = errors.over("BP", sizes.places)
+    return " ".join(
+        compared("BP", name, bp, errors.over(name, sizes.places), "of the points wrong on average")
+        for name in names
+    )
+
+
 def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
     """Compare BP with fixed features, and the errors of every model at the ends of n and d."""
     of = {name: errors.over(name, sizes.places) for name in SERIES}
@@ -290,10 +305,7 @@ def clusters_answer(errors: ClusterErrors, sizes: ClusterSizes) -> Answer:
         rows.append([name, mean(of[name], interval=True), minus_bp, *changes])
     heads = ["model", "test error", "minus that of BP, points"]
     heads += [f"change from {s} = {a} to {b}, points" for s, (a, b) in (("n", n), ("d", d))]
-    sentence = " ".join(
-        compared("BP", name, of["BP"], of[name], "of the points wrong on average")
-        for name in SERIES[1:3]
-    )
+    sentence = _bp_and_features(errors, sizes, SERIES[1:3])
     return Answer(
         f"**Answer.** {sentence} Errors are averaged over all n and d; "
         f"changes are of each model against itself:\n\n{table(heads, rows)}"

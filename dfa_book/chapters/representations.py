@@ -1,6 +1,7 @@
 """What appendix B shows: maps and probes of the hidden representations of single digits."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,19 @@ from ..claims.queries import Sample
 from ..plots import probe_accuracies, representation_diagram, representation_maps
 from ..probes import TARGETS, weights_names
 from ..studies import Study
-from ..words import capitalised, direction, enumerated, gap, listed, mean, means, percent, size, table
+from ..words import (
+    DATASETS,
+    capitalised,
+    direction,
+    enumerated,
+    gap,
+    listed,
+    mean,
+    means,
+    percent,
+    size,
+    table,
+)
 
 ASKED = {"digit": "the digit", "parity": "the parity of the digit"}
 
@@ -60,6 +73,11 @@ def _alike(points: pd.DataFrame) -> tuple[float, float]:
     return nearest_alike(plane, digit), nearest_alike(plane, digit % 2)
 
 
+def _nearest(of: Mapping[str, pd.DataFrame]) -> str:
+    shares = listed({name: percent(_alike(rows)[0]) for name, rows in of.items()})
+    return f"Points whose nearest point is the same digit: {shares}."
+
+
 def maps(study: Study, points: pd.DataFrame) -> dict[str, Any]:
     """Return the figure of t-SNE maps."""
     of = {words: points[points["weights"] == name] for name, words in names(study).items()}
@@ -69,11 +87,11 @@ def maps(study: Study, points: pd.DataFrame) -> dict[str, Any]:
         "figure": representation_maps(points),
         "results": ("embedding", "tuning"),
         "caption": (
-            f"t-SNE maps of {count:,} single test digits of the dataset *{study.runs[0].dataset}*: as "
-            "raw pixels, and as represented by the first layer before training and after training on "
-            "the parity of three digits by BP and by DFA (seed 0). In the first row, colours and names "
-            "say which digit it is, with the name at the median of its points; in the second, the same "
-            "points by parity."
+            f"{_nearest(of)} t-SNE maps of {count:,} single pictures, test digits of "
+            f"{DATASETS[study.runs[0].dataset]}: as raw pixels, and as represented by the first layer "
+            "before training and after training on the parity of three digits by BP and by DFA (seed "
+            "0). In the first row, colours and names say which digit it is, with the name at the median "
+            "of its points; in the second, the same points by parity."
         ),
         "alt": (
             f"Four maps of {count:,} points, each drawn twice, coloured by digit and by parity. Share "
@@ -117,11 +135,11 @@ def probing(study: Study, probes: pd.DataFrame, settings: Settings) -> dict[str,
         "figure": probe_accuracies(probes),
         "results": ("probes", "tuning"),
         "caption": (
-            "How well probes read from the representation of a single digit which digit it is (first) "
-            f"and whether it is odd (second); dataset *{study.runs[0].dataset}*, fitted on "
-            f"{size_of.fitted_on:,} training digits and judged on {size_of.judged_on:,} test digits. "
-            f"{marks}. The axis does not start at 0: guessing is right for about a tenth of the digits "
-            f"(first) and half of them (second). Of the networks: {unstable_runs(study.table)}"
+            f"{separated(study, probes)} How well probes read from the representation of a single digit "
+            f"(a) which digit it is and (b) whether it is odd; {DATASETS[study.runs[0].dataset]}, "
+            f"fitted on {size_of.fitted_on:,} training digits and judged on {size_of.judged_on:,} test "
+            f"digits. {marks}. The axis does not start at 0: guessing is right for about a tenth of the "
+            f"digits (a) and half of them (b). {unstable_runs(study.table)}"
         ),
         "alt": f"Two panels of probe accuracies. {' '.join(in_words)}",
     }
@@ -135,13 +153,16 @@ def changes_table(study: Study, probes: pd.DataFrame) -> str:
     """Return the change of each probe's accuracy by training as a table."""
     trained = list(names(study).items())[2:]
     rows = [
-        [target, probe, mean(accuracy(probes, "untrained", probe, target))]
-        + [gap(_change(probes, n, probe, target)) for n, _ in trained]
+        [
+            *(target, probe),
+            *(gap(_change(probes, n, probe, target)) for n, _ in trained),
+            mean(accuracy(probes, "untrained", probe, target)),
+        ]
         for target in TARGETS
         for probe in PROBES
     ]
-    heads = ["asked for", "probe", "untrained"]
-    heads += [f"{words} minus untrained, points" for _, words in trained]
+    heads = ["asked for", "probe", *(f"{words} minus untrained, points" for _, words in trained)]
+    heads.append("untrained")
     return f"Accuracy of the probes, and differences with 95 % intervals:\n\n{table(heads, rows)}"
 
 
@@ -226,7 +247,7 @@ def memorising(study: Study) -> Answer:
         seen, new = (
             queries.final(study.table, m, method=method) for m in ("train_accuracy", "test_accuracy")
         )
-        rows.append([name, mean(seen, interval=True), mean(new, interval=True), gap(seen - new)])
+        rows.append([name, gap(seen - new), mean(seen, interval=True), mean(new, interval=True)])
         memory.append((seen - new).interval().low > 0)
         beyond.append((new - 0.5).interval().low)
     if any(map(math.isnan, beyond)):
@@ -245,5 +266,5 @@ def memorising(study: Study) -> Answer:
         )
         if all(memory):
             conclusion += " Part of their accuracy on training digits is memory."
-    heads = ["rule", "last epoch's training stacks", "new stacks of test digits", "difference, points"]
+    heads = ["rule", "difference, points", "last epoch's training stacks", "new stacks of test digits"]
     return Answer(f"**Do they memorise?** {conclusion}\n\n{table(heads, rows)}")

@@ -78,8 +78,8 @@ def outcomes_figure(tuning: pd.DataFrame) -> dict[str, Any]:
         "figure": outcome_curves(examples),
         "results": ("tuning",),
         "caption": (
-            "Three outcomes of a run: training loss (first, on a logarithmic axis) and accuracy on "
-            "validation digits (second) against epoch, one tuning run each, parity of three digits. "
+            "Three outcomes of a run: (a) training loss, on a logarithmic axis, and (b) accuracy on "
+            "validation digits against epoch, one tuning run each, parity of three digits. "
             f"{listed({f'*{name}*:': run for name, run in what.items()})}. Dotted lines are chance: a "
             "loss of ln 2 nats, and one half. Above the dashed line, 1.1 ln 2, a run ends unstable."
         ),
@@ -116,10 +116,10 @@ def rates(trials: pd.DataFrame, scores: pd.DataFrame, by: str, what: str) -> dic
         "figure": rate_curves(trials, scores, by),
         "results": ("tuning",),
         "caption": (
-            f"Tuning {what}. Accuracy on validation digits against epoch for every rate that was tried, "
-            "mean over the rate's seeds (the legend counts the unsound ones); stronger for larger "
-            "rates, the chosen one in colour, with its single seeds; parity of three digits. "
-            f"{_unsound(scores)}; these rates are dashed with a cross."
+            f"Tuning {what}: {_unsound(scores)}. Accuracy on validation digits against epoch for every "
+            "rate that was tried, mean over the rate's seeds (the legend counts the unsound ones); "
+            "stronger for larger rates, the chosen one in colour, with its single seeds; parity of "
+            "three digits. Rates with an unsound run are dashed with a cross."
         ),
         "alt": (
             f"{plural(scores[by].nunique(), 'panel')} of accuracy against epoch. {_unsound(scores)}. "
@@ -137,10 +137,10 @@ def scores(scores: pd.DataFrame, by: str, what: str) -> dict[str, Any]:
         "figure": score_curves(scores, by),
         "results": ("tuning",),
         "caption": (
-            "Score on validation digits (the mean accuracy of the last ten epochs, over a rate's seeds) "
-            f"against learning rate, {what}; parity of three digits. Rates of the coarse pass have one "
-            "seed, those of the fine pass several. A ring marks the chosen rate, a cross a rate with an "
-            f"unsound run. {_unsound(scores)}; a rate with a run that is not finite has no score."
+            f"{_unsound(scores)}. Score on validation digits (the mean accuracy of the last ten epochs, "
+            f"over a rate's seeds) against learning rate, {what}; parity of three digits. Rates of the "
+            "coarse pass have one seed, those of the fine pass several. A ring marks the chosen rate, a "
+            "cross a rate with an unsound run; a rate with a run that is not finite has no score."
         ),
         "alt": (
             f"Score against learning rate on a logarithmic axis; {_unsound(scores)}. Chosen rates, "
@@ -234,6 +234,6 @@ def time_taken(folder: Path, what: str) -> str:
     missing = [name for name in ("tuning", *EXPERIMENTS) if not (folder / f"{name}.csv").exists()]
     part = f" Not trained there yet: {', '.join(missing)}; their time comes on top." if missing else ""
     return (
-        f"**{what}:** {runs} runs in {_clock(seconds)} by the clock, on {as_text(cores)} cores, tuning "
-        f"included.{_at_the_best_pace(folder, entries)}{part}"
+        f"**{what}:** {plural(runs, 'run')} in {_clock(seconds)} by the clock, on {as_text(cores)} "
+        f"cores, tuning included.{_at_the_best_pace(folder, entries)}{part}"
     )

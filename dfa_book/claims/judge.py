@@ -37,8 +37,9 @@ DISAGREE = "the datasets disagree"
 VERDICTS = (HOLDS, IN_PART, FAILS, UNDECIDED, NOT_TESTED)
 LEVEL = 0.05
 
-UNITS = {"points": f"{SPACE}points", "percent": f"{SPACE}%"}
-"""Units of shares and of differences of shares, by the form of a part."""
+UNITS = {"points": f"{SPACE}points", "percent": f"{SPACE}%", "epochs": f"{SPACE}epochs"}
+"""Units of differences of shares, of shares and of times, by the form of a part."""
+SHARES = ("points", "percent")
 
 INTERVALS = {
     "t": f"95{SPACE}% interval",
@@ -166,7 +167,7 @@ class Part:
     above: float = -math.inf  #: lower end of the range
     below: float = math.inf  #: upper end; equal to the lower one for an exact number
     kind: str = "t"  #: one of ``INTERVALS``; equivalences are two one-sided tests
-    form: str = "points"  #: ``"points"`` (a difference of shares), ``"percent"`` (a share), or a format
+    form: str = "points"  #: a difference of shares, ``"percent"`` (a share), ``"epochs"``, or a format
     repeats: str = "seeds"  #: what the interval is taken over
     interval: str = ""  #: name of the interval of a number that is not a mean over seeds
     optional: bool = False  #: whether the claim is judged without this part if its results are missing
@@ -188,7 +189,9 @@ class Part:
     @property
     def _scale(self) -> tuple[int, str, str]:
         """Factor, format and unit of the number as it is written."""
-        return (100, ".1f", UNITS[self.form]) if self.form in UNITS else (1, self.form, "")
+        if self.form not in UNITS:
+            return 1, self.form, ""
+        return 100 if self.form in SHARES else 1, ".1f", UNITS[self.form]
 
     @property
     def _can_have_more(self) -> bool:
@@ -276,7 +279,7 @@ class Part:
         text = f"{number(factor * interval.mean, form)}{unit}"
         if math.isnan(interval.low) or not interval.n:
             return text, ""
-        most = 1 if self.form in UNITS else math.inf
+        most = 1 if self.form in SHARES else math.inf
         least = 0 if self.form == "percent" else -most
         low, high = (factor * min(max(end, least), most) for end in interval[1:3])
         return text, span(low, high, form)

@@ -14,6 +14,7 @@ from ..chapter import Settings
 from ..site.book import find_book
 from ..site.freshness import staleness
 from ..site.markdown import as_text
+from ..words import DATASETS
 from .export import citation
 from .judge import (
     FAILS,
@@ -34,8 +35,6 @@ from .own_claims import HERE, OWN_CLAIMS
 from .thesis_claims import CLAIMS, FIRST_RESULTS
 
 __all__ = ["CLAIMS", "DATASETS", "OWN_CLAIMS", "entry", "find_evidence", "judge_all", "tally"]
-
-DATASETS = {"digits": "the digits", "mnist": "MNIST"}
 
 
 def own_dataset(settings: Settings) -> str:
@@ -180,7 +179,7 @@ def verdict_table(ledger: Ledger, ids: Sequence[str], page: str = "") -> str:
         rows.append(f'<tr><th scope="row">{link} {escape(claim.text)}</th>{cells}</tr>')
     return (
         '<table class="dfa-verdicts"><caption>In brackets, the interval that decides: of 95 %, and of '
-        "90 % where a claim is that two things are alike.</caption>"
+        "90 % where a claim is that two things are alike; 4 of 5: so many of its numbers hold.</caption>"
         f'<thead><tr><th scope="col">claim</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
@@ -191,7 +190,7 @@ def _numbers(claim: Claim, judgement: Judgement) -> str:
     there = [(p, n) for p, n in zip(claim.parts, judgement.numbers, strict=False) if not n.missing]
     if not 0 < len(there) <= 2 or judgement.verdict == NOT_TESTED:
         return ""
-    return "<br>".join(part.in_short(number.interval) for part, number in there)
+    return " ".join(f"<span>{part.in_short(number.interval)}</span>" for part, number in there)
 
 
 # ---- whether the rule came before the result ----

@@ -161,7 +161,7 @@ COSINES = {
     "gradient_alignment": "cosine of DFA's and BP's update of W₁",
 }
 BP, DFA = (final("sgd", k=3, method=m) for m in RULES)
-COSINE = {"form": "+.2f", "kind": "fisher"}
+COSINE = {"form": ".2f", "kind": "fisher"}
 COUNTED = {"form": ".2f", "kind": "ratio"}
 BY_TUNING = {"repeats": "tuning seeds"}
 
@@ -288,14 +288,14 @@ CLAIMS: tuple[Claim, ...] = (
         between(-0.2, 0.2, "cosine of B and W₂ᵀ after the first epoch", during("weight_alignment", 0),
                 **COSINE),
         above(0, "cosine of B and W₂ᵀ after the last epoch minus that after the first",
-              long_run("weight_alignment") - during("weight_alignment", 0), form="+.2f")),
+              long_run("weight_alignment") - during("weight_alignment", 0), form=".2f")),
     claim("5b", SECOND, "Alignment rises together with accuracy.", FIG_3_2, "fig-alignment",
         above(0.5, "rank correlation, over epochs, of the cosine of B and W₂ᵀ with test accuracy",
               rank_correlation("weight_alignment", "test_accuracy"), **COSINE)),
     claim("5c", SECOND, "DFA is slower because it has to align before it can learn.",
         "sections 1.2 and 3.1", "fig-alignment",
         below(0, "epoch at which alignment is half way to its highest value, minus that at which "
-                 "accuracy is", alignment_before_accuracy(), form="+.1f"),
+                 "accuracy is", alignment_before_accuracy(), form="epochs"),
         note="Only the order is tested. That the one is the cause of the other is not. The highest "
              "value and not the last one, so that a run that falls back keeps its marks; a run that "
              f"never reaches {LEARNED:g} has none."),
@@ -367,7 +367,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(ALIKE, "score of DFA with SGD at the chosen rate minus that at the smallest rate tried, "
                      "k = 3", at_the_lowest_rate(lost_at_the_lowest), repeats="random matrices"),
         above(0, "by how much the training loss there still falls in the last quarter of the epochs",
-              at_the_lowest_rate(still_falling), form="+.4f", repeats="random matrices"),
+              at_the_lowest_rate(still_falling), form=".4f", repeats="random matrices"),
         note="One number for each of the four random matrices."),
     claim("7d", SECOND, "Large rates make the loss fluctuate.", "section 1.4.1", "fig-rates-dfa",
         *for_each(RULES, lambda m, name: above(
@@ -442,12 +442,12 @@ CLAIMS: tuple[Claim, ...] = (
         "fig-alignment-optimizers",
         *for_each(COSINES, lambda metric, name: above(
             0, f"{name} early on (after one epoch in 25), with RMSProp minus with SGD",
-            during(metric, 1 / 25, "rmsprop") - during(metric, 1 / 25), form="+.2f"))),
+            during(metric, 1 / 25, "rmsprop") - during(metric, 1 / 25), form=".2f"))),
     claim("9b", FIRST, "RMSProp ends less aligned than SGD.", "a figure of the finished text",
         "fig-alignment-optimizers",
         *for_each(COSINES, lambda metric, name: below(
             0, f"{name} at the last epoch, with RMSProp minus with SGD",
-            long_run(metric, "rmsprop") - long_run(metric), form="+.2f"))),
+            long_run(metric, "rmsprop") - long_run(metric), form=".2f"))),
     claim("9c", FIRST, "RMSProp ends more accurate than SGD all the same.",
         "a figure of the finished text", "fig-alignment-optimizers",
         above(0, "test accuracy at the last epoch of the long run, with RMSProp minus with SGD",
@@ -525,11 +525,11 @@ CLAIMS: tuple[Claim, ...] = (
                 below(-1, "power of ten by which the signal of BP changes from the last hidden layer "
                           f"to the first, {activation} units",
                           signal_at_the_bottom(backpropagation, activation),
-                      form="+.2f", repeats="networks"),
+                      form=".2f", repeats="networks"),
                 above(0, f"the same of DFA minus that of BP, {activation} units",
                       signal_at_the_bottom(direct_feedback_alignment, activation)
                       - signal_at_the_bottom(backpropagation, activation),
-                      form="+.2f", repeats="networks"),)),
+                      form=".2f", repeats="networks"),)),
         note=f"Networks of {DEPTH} hidden layers of {WIDTH} units before training, with PyTorch's "
              "default weights, uniform on ±1/√h, on random inputs, as many as a stack of three has. "
              "With weights √3 times as large BP's signal need not vanish. Whether the signal is of "
@@ -560,11 +560,11 @@ CLAIMS: tuple[Claim, ...] = (
                 above(0, "power of ten by which the signal of BP changes from the last hidden layer "
                          f"to the first, {activation} units, weights 2√3 times the default",
                       signal_at_the_bottom(backpropagation, activation, LARGE),
-                      form="+.2f", repeats="networks"),
+                      form=".2f", repeats="networks"),
                 below(0, f"the same of DFA minus that of BP, {activation} units",
                       signal_at_the_bottom(direct_feedback_alignment, activation, LARGE)
                       - signal_at_the_bottom(backpropagation, activation, LARGE),
-                      form="+.2f", repeats="networks"),)),
+                      form=".2f", repeats="networks"),)),
         note="The networks of claim 13c with weights that have twice the size at which a linear "
              "network keeps its signal. With default weights BP's signal vanishes and does not "
              "explode."),

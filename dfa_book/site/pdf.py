@@ -26,6 +26,7 @@ from pypdf.generic import Fit
 from dfa_lib.experiments.provenance import commit
 from dfa_lib.validation import InputError, shown
 
+from ..words import capitalised
 from .book import Book, put_in_place, read_config
 from .children import run
 from .launch import site_address
@@ -268,7 +269,7 @@ def _heading(soup: BeautifulSoup, level: str, text: str, target: str | None = No
 
 def _cover(book: Book, config: dict[str, Any]) -> str:
     made = f"Printed on {datetime.now():%Y-%m-%d} from the site built at commit {commit()}."
-    texts = (config.get("author", ""), f"© {config.get('copyright', '')}", made)
+    texts = (capitalised(config.get("author", "")), f"© {config.get('copyright', '')}", made)
     lines = [f"<p>{escape(text)}</p>" for text in texts]
     return (
         f'<section class="cover"><img alt="" src="{book.html.name}/_static/{LOGO}"/>'

@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import Any
 
 import nbformat
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
@@ -38,11 +40,22 @@ def setup(app: Sphinx) -> dict[str, Any]:
             pages = ", ".join(f":doc:`/{page}`" for page in used[name])
             lines += ["", f"*Used in* {pages}.", ""]
 
+    app.add_transform(_WithoutModules)
     app.connect("builder-inited", look)
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", lambda *given: (_tidied(given[5]), given[6]))
     app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True}
+
+
+class _WithoutModules(SphinxTransform):
+    """Leave modules out of the index: names of functions say where they are."""
+
+    default_priority = 840  # before the index is collected
+
+    def apply(self, **_: Any) -> None:
+        for index in self.document.findall(addnodes.index):
+            index["entries"] = [e for e in index["entries"] if not e[1].startswith("module; ")]
 
 
 def chapters_by_name(book: Path) -> dict[str, list[str]]:

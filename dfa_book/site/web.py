@@ -30,6 +30,7 @@ from bs4.formatter import HTMLFormatter
 from docutils import nodes
 from fontTools import subset
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.domains.std import StandardDomain
 from sphinx.environment import BuildEnvironment
 from sphinx.util.logging import getLogger
@@ -112,11 +113,19 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("dfa_other_edition", None, "html")
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
+    app.connect("config-inited", _order_results)
     app.connect("html-page-context", introduce, priority=FIRST)
     app.connect("html-page-context", offer_notebooks, priority=LAST)
     app.connect("html-page-context", link_editions)
     app.connect("build-finished", _finish, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _order_results(app: Sphinx, config: Config) -> None:
+    """Let the search find pages first. Sphinx would look for the scorer where the build was started."""
+    scorer = Path(app.confdir, "_static", "scorer.js")
+    if scorer.is_file():
+        config.html_search_scorer = str(scorer)
 
 
 class References(StandardDomain):

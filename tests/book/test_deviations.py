@@ -14,6 +14,7 @@ from dfa_book.deviation_plots import (
     repeats_by_matrix,
     signal_sizes,
 )
+from dfa_book.plots import curves_in
 from dfa_book.site.freshness import staleness
 from dfa_lib import InputError
 from dfa_lib.experiments.statistics import Interval
@@ -208,8 +209,8 @@ def test_figures_show_what_they_are_given():
     assert sorted(np.concatenate(dots)) == sorted(table["test_accuracy"])
 
     (panel,) = differences({"a": [0.1, 0.3], "b": [0.0, 0.0]}, "x").axes
-    means = [line.get_xdata()[0] for line in panel.lines if line.get_markersize() == 7]
-    assert means == pytest.approx([0.2, 0.0])
+    (means,) = curves_in(panel)  # that a reader can point at
+    assert list(means.get_xdata()) == pytest.approx([0.2, 0.0])
     assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b"]
 
     (panel,) = coverages({"a": Interval(0.75, 0.7, 0.8, 9)}).axes

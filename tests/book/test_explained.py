@@ -82,7 +82,7 @@ def test_the_rank_correlation_and_its_p_value_are_those_of_scipy():
 def test_measures_are_sorted_by_whether_they_rise_with_the_accuracy():
     rises, against, no_order, over_runs = explained.which_explains(LAST).split(". ")
     assert rises.startswith("From optimizer to optimizer, DFA's accuracy rises with S, the share of")
-    assert "the unweighted share of right signs (ρ = +1.00)" in rises
+    assert "the unweighted share of right signs (ρ = 1.00)" in rises
     assert against.endswith("DFA's accuracy falls with cos(B, W₂ᵀ) (ρ = −1.00)")
     assert no_order.startswith(
         "Among 5 optimizers, chance may explain how DFA's accuracy goes with the cosine"

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import re
@@ -22,16 +23,20 @@ from dfa_book.plots import (
     Curve,
     accuracy_curves,
     converged_curves,
+    curves_in,
+    draw_curve,
     error_curves,
     error_transport,
     final_accuracies,
     label,
+    legend_below,
     line_look,
     metric_curves,
     probe_accuracies,
     rate_curves,
     representation_diagram,
     representation_maps,
+    row_of_panels,
     score_curves,
     weights_label,
 )
@@ -215,7 +220,37 @@ def test_lines_are_named_at_their_ends_by_what_they_differ_in():
 def test_names_of_lines_that_end_together_stand_apart():
     ends = [made_up(method, [0.6, 0.7]) for method in ("bp", "dfa", "fa")]
     heights = [height for height, _ in end_names(panels(curves(*ends))["k = 1"])]
-    assert np.diff(heights) == pytest.approx([11, 11], abs=0.5)
+    assert np.diff(heights) == pytest.approx([12, 12], abs=0.5)
+
+
+@pytest.mark.parametrize("end", [0.0, 0.03, 0.5, 0.97, 1.0])
+def test_names_of_many_lines_lie_within_their_panel(end):
+    """Below it they would cover the labels of the horizontal axis."""
+    figure, (panel,) = row_of_panels(1, 3.6)
+    for place, name in enumerate(["one", "two", "three", "four, of two very long lines"]):
+        draw_curve(
+            panel, Curve(name, [1, 2], [0.5, end + place * 1e-4], color=COLOURS["dfa"], label=name)
+        )
+    panel.set_ylim(0, 1)
+    legend_below(figure, curves_in(panel))
+    figure.draw_without_rendering()
+    boxes = sorted((text.get_window_extent() for text in panel.texts), key=lambda box: box.y0)
+    assert len(boxes) == 4
+    assert all(above.y0 >= below.y1 - 0.5 for below, above in itertools.pairwise(boxes))
+    bottom, top = (panel.transAxes.transform((0, y))[1] for y in (0, 1))
+    assert boxes[0].y0 >= bottom - 8
+    assert boxes[-1].y1 <= top + 10
+
+
+def test_names_stand_between_the_lines_and_an_axis_on_the_right():
+    rows = [made_up("dfa", [0.5, 0.7], optimizer=o) for o in ("sgd", "rmsprop")]
+    table = to_table(rows).assign(weight_alignment=[0.1, 0.2] * 2)
+    (panel,) = metric_curves(table, ["weight_alignment"]).axes
+    panel.figure.draw_without_rendering()
+    right = panel.get_window_extent().x1
+    for text in panel.texts:
+        assert panel.transData.transform(text.xy)[0] < text.get_window_extent().x0
+        assert text.get_window_extent().x1 < right
 
 
 def test_a_line_alone_needs_no_name_at_its_end():

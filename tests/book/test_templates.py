@@ -36,6 +36,8 @@ WRONG = {
     "a minus sign that is a hyphen": r"(?<![\w–^-])-\d",
     "an interval that may break": r"\(−?\+?[\d.,]+ to ",
     "a verb that says nothing": r"\btold\b|\bfound\b|\bhas it\b",
+    "a second kind of quotation mark": r"[“”\"]",
+    "a power as in code": r"\^",
     "a sentence that is not there": r"nothing that can be told|\(\)|  +\w|\.\.(?!\.)| \.",
 }
 

@@ -65,6 +65,26 @@ GROUNDS = """() => {
         .filter(figure => ground(figure) !== ground(figure.closest(".cell").parentElement))
         .map(figure => ground(figure));
 }"""
+# Letters of a figure that cover others; lines of one name belong together.
+COVERED = """() => [...document.querySelectorAll(".dfa-drawing")].flatMap(drawing => {
+    const texts = [...drawing.querySelectorAll("text")].filter(text => text.textContent.trim());
+    const boxes = texts.map(text => text.getBoundingClientRect());
+    const names = texts.map(text => text.closest("[data-line]"));
+    const found = [];
+    for (let i = 0; i < texts.length; i++) for (let j = 0; j < i; j++) {
+        const [a, b] = [boxes[i], boxes[j]];
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (wide > 1 && high > 2 && !(names[i] && names[i] === names[j]))
+            found.push(`${texts[i].textContent} | ${texts[j].textContent}`);
+    }
+    return found;
+})"""
+# Roots that are as low as a letter, with a gap behind them.
+GAPS = """() => [...document.querySelectorAll("msqrt:not(:has(mfrac, msup, msubsup, mover, munder))")]
+    .filter(root => root.getBoundingClientRect().right
+        - root.lastElementChild.getBoundingClientRect().right > 1)
+    .map(root => root.textContent)"""
 
 
 @dataclass
@@ -79,6 +99,8 @@ class Visit:
     seen: dict[str, Any] = field(default_factory=dict)  # by look_at_page.js
     axe: dict[str, list[str]] = field(default_factory=dict)  # violations on a phone, in light, in dark
     wide: list[str] = field(default_factory=list)  # what sticks out on a phone
+    covered: list[str] = field(default_factory=list)  # letters in figures, by others
+    gaps: list[str] = field(default_factory=list)  # behind roots
     grounds: list[str] = field(default_factory=list)  # of figures in the dark, where not the page's own
 
 
@@ -167,10 +189,12 @@ def visit(chromium, site, name):
     made.seen = page.evaluate(LOOK)
 
     made.wide = page.evaluate(WIDE)
+    made.covered, made.gaps = page.evaluate(COVERED), page.evaluate(GAPS)
     page.evaluate(Axe().axe_script)
     made.axe["on a phone"] = violations(page, SCROLLING, TARGETS)
     page.evaluate(THIN_OUT)
     page.set_viewport_size(DESKTOP)
+    made.covered += page.evaluate(COVERED)
     made.axe["in light"] = violations(page, EVERYTHING, TARGETS)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     made.axe["in dark"] = violations(page, COLOURS)
@@ -301,12 +325,21 @@ def test_in_the_dark_figures_stand_on_the_pages_ground(visits):
     assert where(visits, lambda made: made.grounds) == {}
 
 
+def test_no_letters_of_a_figure_cover_others(visits):
+    assert where(visits, lambda made: made.covered) == {}
+
+
+def test_no_gap_is_behind_a_root(visits):
+    assert where(visits, lambda made: made.gaps) == {}
+
+
 def test_no_page_scrolls_sideways_on_a_phone(visits):
     assert where(visits, lambda made: made.wide) == {}
 
 
 SCROLLED = """() => {
     document.querySelectorAll("details").forEach(fold => fold.open = true);
+    document.querySelectorAll(".toggle-hidden").forEach(fold => fold.classList.remove("toggle-hidden"));
     return [...document.querySelectorAll(".cell_input pre, div.math > math")]
         .filter(part => part.scrollWidth > part.clientWidth + 1)
         .map(part => part.textContent.slice(0, 80));
@@ -354,6 +387,53 @@ def test_search_finds_feedback_alignment(page):
     results.first.wait_for()
     found = {link.get_attribute("href").partition("?")[0].partition("#")[0] for link in results.all()}
     assert {"foundations.html", "experiments.html"} <= found
+
+
+def results_of(page, words):
+    """Each result of a search: its page, and whether it is a function."""
+    page.goto(f"search.html?q={words}")
+    page.locator("#search-results p.search-summary", has_text="found").wait_for()
+    return page.evaluate(
+        """() => [...document.querySelectorAll("#search-results li")].map(item => [
+            item.querySelector("a").getAttribute("href").replace(/[?#].*/, ""),
+            /\\(Python /.test(item.textContent),
+        ])"""
+    )
+
+
+def test_search_finds_pages_before_functions(page):
+    functions = [is_function for _, is_function in results_of(page, "DFA")]
+    assert functions == sorted(functions)
+    assert functions.count(False) > 10
+    assert functions.count(True) > 10
+
+
+@pytest.mark.parametrize("word", ["collapse", "diverged", "unstable"])
+def test_search_finds_words_that_readers_use(page, word):
+    assert "glossary.html" in [name for name, _ in results_of(page, word)[:5]]
+
+
+def test_the_icon_of_the_search_covers_no_text(page):
+    page.goto("search.html")
+    field = page.locator(".bd-search-container input")
+    start = field.evaluate("field => parseFloat(getComputedStyle(field).paddingLeft)")
+    icon = page.locator(".bd-search-container .fa-magnifying-glass").first.bounding_box()
+    assert icon["x"] + icon["width"] <= field.bounding_box()["x"] + start
+
+
+def test_the_index_lists_functions_and_terms_and_no_modules(page):
+    page.goto("genindex.html")
+    names = page.locator(".genindextable a").all_inner_texts()
+    assert len(names) > 100
+    assert "module" not in names
+
+
+def test_paper_has_the_title_with_its_number_and_nothing_to_click_on(page):
+    page.goto("ledger.html")
+    page.emulate_media(media="print")
+    titles = [title.inner_text() for title in page.locator("h1:visible").all()]
+    assert [title.partition(" ")[0] for title in titles] == ["6."]
+    assert page.locator(".dfa-strip:visible, .dfa-filters:visible").count() == 0
 
 
 def test_dark_mode_is_switched_by_a_button_and_stays(page):

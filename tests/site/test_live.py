@@ -292,14 +292,14 @@ class View:
 
 def test_weights_turn_toward_b(visit):
     view = View(visit("#turn&steps=500"), "turn")
-    assert 70 < view.at(0).measures()["angle B, W"] < 110
-    assert view.play(until=500).measures()["angle B, W"] < 60
+    assert 70 < view.at(0).measures()["angle B, W₂"] < 110
+    assert view.play(until=500).measures()["angle B, W₂"] < 60
     assert view.measures()["loss"] < 0.3
 
 
 def test_dfa_learns_the_clusters_and_aligns(visit):
     measures = View(visit("#clusters&at=500"), "clusters").at(500).measures()
-    assert measures["angle B, W"] < 60
+    assert measures["angle B, W₂"] < 60
     assert measures["accuracy"] > 90
 
 
@@ -313,15 +313,15 @@ def test_dfa_learns_three_digits_and_fixed_features_do_not(visit):
 
 def test_after_a_new_b_the_weights_turn_again_and_the_address_restores_every_bit(visit):
     view = View(visit("#turn&at=100&steps=500"), "turn").at(100)
-    before = view.measures()["angle B, W"]
+    before = view.measures()["angle B, W₂"]
     first = view.digest
     view.press("Redraw B now")
     wait_until(
         view.page, "digest => document.querySelector('.dfa-live').dataset.digest != digest", first
     )
-    redrawn = view.measures()["angle B, W"]
+    redrawn = view.measures()["angle B, W₂"]
     assert before < 75 <= redrawn <= 105
-    assert view.play(until=500).measures()["angle B, W"] < redrawn - 10
+    assert view.play(until=500).measures()["angle B, W₂"] < redrawn - 10
 
     state = "#" + view.page.url.partition("#")[2]
     assert "event=100,redraw" in state

@@ -20,7 +20,7 @@ export const clusters = {
   presets: [
     {
       name: "Aligning",
-      says: "DFA moves its hidden units until the boundary goes round the clusters; the angle of B and W falls meanwhile. Fixed features have to do with the kinks that they were given.",
+      says: "DFA moves its hidden units until the boundary goes round the clusters; the angle of B and W₂ falls meanwhile. Fixed features have to do with the kinks that they were given.",
       settings: {},
     },
     {
@@ -38,7 +38,7 @@ export const clusters = {
     const charts = [
       chart({ title: "Accuracy on new points", read: (m) => m.accuracy, high: 1, mark: [0.5, "guessing"], format: percent }),
       chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
-      chart({ title: "Angle of B and W", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
+      chart({ title: "Angle of B and W₂", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
     ];
     const made = element("div", { class: "live-stage" },
       element("div", { class: "live-maps" }, ...maps.map((each) => each.element)),

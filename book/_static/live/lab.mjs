@@ -244,7 +244,7 @@ export function mount(place, view, workerText, digits) {
   const COLUMNS = [
     ["accuracy", (m) => percent(m.accuracy)],
     ["loss", (m) => decimal(m.loss, 3)],
-    ["angle B, W", (m) => (m.weightAngles ? m.weightAngles.map(degrees).join(" ") : "–")],
+    ["angle B, W₂", (m) => (m.weightAngles ? m.weightAngles.map(degrees).join(" ") : "–")],
     ["angle of updates", (m) => (m.gradientAngles ? m.gradientAngles.map(degrees).join(" ") : "–")],
     ["S", (m) => (m.agreement ? m.agreement.map(percent).join(" ") : "–")],
     ["weights moved", (m) => percent(m.moved)],

@@ -45,7 +45,7 @@ export const race = {
     const charts = [
       chart({ title: "Accuracy on held-out digits", read: (m) => m.accuracy, low: 0.4, high: 1, mark: [0.5, "guessing"], format: percent }),
       chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
-      chart({ title: "Angle of B and W", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
+      chart({ title: "Angle of B and W₂", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
       chart({ title: "Angle of updates with BP's", read: (m) => m.gradientAngles && mean(m.gradientAngles), high: 120, mark: [90, "90°"], format: degrees }),
       chart({ title: "S: weight with B's sign", read: (m) => m.agreement && mean(m.agreement), high: 1, mark: [0.5, "half"], format: percent }),
       chart({ title: "Weights moved", read: (m) => m.moved, format: percent }),

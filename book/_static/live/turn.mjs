@@ -20,7 +20,7 @@ export const turn = {
   presets: [
     {
       name: "Aligning",
-      says: "The matrix B is random and stays as it is. Watch the angle fall below 90°: the weights W2 turn toward B.",
+      says: "The matrix B is random and stays as it is. Watch the angle fall below 90°: the weights W₂ turn toward B.",
       settings: {},
     },
     {
@@ -36,7 +36,7 @@ export const turn = {
     },
     {
       name: "Backpropagation needs no B",
-      says: "The same start, with the error sent back through W2 itself. There is no matrix to turn to, so there are no signs to agree.",
+      says: "The same start, with the error sent back through W₂ itself. There is no matrix to turn to, so there are no signs to agree.",
       settings: { lanes: [lane("bp", "sgd", 0.5)] },
     },
   ],
@@ -45,15 +45,15 @@ export const turn = {
       element("circle", { cx: CELL * ((j % SIDE) + 0.5), cy: CELL * (Math.floor(j / SIDE) + 0.5), r: 1 }));
     const grid = element("svg", { viewBox: `0 0 ${SIDE * CELL} ${SIDE * CELL}`, role: "img", class: "live-cells", "aria-label": "64 hidden units, sized by their output weights; not measured yet." }, ...cells);
     const key = element("p", { class: "live-key" },
-      element("span", { class: "live-agree" }, "●"), " the sign of W2 is that of B, ", element("span", { class: "live-disagree" }, "○"), " it is not; the size is |W2|");
+      element("span", { class: "live-agree" }, "●"), " the sign of W₂ is that of B, ", element("span", { class: "live-disagree" }, "○"), " it is not; the size is |W₂|");
     const dial = makeDial();
     const charts = [
       chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
-      chart({ title: "Angle of B and W2", read: (m) => m.weightAngles?.[0], high: 120, mark: [90, "90°"], format: degrees }),
+      chart({ title: "Angle of B and W₂", read: (m) => m.weightAngles?.[0], high: 120, mark: [90, "90°"], format: degrees }),
     ];
     const made = element("div", { class: "live-stage live-turn" },
       element("figure", {}, element("figcaption", {}, "64 hidden units"), grid, key),
-      element("figure", {}, element("figcaption", {}, "Angle of B and W2"), dial.element),
+      element("figure", {}, element("figcaption", {}, "Angle of B and W₂"), dial.element),
       element("div", { class: "live-charts" }, ...charts.map((each) => each.element)));
 
     function draw({ units: { B, W }, now }, history, settings) {
@@ -83,7 +83,7 @@ function makeDial() {
   const needle = element("line", { class: "live-needle", x1: x, y1: y });
   const said = element("text", { x, y: y + 36, "text-anchor": "middle", class: "live-big" });
   const updates = element("text", { x, y: y + 54, "text-anchor": "middle" });
-  const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial", "aria-label": "The angle between the matrix B and W2; not measured yet." },
+  const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial", "aria-label": "The angle between the matrix B and W₂; not measured yet." },
     element("path", { d: arc(0, 90), class: "live-arc-good" }), element("path", { d: arc(90, 180), class: "live-arc-bad" }),
     text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 16), element("text", { x: x + 62, y: y + 24, "text-anchor": "middle" }, "helps"), element("text", { x: x - 62, y: y + 24, "text-anchor": "middle" }, "hurts"),
     thin, needle, said, updates);
@@ -96,7 +96,7 @@ function makeDial() {
     }
     write(said, none ? "no B" : degrees(angle));
     write(updates, none ? "" : `updates: ${degrees(ofUpdates)} (thin)`);
-    set(svg, { "aria-label": none ? "This rule uses no matrix B." : `B and W2 are ${degrees(angle)} apart; the update of W1 is ${degrees(ofUpdates)} from backpropagation's.` });
+    set(svg, { "aria-label": none ? "This rule uses no matrix B." : `B and W₂ are ${degrees(angle)} apart; the update of W₁ is ${degrees(ofUpdates)} from backpropagation's.` });
   }
 
   return { element: svg, draw };
