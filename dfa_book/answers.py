@@ -15,12 +15,13 @@ from dfa_lib.validation import choice
 from .chapter import Answer, Settings
 from .claims.judge import FAILS, HOLDS, NOT_TESTED, Claim, Evidence, Judgement, judge
 from .claims.ledger import find_evidence, own_dataset
+from .claims.own_claims import OWN_CLAIMS
 from .claims.queries import Sample
 from .claims.thesis_claims import CLAIMS
 from .studies import Study
 from .words import SPACE, direction, enumerated, number, percent, size, span, the_other
 
-_BY_ID = {claim.id: claim for claim in CLAIMS}
+_BY_ID = {claim.id: claim for claim in (*CLAIMS, *OWN_CLAIMS)}
 
 
 def chapter_evidence(settings: Settings, *studies: Study) -> Evidence:
@@ -59,7 +60,7 @@ def named(*groups: str) -> list[str]:
 
 def verdicts(evidence: Evidence, *groups: str) -> Answer:
     """Return the ledger's verdicts on claims, see ``named``, as a list with links to their entries."""
-    lines = ["**Does this edition agree?** By the rules of [the ledger](ledger.ipynb):", ""]
+    lines = ["**Does this edition agree?** By the rules of [the ledger](sec-ledger):", ""]
     for id in named(*groups):
         claim, judgement = judged(id, evidence)
         text = f"{{ref}}`{id} <claim-{id}>` {claim.text.rstrip('.')}: **{_in_words(judgement)}**"

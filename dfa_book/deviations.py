@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dfa_lib.data.digits import load_digits
@@ -349,7 +350,7 @@ def worth_of_test_digits(table: pd.DataFrame) -> dict[str, np.ndarray]:
 # ---- intervals ----
 
 
-def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile bootstrap interval of a mean, computed over all resamples."""
     x = np.asarray(values, dtype=float)
     resamples = np.stack(np.meshgrid(*[x] * len(x)), axis=-1).reshape(-1, len(x)).mean(1)

@@ -117,6 +117,39 @@ def solved_error(method, like):
     return 1 - rows.groupby("seed")["test_accuracy"].mean()
 
 
+def ended(remedy, **fields):  # runs at the edge of stability
+    rows = table("edge" if remedy == "none" else f"edge_{remedy}").fillna({"feedback": ""})
+    key, burst, end = ["method", "feedback", "learning_rate", "seed"], 2 * math.log(2), 1.1 * math.log(2)
+    over = rows[(rows["gain"] > 2) & (rows["step"] > 0)].groupby(key)["step"].min()
+    e = rows.sort_values("step").groupby(key).tail(1).set_index(key)
+    e = e.assign(most=rows.groupby(key)["loss"].max(), passed=over)
+    lost = e["accuracy"] <= 0.5 + 1.5 / e["test_samples"] ** 0.5
+    e["unstable"] = ~(e["loss"] <= end) | (lost & (e["most"] > burst))
+    e = e.reset_index()
+    return e[(e[[*fields]] == pd.Series(fields)).all(axis=1)]
+
+
+def passed_the_edge(method, unstable):
+    return 1.0 * ended("none", method=method, unstable=unstable)["passed"].notna()
+
+
+def unstable_past_the_edge(method):
+    runs = ended("none", method=method)
+    return 1.0 * runs["unstable"][runs["passed"].notna()]
+
+
+def unstable_with(remedy):
+    key = ["feedback", "learning_rate", "seed"]
+    return 1.0 * ended(remedy).merge(ended("none", method="dfa", unstable=True)[key])["unstable"]
+
+
+def accuracy_with(remedy, feedback):
+    runs = ended(remedy, method="dfa", feedback=feedback)
+    by_rate = {rate: rows.set_index("seed") for rate, rows in runs.groupby("learning_rate")}
+    sound = [rows["accuracy"] for rows in by_rate.values() if not rows["unstable"].any()]
+    return max(sound or [rows["accuracy"] for rows in by_rate.values()], key=pd.Series.mean)
+
+
 FUNCTIONS = {
     "-": lambda self, other: number(self) - number(other),
     "/": lambda self, other: number(self) / number(other),
@@ -136,6 +169,8 @@ FUNCTIONS = {
     "at_the_lowest_rate": lambda measure:
         pd.Series([tuned(measure, matrix(m)).mean() for m in MATRICES]),
     "spread_ratio": spread_ratio, "rates_apart": rates_apart,
+    "passed_the_edge": passed_the_edge, "unstable_past_the_edge": unstable_past_the_edge,
+    "unstable_with": unstable_with, "accuracy_with": accuracy_with,
 }
 
 
@@ -151,6 +186,10 @@ def interval(values, kind):  # Student's t on the kind's scale
         p = values.clip(5e-5, 1 - 5e-5).mean()
         half = t * values.clip(5e-5, 1 - 5e-5).sem() / (p * (1 - p))
         return special.expit(special.logit(p) - half), special.expit(special.logit(p) + half)
+    if kind == "binomial":  # by Clopper and Pearson
+        hits, n = int(values.sum()), len(values)
+        return stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0, \
+            stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
     to, back = SCALES[kind.removesuffix("equivalence").strip() or "t"]
     scaled = values.map(to)
     return back(scaled.mean() - t * scaled.sem()), back(scaled.mean() + t * scaled.sem())

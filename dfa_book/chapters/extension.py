@@ -26,7 +26,7 @@ def _about(runs: pd.DataFrame) -> str:
     run = runs.iloc[0]
     return (
         f"the parity of two bundled digits, {run['samples']:,} fresh training stacks an epoch, "
-        f"{run['hidden']} hidden units, {plural(run['epochs'], 'epoch')}, "
+        f"{run['hidden']} hidden units, {plural(int(run['epochs']), 'epoch')}, "
         f"{plural(runs['seed'].nunique(), 'seed')}"
     )
 

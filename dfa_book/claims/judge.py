@@ -15,6 +15,7 @@ from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_o
 from dfa_lib.validation import InputError
 
 from ..converged import COLUMNS
+from ..edge import COLUMNS as EDGE_COLUMNS
 from ..probes import PROBE_COLUMNS
 from ..words import SPACE, number, span
 from .queries import Sample
@@ -89,6 +90,10 @@ class Evidence:
     def solved(self) -> pd.DataFrame:
         """Return a table as from ``converged_table`` for the clusters, or raise ``NotComputed``."""
         return self._read("clusters_converged", lambda path: KeptTable(path, COLUMNS).frame())
+
+    def gains(self, experiment: str) -> pd.DataFrame:
+        """Return a table as from ``edge_table``, or raise ``NotComputed``."""
+        return self._read(experiment, lambda path: KeptTable(path, EDGE_COLUMNS).frame())
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         self.used.add(experiment)
@@ -305,7 +310,7 @@ class Claim:
 
     id: str  #: for example ``"3b"``
     text: str  #: one sentence in our own words
-    made: str  #: place in the thesis
+    made: str  #: place in the thesis, or "this book"
     figure: str = ""  #: the book's figure on it, ``"fig-sgd"``; empty if the claim is not tested
     parts: tuple[Part, ...] = ()  #: numbers that it is judged by; empty if it is not tested
     some: bool = False  #: whether one part that holds is enough: then it fails if all parts fail

@@ -31,9 +31,10 @@ from .judge import (
     judge,
     overall,
 )
+from .own_claims import HERE, OWN_CLAIMS
 from .thesis_claims import CLAIMS, FIRST_RESULTS
 
-__all__ = ["CLAIMS", "DATASETS", "entry", "find_evidence", "judge_all", "tally"]
+__all__ = ["CLAIMS", "DATASETS", "OWN_CLAIMS", "entry", "find_evidence", "judge_all", "tally"]
 
 
 def own_dataset(settings: Settings) -> str:
@@ -257,7 +258,7 @@ def entry(
         f'<summary><b>{claim.id}</b><span class="dfa-claim-text">{escape(claim.text)}</span>'
         f'<span class="dfa-chips">{chips}</span>{picture(claim, judgements)}</summary>',
         f"\n(claim-{claim.id})=",
-        f"**Made in:** {claim.made} of the thesis.{figure}\n",
+        f"**Made in:** {claim.made}{'' if claim.made == HERE else ' of the thesis'}.{figure}\n",
     ]
     if claim.parts:
         wanted = "at least one of these lies" if claim.some else "each of these lies"

@@ -38,6 +38,7 @@ from dfa_lib.optimizers import OPTIMIZERS, step
 from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
+from ..edge import best_rate, ended, table_name
 from . import queries
 from .judge import Evidence, NotComputed, Number, exactly
 from .queries import Sample, describe, mean_of, tried
@@ -562,3 +563,43 @@ def movement(width: int, seed: int) -> float:
 def relative_movement(evidence: Evidence, width: int) -> Sample:
     """Return ``movement`` for each seed."""
     return Sample(pd.Series([movement(width, seed) for seed in range(5)]))
+
+
+# ---- the edge of stability ----
+
+
+def ended_runs(evidence: Evidence, remedy: str = "none", **fields: object) -> pd.DataFrame:
+    """Return the runs with these fields of a table on the edge of stability, as from ``ended``."""
+    return queries.select(ended(evidence.gains(table_name(remedy))), **fields)
+
+
+def _counted(hits: pd.Series) -> Sample:
+    """Return 1 for each run that is a hit and 0 for each other, numbered from 0."""
+    return Sample(hits.astype(float).reset_index(drop=True))
+
+
+@quantity
+def passed_the_edge(evidence: Evidence, method: str, unstable: bool) -> Sample:
+    """Return which unstable runs had a gain above 2 before they exploded, or which stable ones had."""
+    return _counted(ended_runs(evidence, method=method, unstable=unstable)["passed"].notna())
+
+
+@quantity
+def unstable_past_the_edge(evidence: Evidence, method: str) -> Sample:
+    """Return which of the runs whose gain passes 2 become unstable."""
+    runs = ended_runs(evidence, method=method)
+    return _counted(runs["unstable"][runs["passed"].notna()])
+
+
+@quantity
+def unstable_with(evidence: Evidence, remedy: str) -> Sample:
+    """Return which of DFA's runs that are unstable without a remedy are unstable with it."""
+    key = ["feedback", "learning_rate", "seed"]
+    plain = ended_runs(evidence, method="dfa", unstable=True)[key]
+    return _counted(ended_runs(evidence, remedy).merge(plain, on=key)["unstable"])
+
+
+@quantity
+def accuracy_with(evidence: Evidence, remedy: str, feedback: str = "uniform") -> Sample:
+    """Return DFA's accuracy at the end with a remedy, at its best rate."""
+    return best_rate(ended_runs(evidence, remedy, method="dfa", feedback=feedback)).accuracy

@@ -1,5 +1,6 @@
 """Conversion of the chapters' MyST to plain Markdown, which any Jupyter shows."""
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -370,7 +371,8 @@ class Writer:
 
     def _to_page(self, name: str, text: str) -> str:
         if name in self.pages:
-            return f"[{text}]({name}.ipynb)"
+            here = posixpath.dirname(self.page.name)
+            return f"[{text}]({posixpath.relpath(f'{name}.ipynb', here or '.')})"
         # Pages without a notebook, such as the glossary, are on the site only.
         return f"[{text}]({self.address}{name}.html)" if self.address else text
 
@@ -384,6 +386,8 @@ class Writer:
         if anchor in self.labels:
             return self._reference(anchor, text)
         name = path.removesuffix(".ipynb").removesuffix(".md")
+        if name != path:  # relative to the folder of this page
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(self.page.name), name))
         if name != path and self.names and name not in self.names:
             raise InputError(f"{self.page.name} links to {path}, which is not a page of the book.")
         page = self.pages.get(name)

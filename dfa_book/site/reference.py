@@ -61,11 +61,11 @@ class _WithoutModules(SphinxTransform):
 def chapters_by_name(book: Path) -> dict[str, list[str]]:
     """Return the chapters that import or refer to each name of the library."""
     chapters = defaultdict(list)
-    for path in sorted(book.glob("*.ipynb")):
+    for path in sorted(book.rglob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         for name in {_defined_as(name) for name in _named(notebook)}:
             if name is not None:
-                chapters[name].append(path.stem)
+                chapters[name].append(path.relative_to(book).with_suffix("").as_posix())
     return dict(chapters)
 
 

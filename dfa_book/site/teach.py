@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import nbformat
@@ -93,13 +93,15 @@ def write_editions(
             writer = Writer(page, chapters, known, bibliography, results, names, address)
             cells = list(_cells(pieces, writer, edition))
             first = _about(book, page, edition, quotes=bool(writer.quoted))
+            assignment = PurePosixPath(name).name  # graders know no folders of chapters
             metadata = {key: notebook.metadata[key] for key in METADATA if key in notebook.metadata}
             made = new_notebook(cells=[first, *cells], metadata=metadata)
             target = folder / edition / f"{name}.ipynb"
             if edition == "otter":
-                made.cells.insert(0, new_raw_cell(OTTER_CONFIG.format(name=name), id="config"))
+                made.cells.insert(0, new_raw_cell(OTTER_CONFIG.format(name=assignment), id="config"))
+                target = folder / edition / f"{assignment}.ipynb"
             elif edition == "nbgrader":  # which wants a folder for each assignment
-                target = folder / edition / "source" / name / f"{name}.ipynb"
+                target = folder / edition / "source" / assignment / f"{assignment}.ipynb"
             nbformat.validate(made)
             target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(made, target)

@@ -25,7 +25,7 @@ SLOW = ("ex-foundations-kolen-pollack",)
 
 def exercises():
     """For each exercise whose solution shows code: the cells before, and its code."""
-    for path in sorted(BOOK.glob("*.ipynb")):
+    for path in sorted(BOOK.rglob("*.ipynb")):
         before, label, codes = [], None, []
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code":

@@ -39,10 +39,10 @@ def claims():
     return export.export(judged, {"mnist": evidence})
 
 
-def recompute(claims, folder, results=STORED):
+def recompute(claims, folder, results=STORED, dataset="mnist"):
     export.write_claims(claims, folder)
     command = [sys.executable, str(ROOT / "results" / "recompute_verdicts.py")]
-    command += [str(folder / "claims.json"), str(results), "mnist"]
+    command += [str(folder / "claims.json"), str(results), dataset]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -58,6 +58,15 @@ def test_a_script_without_the_library_comes_to_every_verdict_that_rests_on_resul
     done = recompute(claims, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == sum(map(rests_on_results, claims["claims"])) > 45
+
+
+def test_the_script_comes_to_the_verdicts_on_own_claims(tmp_path):
+    folder = ROOT / "results" / "digits"
+    evidence = Evidence("digits", folder)
+    judged = [(claim, {"digits": judge(claim, evidence)}) for claim in ledger.OWN_CLAIMS]
+    done = recompute(export.export(judged, {"digits": evidence}), tmp_path, folder, "digits")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(ledger.OWN_CLAIMS)
 
 
 def test_the_script_tells_a_verdict_that_does_not_follow(claims, tmp_path):

@@ -19,8 +19,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pages import wait_until
 
+from dfa_book.site.book import Book
+
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(f"{path.stem}.html" for path in (ROOT / "book").glob("*.ipynb"))
+CHAPTERS = sorted(f"{name}.html" for name in Book(ROOT, ROOT).chapters())
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 A_SECOND = 1_000

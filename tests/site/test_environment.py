@@ -89,7 +89,7 @@ def test_notebooks_import_nothing_beyond_the_library_and_the_extra_for_notebooks
     """Those who only run notebooks need none of what builds and tests the site."""
     cells = (
         cell.source
-        for path in sorted((ROOT / "book").glob("*.ipynb"))
+        for path in sorted((ROOT / "book").rglob("*.ipynb"))
         for cell in nbformat.read(path, as_version=4).cells
         if cell.cell_type == "code" and "colab" not in cell.metadata.get("tags", [])
     )

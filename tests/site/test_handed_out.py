@@ -12,10 +12,10 @@ from nbclient import NotebookClient
 from plain import traces_of_myst
 
 from dfa_book.site.book import Book
-from dfa_book.site.teach import EDITIONS, write_editions
+from dfa_book.site.teach import EDITIONS, taught_chapters, write_editions
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb") if path.stem != "index")
+CHAPTERS = taught_chapters(Book(ROOT, ROOT))
 # Each takes up to a minute.
 pytestmark = pytest.mark.long
 
@@ -26,7 +26,7 @@ def editions(tmp_path_factory):
     write_editions(Book(ROOT, folder), folder)
     return folder, {
         edition: {
-            path.stem: nbformat.read(path, as_version=4) for path in (folder / edition).glob("*.ipynb")
+            name: nbformat.read(folder / edition / f"{name}.ipynb", as_version=4) for name in CHAPTERS
         }
         for edition in EDITIONS
     }

@@ -317,7 +317,7 @@ def test_the_command_takes_the_address_from_where_the_book_is_published(book, mo
     assert colab_cell(URL) == nbformat.read(book.source / "one.ipynb", 4).cells[1].source
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "book").rglob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_chapter_begins_with_the_same_cell(path):
     first = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
     blank, given = colab_cell("@").split("@")

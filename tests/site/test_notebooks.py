@@ -8,7 +8,7 @@ import pytest
 from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
 PARAMETERS_CELL = """\
 # Parameters of this chapter; papermill -p NAME VALUE changes them.
 profile = "digits"  # digits (bundled, minutes), mnist (thesis, hours), class (lesson) or smoke (test)
@@ -56,7 +56,8 @@ def test_parameters_cell_agrees_with_the_library():
 
 def test_every_chapter_is_in_the_table_of_contents():
     toc = (ROOT / "_toc.yml").read_text()
-    assert [path.stem for path in NOTEBOOKS if f" {path.stem}\n" not in toc] == []
+    names = [path.relative_to(ROOT / "book").with_suffix("").as_posix() for path in NOTEBOOKS]
+    assert [name for name in names if f" {name}\n" not in toc] == []
 
 
 def test_every_source_is_in_the_bibliography_once_and_cited():

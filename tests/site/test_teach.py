@@ -12,11 +12,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dfa_book.site.book import Book
 from dfa_book.site.myst import blocks
-from dfa_book.site.teach import EDITIONS, glued_results, teach
+from dfa_book.site.teach import EDITIONS, glued_results, taught_chapters, teach
 from dfa_lib.validation import InputError
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb") if path.stem != "index")
+CHAPTERS = taught_chapters(Book(ROOT, ROOT))
 PARAMETERS = new_code_cell(
     'profile = "digits"  # digits or smoke\njobs = None  # processes', metadata={"tags": ["parameters"]}
 )
@@ -251,6 +251,22 @@ APPENDIX = [markdown("```{prf:theorem} Big\n:label: thm-big\nTrue.\n```")]
 def test_myst_becomes_plain_markdown(book, text, plain):
     book = book(one=[markdown(text)], two=OTHER, appendix=APPENDIX)
     assert shown(book).partition("\n\n## References")[0] == plain
+
+
+def test_links_to_and_from_a_chapter_in_a_folder_are_relative(book):
+    book = book(one=[markdown("See [three](more/three.ipynb).")])
+    (book.source / "more").mkdir()
+    said = "From [one](../one.ipynb) to [two](../two.ipynb)."
+    more = new_notebook(cells=[markdown("# Three"), PARAMETERS, markdown(said)])
+    nbformat.write(more, book.source / "more" / "three.ipynb")
+    toc = (book.root / "_toc.yml").read_text(encoding="utf-8")
+    (book.root / "_toc.yml").write_text(toc.replace("{file: two}", "{file: two}, {file: more/three}"))
+    teach(book)
+    assert taught(book, "student", "one").cells[-1].source == "See [three](more/three.ipynb)."
+    assert taught(book, "student", "more/three").cells[-1].source == said
+    for_graders = book.output / "_build" / "teach"
+    assert (for_graders / "nbgrader/source/three/three.ipynb").is_file()
+    assert (for_graders / "otter/three.ipynb").is_file()
 
 
 def test_references_are_listed_at_the_end(book):
