@@ -165,7 +165,7 @@ def test_home_page_two_minute_page_and_conclusion_say_what_the_ledger_says(html,
         text = said(html / f"{name}.html")
         for dataset in ("On the digits", "On MNIST"):
             cost = re.search(
-                rf"{dataset}, BP with SGD [^:]*: random feedback costs ([−\d.]+) points \(([^;)]*)", text
+                rf"{dataset}, BP with SGD .*?\. Random feedback costs ([\d.]+) points \(([^;)]*)", text
             ).groups()
             assert costs.setdefault(dataset, cost) == cost
             assert "{} points (95 % interval: {}".format(*cost) in entry
