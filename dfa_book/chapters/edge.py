@@ -93,6 +93,30 @@ def _setting(run: Run) -> str:
     )
 
 
+def _passed(runs: pd.DataFrame) -> tuple[int, int, int, int]:
+    """Count unstable runs that had passed 2, unstable runs, stable runs that passed 2, stable runs."""
+    passed, unstable = runs["passed"].notna(), runs["unstable"]
+    counted = (passed & unstable, unstable, passed & ~unstable, ~unstable)
+    hits, burst, alarms, quiet = (int(each.sum()) for each in counted)
+    return hits, burst, alarms, quiet
+
+
+def finding(shown: Followed) -> str:
+    """Say in short what became of the runs."""
+    plain, clipped = shown.runs["none"], shown.runs["clip"]
+    hits, burst, alarms, stable = _passed(plain[plain["method"] == "dfa"])
+    lost, _, kept, _ = _passed(_kind(plain, BP))
+    bp = best_rate(_kind(plain, BP)).accuracy
+    lags = [gap(bp - best_rate(_kind(runs, "uniform")).accuracy) for runs in (plain, clipped)]
+    return (
+        f"**What came out.** Of {plural(burst, 'unstable run')} of DFA, {hits} had passed a gain of 2 "
+        f"before, and of {plural(stable, 'stable run')} {alarms} ever did. Of {lost + kept} runs of BP "
+        f"that passed it, {lost} became unstable. BP minus DFA with uniform B, each at its best "
+        f"rate, is {lags[0]} points; with DFA's updates clipped, which allows a higher rate, it is "
+        f"{lags[1]} points."
+    )
+
+
 # ---- along training ----
 
 
@@ -120,23 +144,24 @@ def gains(shown: Followed) -> dict[str, Any]:
     epoch = -(-shown.like.samples // shown.like.batch_size)  # type: ignore[operator]
     lines = {line_name(*key): (_of(measured, *key), _of(runs, *key)) for key in _drawn(runs)}
     counts = listed(
-        {
-            f"{name}:": f"{int(of['unstable'].sum())} of {len(of)} unstable"
-            for name, (_, of) in lines.items()
-        }
+        {f"{name}:": f"{int(of['unstable'].sum())} of {len(of)}" for name, (_, of) in lines.items()}
     )
     return {
         "figure": gain_curves(lines, epoch),
         "results": ("edge",),
         "caption": (
-            "The gain ηλ against epoch, measured twice an epoch on 1,000 of its stacks, for SGD on "
+            f"Unstable runs: {counts}. The gain ηλ against epoch, measured twice an epoch on 1,000 of "
+            "its stacks, for SGD on "
             f"{_setting(shown.like)}. A line is a seed; a dashed line with a cross is a run that ends "
             "unstable, up to its last measurement before the explosion; the thick line is the mean of "
             "the others. Above 2, the dotted line, small disturbances grow from step to step. Each "
-            "method and random matrix at the rate whose share of unstable runs is nearest to one half: "
+            "method and random matrix is drawn at the rate whose share of unstable runs is nearest to "
+            "one half."
+        ),
+        "alt": (
+            f"{plural(len(lines), 'panel')} of gains against epoch, with a line at 2. Unstable runs: "
             f"{counts}."
         ),
-        "alt": f"{plural(len(lines), 'panel')} of gains against epoch, with a line at 2. {counts}.",
     }
 
 
@@ -152,13 +177,13 @@ def prediction(shown: Followed) -> str:
     rows = []
     runs = shown.runs["none"]
     for (method, feedback), of in runs.groupby(["method", "feedback"], dropna=False, sort=False):
-        passed, unstable = of["passed"].notna(), of["unstable"]
-        ahead = ((of["exploded"] - of["passed"]) / (2 * STRIDE))[passed & unstable].median()
+        hits, burst, alarms, stable = _passed(of)
+        ahead = ((of["exploded"] - of["passed"]) / (2 * STRIDE))[of["unstable"]].median()
         rows.append(
             [
                 line_name(str(method), feedback),
-                _share(int((passed & unstable).sum()), int(unstable.sum())),
-                _share(int((passed & ~unstable).sum()), int((~unstable).sum())),
+                _share(hits, burst),
+                _share(alarms, stable),
                 number(ahead, ".1f") if ahead == ahead else "–",
             ]
         )
@@ -211,11 +236,11 @@ def remedies(shown: Followed) -> dict[str, Any]:
         "figure": remedy_curves(lines),
         "results": tuple(map(table_name, shown.runs)),
         "caption": (
-            "What keeps DFA stable: the share of runs that end unstable, with exact 95 % intervals "
+            f"Unstable runs: {said}. The share of runs that end unstable, with exact 95 % intervals "
             "(first), and the mean accuracy at the end on held-out stacks, with 95 % Student-t "
             "intervals (second), against the learning rate, for DFA with uniform B and SGD on "
             f"{_setting(shown.like)}. Small marks are seeds, crosses unstable ones, means of all seeds. "
-            f"{capitalised(tried)}. Unstable runs: {said}."
+            f"{capitalised(tried)}."
         ),
         "alt": f"Two panels against the rate, a line for each remedy. Unstable: {said}.",
     }

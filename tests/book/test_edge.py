@@ -170,8 +170,10 @@ def shown():
 
 def test_the_chapter_says_what_its_runs_did(shown):
     figure = chapter.gains(shown)
-    assert "BP, η = 0.5: 0 of 2 unstable" in figure["caption"]
+    assert figure["caption"].startswith("Unstable runs: BP, η = 0.5: 0 of 2; DFA, B uniform")
     assert len(figure["figure"].axes) == 2
+    said = chapter.finding(shown).replace("\u00a0", " ")
+    assert "Of 0 unstable runs of DFA, 0 had passed a gain of 2 before, and of 2 stable runs" in said
     table = chapter.prediction(shown)
     assert "| BP | – | 0 of 2 (0 to 84 %) | – |" in table.replace("\u00a0", " ")
     helped = chapter.remedies(shown)
