@@ -103,7 +103,8 @@ class Trainer:
         shared: bool = False,
     ) -> None:
         self._experiment = runs
-        self._others: dict[Any, Histories | None] = dict.fromkeys(_files(reuse))
+        self._others = _files(reuse)
+        self._read: list[Histories] = []  # of the others, in their order
         self._jobs, self._cluster, self._shared = whole_number("jobs", jobs), cluster, shared
         if cluster is None and jobs > joblib.cpu_count():
             cores = joblib.cpu_count()
@@ -151,13 +152,13 @@ class Trainer:
 
     def _take_over(self, runs: Sequence[Run]) -> None:
         """Copy runs from other experiments, whose files are read once, and only if needed."""
-        for file, theirs in self._others.items():
+        for i, file in enumerate(self._others):
             missing = self._missing(runs)
             if not missing:
                 break
-            if theirs is None:
-                theirs = self._others[file] = read_histories(file)
-            taken = {run: theirs[run] for run in missing if run in theirs}
+            if i == len(self._read):
+                self._read.append(read_histories(file))
+            taken = {run: self._read[i][run] for run in missing if run in self._read[i]}
             if self._writer is not None and taken:
                 self._writer.take(Path(file), rows_of(taken.values()))
             self._done |= taken
