@@ -92,7 +92,9 @@ class Evidence:
         return self._read("clusters_converged", lambda path: KeptTable(path, COLUMNS).frame())
 
     def gains(self, experiment: str) -> pd.DataFrame:
-        """Return a table as from ``edge_table``, or raise ``NotComputed``."""
+        """Return a table as from ``edge_table``, or raise ``NotComputed``: it is of the digits only."""
+        if self.dataset != "digits":  # the MNIST edition keeps the same runs
+            raise NotComputed(experiment)
         return self._read(experiment, lambda path: KeptTable(path, EDGE_COLUMNS).frame())
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:

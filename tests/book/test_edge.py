@@ -10,7 +10,7 @@ from dfa_book import edge
 from dfa_book.chapter import check_parameters
 from dfa_book.chapters import edge as chapter
 from dfa_book.claims import measures
-from dfa_book.claims.judge import FAILS, HOLDS, Evidence, judge
+from dfa_book.claims.judge import FAILS, HOLDS, NOT_TESTED, Evidence, judge
 from dfa_book.claims.own_claims import OWN_CLAIMS
 from dfa_lib.experiments.stability import leading_mode
 from dfa_lib.learning_rules import direct_feedback_alignment
@@ -152,6 +152,14 @@ def test_the_claims_are_judged_by_runs():
         hold=measured(*of("dfa", BURST, 40, 0.2)),
     )
     assert [judge(claims[id], other).verdict for id in ("15a", "15b", "15c")] == [FAILS] * 3
+
+
+def test_the_runs_are_no_evidence_on_mnist_though_its_edition_keeps_them():
+    evidence = Evidence("mnist", ROOT / "results" / "mnist")
+    for claim in OWN_CLAIMS:
+        judgement = judge(claim, evidence)
+        assert (judgement.verdict, judgement.numbers) == (NOT_TESTED, ())
+        assert judgement.reason == "its runs are trained on the bundled digits only"
 
 
 def test_both_editions_have_the_same_runs():
