@@ -11,6 +11,11 @@ NAMES = {"max": "min", "min": "max", "mean": "sum", "sum": "mean", "sigmoid": "t
 
 # For solutions of which few slips run to the end: what stands there, and what does in a wrong answer.
 BY_HAND = {
+    "ex-extension-uphill": [
+        ('METHODS["uphill"].rule', 'METHODS["bp"].rule'),
+        ('("bp", "uphill", "relu_features")', '("bp", "relu_features")'),
+    ],
+    "ex-extension-target": [("X.float()).logits", "X[:5].float()).logits")],
     "ex-representations-shuffled": [("judged.images, judged.labels)", "X, meaningless)")],
     "ex-foundations-scale": [
         ("(1.0, 100.0)", "(1.0, 1.0)"),
