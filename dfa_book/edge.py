@@ -242,8 +242,8 @@ def best_rate(runs: pd.DataFrame) -> Best:
 
     ``runs`` are of one method and random matrix, as from ``ended``.
     """
-    sound = runs.groupby("learning_rate")["unstable"].transform("any")
-    among = runs if sound.all() else runs[~sound]
+    unsound = runs.groupby("learning_rate")["unstable"].transform("any")
+    among = runs if unsound.all() else runs[~unsound]
     means = among.groupby("learning_rate")["accuracy"].mean()
     rate = float(means.index.to_numpy()[means.argmax()])
     at_best = runs[runs["learning_rate"] == rate].set_index("seed")

@@ -134,8 +134,8 @@ def _drawn(runs: pd.DataFrame) -> list[tuple[str, Any, float]]:
 
 
 def _of(rows: pd.DataFrame, method: str, feedback: Any, rate: float) -> pd.DataFrame:
-    same = rows["feedback"].isna() if pd.isna(feedback) else rows["feedback"] == feedback
-    return rows[(rows["method"] == method) & same & (rows["learning_rate"] == rate)]
+    of_kind = _kind(rows, BP if method == BP else feedback)
+    return of_kind[of_kind["learning_rate"] == rate]
 
 
 def gains(shown: Followed) -> dict[str, Any]:
@@ -200,10 +200,10 @@ def prediction(shown: Followed) -> str:
 
 def one_unit(gains_of: Mapping[str, np.ndarray], rate: float) -> dict[str, Any]:
     """Return the figure of the gain of a single linear unit."""
+    steps = max(map(len, gains_of.values()))
     ends = listed(
         {
             METHOD_NAMES[m]: f"from {g[0]:.2f} to {g[-1]:.2f}" if len(g) == steps else "it explodes"
-            for steps in [max(map(len, gains_of.values()))]
             for m, g in gains_of.items()
         }
     )

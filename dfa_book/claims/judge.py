@@ -16,6 +16,7 @@ from dfa_lib.validation import InputError
 
 from ..converged import COLUMNS
 from ..edge import COLUMNS as EDGE_COLUMNS
+from ..edge import ended
 from ..probes import PROBE_COLUMNS
 from ..words import SPACE, number, span
 from .queries import Sample
@@ -91,11 +92,11 @@ class Evidence:
         """Return a table as from ``converged_table`` for the clusters, or raise ``NotComputed``."""
         return self._read("clusters_converged", lambda path: KeptTable(path, COLUMNS).frame())
 
-    def gains(self, experiment: str) -> pd.DataFrame:
-        """Return a table as from ``edge_table``, or raise ``NotComputed``: it is of the digits only."""
+    def ended(self, experiment: str) -> pd.DataFrame:
+        """Return runs as from ``edge.ended``, or raise ``NotComputed``: they are of the digits only."""
         if self.dataset != "digits":  # the MNIST edition keeps the same runs
             raise NotComputed(experiment)
-        return self._read(experiment, lambda path: KeptTable(path, EDGE_COLUMNS).frame())
+        return self._read(experiment, lambda path: ended(KeptTable(path, EDGE_COLUMNS).frame()))
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         self.used.add(experiment)

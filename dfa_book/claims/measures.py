@@ -38,7 +38,7 @@ from dfa_lib.optimizers import OPTIMIZERS, step
 from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
-from ..edge import best_rate, ended, table_name
+from ..edge import best_rate, table_name
 from . import queries
 from .judge import Evidence, NotComputed, Number, exactly
 from .queries import Sample, describe, mean_of, tried
@@ -570,7 +570,7 @@ def relative_movement(evidence: Evidence, width: int) -> Sample:
 
 def ended_runs(evidence: Evidence, remedy: str = "none", **fields: object) -> pd.DataFrame:
     """Return the runs with these fields of a table on the edge of stability, as from ``ended``."""
-    return queries.select(ended(evidence.gains(table_name(remedy))), **fields)
+    return queries.select(evidence.ended(table_name(remedy)), **fields)
 
 
 def _counted(hits: pd.Series) -> Sample:

@@ -129,7 +129,8 @@ def test_the_best_rate_has_no_unstable_run_if_there_is_one():
 
 def evidence(none, **remedies):
     tables = {"edge": none} | {f"edge_{name}": table for name, table in remedies.items()}
-    return Evidence("digits", None, tables=tables)
+    runs = {name: edge.ended(table) for name, table in tables.items()}
+    return Evidence("digits", None, tables=runs)
 
 
 def of(method, points, count, rate=0.1, first=0):
