@@ -38,6 +38,7 @@ FINE_ON_MNIST: dict[tuple[object, ...], int] = {
     ("bp", None, "sgd", 3, 20): 3,
     ("dfa", "uniform", "sgd", 1, 20): 5,
     ("dfa", "uniform", "sgd", 3, 20): 5,
+    ("dfa", "uniform", "sgd", 3, 50): 5,
     ("dfa", "uniform", "rmsprop", 3, 20): 5,
     ("dfa", "gaussian", "sgd", 3, 20): 5,
     ("dfa", "standard_gaussian", "sgd", 3, 20): 5,
