@@ -1,19 +1,4 @@
-"""Networks with several hidden layers: what each rule makes of them, and how their layers learn.
-
-Rules, stated after a pilot of 48 runs with one seed. Digits, three of them, RMSProp, each method and
-depth at its tuned rate; numbers are means over seeds with 95 % Student-t intervals, as in the ledger.
-
-1. A second hidden layer helps BP: accuracy with two hidden layers minus that with one, above 0.
-2. Depth helps DFA less than BP: what BP gains over one hidden layer minus what DFA gains, above 0, with
-   two hidden layers and with four.
-3. Depth helps FA more than DFA: accuracy of FA minus that of DFA, above 0, with two and with four.
-4. DFA's update agrees with BP's less in the first layer than in the last hidden one: cosine at the last
-   epoch, first layer minus last hidden layer, below 0, with two hidden layers and with four.
-5. In DFA, a layer cannot learn before the layers in front of it are aligned (claim 13f of the thesis):
-   with two hidden layers, the epoch at which the first layer's cosine with BP's update is half way to
-   its largest value minus the second layer's, below 0; and the accuracy when the first layer is held at
-   its random start and the second learns, minus that when both are held, below 2 points.
-"""
+"""Networks with several hidden layers: what each rule makes of them, and how their layers learn."""
 
 import hashlib
 import math
@@ -37,6 +22,7 @@ from dfa_lib.experiments.kept_table import (
     kept_table,
 )
 from dfa_lib.experiments.orphans import tied
+from dfa_lib.experiments.outcomes import outcome
 from dfa_lib.experiments.runner import MOST_SEEDS
 from dfa_lib.learning_rules import Products, backpropagation, gradients
 from dfa_lib.methods import METHODS
@@ -57,23 +43,31 @@ HELD_LAYERS = {
     "first": ((1,), 1.0),
     "second": ((2,), 1.0),
     "both": ((1, 2), 1.0),
-    "first, at first": ((1,), 0.5),
-    "second, at first": ((2,), 0.5),
+    "first waits": ((1,), 0.5),
+    "second waits": ((2,), 0.5),
 }
 """Hidden layers that do not learn, and for which share of the epochs."""
+HELD_NAMES = {
+    "none": "both learn",
+    "first": "only the second learns",
+    "second": "only the first learns",
+    "both": "neither learns",
+    "first waits": "the first waits",
+    "second waits": "the second waits",
+}
 
 COLUMNS = {
-    **{"experiment": TEXT, "method": TEXT, "layers": WHOLE, "held": TEXT, "learning_rate": REAL},
-    **{"seed": WHOLE, "epoch": WHOLE, "layer": WHOLE, "weight_alignment": REAL},
+    **{"experiment": TEXT, "method": TEXT, "hidden": TEXT, "learning_rate": REAL, "seed": WHOLE},
+    **{"held": TEXT, "layers": WHOLE, "epoch": WHOLE, "layer": WHOLE, "weight_alignment": REAL},
     **{"gradient_alignment": REAL, "test_loss": LOSS, "test_accuracy": SHARE, "test_samples": WHOLE},
 }
 
 
 class Case(NamedTuple):
-    """A run without its seed, and which of its layers are held: a name of ``HELD_LAYERS``."""
+    """A run without its seed, and what is held in turn: names of ``HELD_LAYERS``."""
 
     run: Run
-    held: str = "none"
+    held: tuple[str, ...] = ("none",)
 
 
 def layers_table(
@@ -94,17 +88,14 @@ def layers_table(
     Raises
     ------
     InputError
-        If ``held`` is no name of ``HELD_LAYERS``, the data cannot be loaded, or the CSV is damaged or
-        belongs to another experiment.
+        If what is held is no name of ``HELD_LAYERS``, the data cannot be loaded, or the CSV is damaged
+        or belongs to another experiment.
     """
+    for _, held in cases:
+        for name in held:
+            choice("held", name, HELD_LAYERS)
     by_key = {
-        (
-            run.method,
-            len(run.hidden_widths),
-            choice("held", held, HELD_LAYERS),
-            run.learning_rate,
-            seed,
-        ): (
+        (run.method, "x".join(map(str, run.hidden_widths)), run.learning_rate, seed): (
             replace(run, seed=seed),
             held,
         )
@@ -116,7 +107,7 @@ def layers_table(
         parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator", batch_size=1)
         followed = parallel(delayed(tied(follow))(*by_key[key]) for key in missing)
         for key, rows in zip(missing, followed, strict=True):
-            yield [(*key, *row) for row in rows], 1
+            yield [(*key, *row) for row in rows], len(by_key[key][1])
 
     like = cases[0].run
     width = like.hidden_widths[0]
@@ -126,17 +117,20 @@ def layers_table(
         COLUMNS,
         {"experiment": hashlib.sha256(repr(shared).encode()).hexdigest()[:16]},
         make,
-        key=("method", "layers", "held", "learning_rate", "seed"),
+        key=("method", "hidden", "learning_rate", "seed"),
         wanted=list(by_key),
         datasets=[shared.dataset],
         jobs=jobs,
     )
 
 
-def follow(run: Run, held: str = "none") -> list[Row]:
-    """Train a run with layers held; return a row for each epoch and hidden layer, from ``epoch`` on."""
+def follow(run: Run, held: Sequence[str] = ("none",)) -> list[Row]:
+    """Train a run once for each of ``held``; return a row for each epoch and hidden layer of each.
+
+    Rows have the columns from ``held`` on.
+    """
     with using_threads(1):
-        return list(_follow(run, held))
+        return [row for name in held for row in _follow(run, name)]
 
 
 def _follow(run: Run, held: str) -> Iterator[Row]:
@@ -167,7 +161,7 @@ def _follow(run: Run, held: str) -> Iterator[Row]:
         network = float(loss) if math.isfinite(loss) else math.nan, float(accuracy), run.test_samples
         for layer, agreement in enumerate(cosines, start=1):
             own = math.nan if aligned is None else float(aligned[layer - 1])
-            yield epoch, layer, own, float(agreement), *network
+            yield held, len(cosines), epoch, layer, own, float(agreement), *network
 
 
 def without(rule: Callable[..., Products], held: Callable[[int], bool]) -> Callable[..., Products]:
@@ -178,3 +172,14 @@ def without(rule: Callable[..., Products], held: Callable[[int], bool]) -> Calla
             yield name, (0 * a if held(int(name[1:])) else a), b
 
     return partly
+
+
+def with_outcome(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as from ``layers_table`` with a column ``outcome``, which each run has one of."""
+    runs = table.groupby(["method", "hidden", "learning_rate", "seed", "held"], sort=False)
+    outcomes = pd.Series("", index=table.index, dtype=object)
+    for _, rows in runs:
+        run = rows[rows["layer"] == 1].sort_values("epoch")
+        seen = run["test_loss"].tolist(), run["test_accuracy"].tolist()
+        outcomes[rows.index] = outcome(*seen, int(run["test_samples"].iloc[0]))
+    return table.assign(outcome=outcomes)
