@@ -20,6 +20,8 @@ from ..words import gap, listed, mean, means, number, percent, plural, table
 DEPTHS = {"digits": (1, 2, 4), "mnist": (1, 2, 4), "class": (1, 2), "smoke": (1, 2)}
 """Numbers of hidden layers by profile. The runs of the MNIST edition are on the bundled digits, too."""
 METHODS = ("bp", "fa", "dfa")
+# At each rate, for BP too: deep networks take long.
+TUNING_SEEDS = 5
 
 
 class Studied(NamedTuple):
@@ -42,7 +44,7 @@ def studied(settings: Settings) -> Studied:
     ]
     chosen, scores = tune(
         runs,
-        seeds=scale.tuning_seeds,
+        seeds=scale.tuning_seeds or TUNING_SEEDS,
         results=settings.csv("depth_tuning"),
         reuse=scale.kept("depth_tuning"),
         jobs=settings.jobs,
