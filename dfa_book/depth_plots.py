@@ -67,7 +67,7 @@ def layer_curves(table: pd.DataFrame) -> Figure:
             }  # fmt: skip
             draw_curve(panel, Curve(name, means["epoch"], *ends, label=name, form=".2f", **look))
         panel.axhline(0.0, **REFERENCE_LINE)
-        panel.set(title=METHOD_NAMES[method], ylabel="cosine with BP's update")
+        panel.set(title=METHOD_NAMES[method], ylabel="cosine with BP's update", ylim=(-0.4, 1.005))
         against_epoch(panel)
     legend_below(figure, curves_in(panels[0]), columns=4)
     return figure
