@@ -22,6 +22,8 @@ from sphinx.transforms import SphinxTransform
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
 # Names with an underscore or a capital only: others, such as ``label``, may be arguments.
+# What numpy's ArrayLike stands for.
+_ARRAY_LIKE = re.compile(r"~numpy\._typing\.\S*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
 _NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
 
 
@@ -131,7 +133,10 @@ def _linked(line: str, links: dict[str, str], here: str) -> str:
 
 def _tidied(signature: str | None) -> str | None:
     """Write defaults as code that Sphinx can parse; it does not wrap other signatures."""
-    return signature and re.sub(r"<function (\w+)>", r"\1", signature.replace("<factory>", "[]"))
+    if signature is None:
+        return None
+    signature = _ARRAY_LIKE.sub("~numpy.typing.ArrayLike", signature.replace("<factory>", "[]"))
+    return re.sub(r"<function (\w+)>", r"\1", signature)
 
 
 def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
