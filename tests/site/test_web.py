@@ -128,8 +128,9 @@ def test_the_page_for_missing_addresses_finds_what_it_loads_from_any_depth(html,
 
 def test_long_names_break_behind_their_dots_and_the_link_of_a_solution_begins_with_a_letter(html):
     body = (
-        '<p><code><span class="pre">dfa_lib.b_c.d()</span></code> <code><span class="pre">a.c</span></code>'
-        '</p><dt><span class="sig-prename"><span class="pre">dfa_lib.b.</span></span></dt>'
+        '<p><code><span class="pre">dfa_lib.b_c.d()</span></code></p>'
+        '<p><code><span class="pre">a.c</span></code></p>'
+        '<dt><span class="sig-prename"><span class="pre">dfa_lib.b.</span></span></dt>'
         '<p class="admonition-title">Solution to<a href="#x"> Exercise 1</a></p>'
     )
     (html / "one.html").write_text(f"<html><head></head><body>{body}</body></html>", encoding="utf-8")
