@@ -22,6 +22,8 @@ from sphinx.transforms import SphinxTransform
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
 # Names with an underscore or a capital only: others, such as ``label``, may be arguments.
+# A sentence at the end of a list of parameters, which napoleon takes for the name of one.
+_SENTENCE = re.compile(r"^( *[*-] |:param )\*\*(.*\.)\*\*$")
 # What numpy's ArrayLike stands for.
 _ARRAY_LIKE = re.compile(r"~numpy\._typing\.\S*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
 _NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
@@ -37,7 +39,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         links.update({name.rpartition(".")[2]: name for name in documented(Path(app.srcdir))})
 
     def process(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-        lines[:] = [_linked(line, links, name) for line in lines]
+        lines[:] = [_linked(_SENTENCE.sub(r"\1\2", line), links, name) for line in lines]
         if name in used:
             pages = ", ".join(f":doc:`/{page}`" for page in used[name])
             lines += ["", f"*Used in* {pages}.", ""]

@@ -255,13 +255,11 @@ def _hold_together(page: BeautifulSoup) -> None:
         # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
             text.replace_with(TIED.sub("\N{NO-BREAK SPACE}", text))
-    for link in page.select(
-        ".admonition-title > a"
-    ):  # of a solution, whose line begins before the space
-        text = link.find(string=True)
-        if text is not None and text.startswith(" "):
+    for link in page.select(".admonition-title > a"):  # of a solution: its line begins with a space
+        title = link.find(string=True)
+        if title is not None and title.startswith(" "):
             link.insert_before(" ")
-            text.replace_with(text.lstrip())
+            title.replace_with(title.lstrip())
     for formula in page.find_all("span", class_="math"):
         if formula.math is None:
             continue
@@ -350,7 +348,7 @@ def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> lis
 def _make_absolute(page: BeautifulSoup, address: str) -> None:
     """Let a page that is shown at any address find what belongs to it."""
     for name in ("href", "src", "action", "data-content_root"):
-        for tag in page.find_all(attrs={name: re.compile("^[^#]")}):
+        for tag in page.select(f'[{name}]:not([{name}^="#"])'):
             tag[name] = urljoin(address, str(tag[name]))
 
 

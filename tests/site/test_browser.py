@@ -504,6 +504,27 @@ def test_nothing_gives_a_figures_answer_away_before_its_reader_has_chosen(page, 
     context.close()
 
 
+def test_charts_that_are_drawn_in_the_page_cut_no_label_off(page):
+    page.add_init_script("""
+        window.cut = [];
+        window.written = 0;
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            window.written += 1;
+            const start = x - (this.textAlign === "right" ? this.measureText(text).width : 0);
+            if (start < 0) window.cut.push(text);
+            write.call(this, text, x, y);
+        };
+    """)
+    page.goto("live.html")
+    for view in ("race", "clusters"):
+        place = page.locator(f".dfa-live[data-view={view}]")
+        place.scroll_into_view_if_needed()
+        place.get_by_text("Step 0 of").wait_for()
+        wait_until(page, "window.written > 0")
+    assert page.evaluate("window.cut") == []
+
+
 def test_links_in_tables_have_the_colour_of_links(page):
     page.goto("introduction.html")
     colour = "link => getComputedStyle(link).color"

@@ -102,6 +102,11 @@ def test_defaults_that_are_not_code_are_written_as_code():
     assert reference._tidied(None) is None
 
 
+def test_a_sentence_after_the_parameters_is_no_name_of_one():
+    assert reference._SENTENCE.sub(r"\1\2", "* **All are positive.**") == "* All are positive."
+    assert reference._SENTENCE.sub(r"\1\2", "* **rate** -- Positive.") == "* **rate** -- Positive."
+
+
 def test_array_like_is_written_in_a_word():
     import inspect
 

@@ -387,3 +387,12 @@ def test_a_redirect_that_hides_a_page_or_leads_nowhere_is_a_warning(tmp_path, mo
     assert len(said) == 1
     assert (tmp_path / "new.html").read_text() == "here"
     assert not (tmp_path / "old.html").exists()
+
+
+def test_a_figures_title_is_its_captions_first_sentence_and_no_part_of_a_bracket():
+    caption = (
+        "DFA goes from 0.0 (3 of 5 seeds unstable; the others: 0.1) to 0.5; it rises. (a) Accuracy."
+    )
+    assert Shown("experiments", new_notebook(), 0, {"caption": caption}).title == (
+        "DFA goes from 0.0 (3 of 5 seeds unstable; the others: 0.1) to 0.5"
+    )
