@@ -379,6 +379,17 @@ def test_code_and_equations_fit_their_column_on_a_wide_screen(page, name):
     assert page.evaluate(SCROLLED) == []
 
 
+def test_what_is_folded_below_a_figure_fits_a_phone_when_it_is_open(page):
+    page.set_viewport_size(PHONE)
+    page.goto("experiments.html#fig-sgd")  # which uncovers it
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    column = page.locator(".bd-article").bounding_box()
+    strips = page.locator(".dfa-strip:visible :is(pre, dl, div.highlight)")
+    boxes = [part.bounding_box() for part in strips.all()]
+    assert len(boxes) > 3
+    assert max(box["x"] + box["width"] for box in boxes) <= column["x"] + column["width"]
+
+
 # ---- weight ----
 
 
