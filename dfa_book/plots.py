@@ -698,6 +698,7 @@ def score_curves(scores: pd.DataFrame, by: str) -> Figure:
             )  # fmt: skip
         panel.set(xscale="log", xlabel="learning rate", ylabel="validation score")
         panel.xaxis.set(major_formatter="{x:g}", minor_formatter="")
+        panel.minorticks_off()  # seven panels of them are a tenth of the page
         panel.axhline(0.5, **REFERENCE_LINE)
         panel.set_title(NAMES_BY[by][value])
     entries: list[Line2D] = list({c.entry: c for panel in panels for c in curves_in(panel)}.values())

@@ -195,7 +195,7 @@ def loaded(html, page):
     """Addresses of all that a page loads at once, and of its figures, which come when they are near."""
     text = (html / page).read_text(encoding="utf-8")
     if str(page) == NOT_FOUND:
-        text = text.replace(address_of(html), "")
+        text = text.replace(f'="{address_of(html)}', '="')
     tags = re.findall(r'<(?:script|img|source|iframe|link)\b[^>]*\b(?:src|href)="[^>]*>', text)
     tags = [tag for tag in tags if not re.search(r'rel="(?:index|search|next|prev|canonical)"', tag)]
     addresses = {tag: re.search(r'\b(?:src|href)="([^"?]*)', tag)[1] for tag in tags}
@@ -210,7 +210,7 @@ def loaded(html, page):
 
 def address_of(html):
     """Where the page for missing addresses says that the site is."""
-    return re.search(r'href="([^"]*)index\.html"', (html / NOT_FOUND).read_text(encoding="utf-8"))[1]
+    return re.search(r'href="([^"]*/)index\.html"', (html / NOT_FOUND).read_text(encoding="utf-8"))[1]
 
 
 def test_the_page_for_missing_addresses_is_found_by_no_search_and_has_no_relative_link(html):
