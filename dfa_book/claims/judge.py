@@ -15,6 +15,8 @@ from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_o
 from dfa_lib.validation import InputError
 
 from ..converged import COLUMNS
+from ..depth import COLUMNS as LAYER_COLUMNS
+from ..depth import with_outcome
 from ..edge import COLUMNS as EDGE_COLUMNS
 from ..edge import ended
 from ..probes import PROBE_COLUMNS
@@ -97,6 +99,12 @@ class Evidence:
         if self.dataset != "digits":  # the MNIST edition keeps the same runs
             raise NotComputed(experiment)
         return self._read(experiment, lambda path: ended(KeptTable(path, EDGE_COLUMNS).frame()))
+
+    def layers(self) -> pd.DataFrame:
+        """Return a table as from ``depth.layers_table`` with outcomes, or raise ``NotComputed``."""
+        if self.dataset != "digits":  # as for ``ended``
+            raise NotComputed("depth")
+        return self._read("depth", lambda path: with_outcome(KeptTable(path, LAYER_COLUMNS).frame()))
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         self.used.add(experiment)

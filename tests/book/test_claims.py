@@ -751,10 +751,12 @@ def test_dates_of_rules_and_results_are_those_of_git():
 
 @needs_history
 def test_own_rules_were_there_in_words_before_their_first_results():
-    first = thesis_claims.FIRST_RESULTS["digits"]["edge"]
-    for made, number in zip(ledger.OWN_CLAIMS, "1234", strict=True):
-        text = git("show", f"{made.rule_since.hash}:dfa_book/edge.py")
-        rule = re.search(rf"^# {number}\. (.*(?:\n#    .*)*)", text, flags=re.MULTILINE)[1]
+    for made in ledger.OWN_CLAIMS:
+        experiment = {"15": "edge", "17": "depth"}[made.id[:-1]]
+        first = thesis_claims.FIRST_RESULTS["digits"][experiment]
+        text = git("show", f"{made.rule_since.hash}:dfa_book/{experiment}.py")
+        number = 1 + "abcdefgh".index(made.id[-1])
+        rule = re.search(rf"^#? ?{number}\. (.*(?:\n#? +.*)*)", text, flags=re.MULTILINE)[1]
         for part in made.parts:
             bound = part.below if math.isinf(part.above) else part.above
             assert bound == 0 or f"{100 * bound:.0f} %" in rule
