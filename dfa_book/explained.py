@@ -113,6 +113,10 @@ def closest(last: pd.DataFrame) -> str:
     if not each:
         return "Too few optimizers have stable runs to compare their order."
     best = max(each, key=lambda name: each[name])
+    if len(each) == 1:
+        return (
+            f"{MEASURES[best]}, the only measure here, has ρ = {number(each[best])} with the accuracy."
+        )
     return (
         f"Of {len(each)} measures, the one that orders the optimizers most as their accuracy does is "
         f"{MEASURES[best]} (ρ = {number(each[best])})."

@@ -673,40 +673,39 @@ def _rate_curve(panel: Axes, runs: pd.DataFrame, score: Any, strength: float) ->
 
 @mpl.rc_context(STYLE)
 def score_curves(scores: pd.DataFrame, by: str) -> Figure:
-    """Draw the score against the learning rate: a panel for each method, a line for each ``by``.
+    """Draw the score against the learning rate: a panel for each ``by``, a line for each method.
 
     A ring is the chosen rate, a cross a rate with an unsound tuning run. ``scores`` are from ``tune``,
     for one k; ``by`` is ``"optimizer"`` or ``"feedback"``.
     """
-    names = NAMES_BY[by]
-    methods = list(scores["method"].unique())
-    figure, panels = row_of_panels(len(methods), height=4.0)
-    for panel, method in zip(panels, methods, strict=True):
-        of_method = select(scores, method=method)
-        for place, value in enumerate(of_method[by].unique()):
-            here: Any = select(of_method, **{by: value}).sort_values("learning_rate")
+    values = list(scores[by].unique())
+    figure, panels = grid_of_panels(len(values), 3, 3.5, 2.6, sharex=True, sharey=True)
+    for panel, value in zip(panels, values, strict=True):
+        for method in select(scores, **{by: value})["method"].unique():
+            here: Any = select(scores, **{by: value, "method": method}).sort_values("learning_rate")
+            name, colour = METHOD_NAMES[method], COLOURS[method]
             curve = Curve(
-                names[value], here["learning_rate"], here["score"], label=names[value], linewidth=1.2,
-                color=COLOURS[method], marker=MARKERS[place % len(MARKERS)], markersize=4.5,
-                markevery=np.flatnonzero(here["unsound"] == 0).tolist(),
+                name, here["learning_rate"], here["score"], label=name, linewidth=1.2, color=colour,
+                marker="o", markersize=4.5, markevery=np.flatnonzero(here["unsound"] == 0).tolist(),
             )  # fmt: skip
             draw_curve(panel, curve)
-            look = {"color": COLOURS[method], "gid": belongs_to(names[value], UNSTABLE_SEEDS)}
+            look = {"color": colour, "gid": belongs_to(name, UNSTABLE_SEEDS)}
             for row in here[here["unsound"] > 0].itertuples():
                 draw_unstable(panel, [row.learning_rate], [row.score], alpha=1.0, **look)
             chosen = here[here["chosen"]]
             panel.plot(
                 chosen["learning_rate"], chosen["score"], "o", markersize=12, markerfacecolor="none",
-                markeredgecolor=INK, markeredgewidth=1.2, gid=belongs_to(names[value]),
+                markeredgecolor=INK, markeredgewidth=1.2, gid=belongs_to(name),
             )  # fmt: skip
-        panel.set(xscale="log", xlabel="learning rate", ylabel="score on validation digits")
+        panel.set(xscale="log", xlabel="learning rate", ylabel="validation score")
         panel.xaxis.set(major_formatter="{x:g}", minor_formatter="")
+        panel.minorticks_off()  # seven panels of them are a tenth of the page
         panel.axhline(0.5, **REFERENCE_LINE)
-        panel.set_title(METHOD_NAMES[method])
-    entries: list[Line2D] = [*curves_in(panels[-1])]
+        panel.set_title(NAMES_BY[by][value])
+    entries: list[Line2D] = list({c.entry: c for panel in panels for c in curves_in(panel)}.values())
     if (scores["unsound"] > 0).any():
         entries.append(unstable_entry("a tuning run is unsound", linestyle=""))
-    legend_below(figure, entries, columns=4, named=False)  # lines end in the middle, and cross
+    legend_below(figure, entries)
     return figure
 
 

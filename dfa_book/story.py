@@ -109,29 +109,33 @@ def _ends(interval: Interval) -> str:
     return span(100 * interval.low, 100 * interval.high, ".1f")
 
 
-def _cost(sample: Sample) -> str:
-    """Say what random feedback costs, or gains, in points: ``costs 7.9 points (7.1 to 8.6)``."""
-    interval, verb = sample.interval(), "costs"
+def _size(sample: Sample) -> str:
+    """Return the size of a difference, in points: ``7.9 points (7.1 to 8.6)``."""
+    interval = sample.interval()
     if interval.mean < 0:
-        verb, interval = "gains", Interval(-interval.mean, -interval.high, -interval.low, interval.n)
+        interval = Interval(-interval.mean, -interval.high, -interval.low, interval.n)
     unstable = f"; {len(sample.unstable)} of {len(sample)} seeds unstable" if sample.unstable else ""
-    return f"{verb} {points(interval.mean)}{SPACE}points ({_ends(interval)}{unstable})"
+    return f"{points(interval.mean)}{SPACE}points ({_ends(interval)}{unstable})"
 
 
 def finding(each: Outcome) -> str:
     """Say what random feedback costs on a dataset, with SGD and with adaptive optimizers."""
     bp, dfa, lazy = (percent(of.mean) for of in (each.sgd["bp"], each.sgd["dfa"], each.lazy))
+    learned = each.sgd["dfa"] - each.lazy
+    costs, then = ("gains" if of.mean < 0 else "costs" for of in (each.gap, each.adaptive_gap))
     return (
-        f"On {each.name}, BP with SGD gets {bp} right, DFA {dfa}, the best fixed features {lazy}. "
-        f"Random feedback {_cost(each.gap)}; with a step size for each weight it "
-        f"{_cost(each.adaptive_gap)}."
+        f"On {each.name}, BP with SGD gets {bp} right, DFA {dfa}, and the best fixed features {lazy}: "
+        f"{_size(learned)} {'above' if learned.mean < 0 else 'below'} DFA. "
+        f"Random feedback {costs} {_size(each.gap)}; with a step size for each weight it {then} "
+        f"{_size(each.adaptive_gap)}."
     )
 
 
 def how_sure(results: Mapping[str, Outcome]) -> str:
     """Say what the brackets of ``finding`` are, and over how many seeds."""
     counts = list(dict.fromkeys(plural(len(each.gap), "seed") for each in results.values()))
-    return f"Brackets are 95{SPACE}% intervals over {' or '.join(counts)}." if results else ""
+    over = " or ".join(counts)
+    return f"Brackets give 95{SPACE}% intervals over {over}, or repeats." if results else ""
 
 
 def largest_leads(results: Mapping[str, Outcome]) -> str:
@@ -144,13 +148,8 @@ def largest_leads(results: Mapping[str, Outcome]) -> str:
 
 
 def fixed_features(each: Outcome) -> str:
-    """Compare the best method with fixed features with DFA."""
-    lead = (each.sgd["dfa"] - each.lazy).interval()
-    ahead = f"{points(abs(lead.mean))}{SPACE}points {'below' if lead.mean >= 0 else 'above'} DFA"
-    return (
-        f"On {each.name}, the best fixed features are those of {METHOD_NAMES[each.lazy_method]}, "
-        f"{ahead} with SGD."
-    )
+    """Name the best method with fixed features."""
+    return f"On {each.name}, the best fixed features are those of {METHOD_NAMES[each.lazy_method]}."
 
 
 def left_out(results: Mapping[str, Outcome]) -> str:

@@ -1,6 +1,6 @@
 // Predict first: readers choose what they expect of a figure, then see it. A box with a list of answers covers the figure
-// after it, and the text that answers, until its button is pressed or a link leads to the figure. The page's first box has
-// a button for all figures, which is remembered. Without this script, and on paper, nothing is covered.
+// after it, and all that its section says of it, until its button is pressed or a link leads there. The page's first box
+// has a button for all figures, which is remembered. Without this script, and on paper, nothing is covered.
 "use strict";
 
 // A block of its own: other scripts of a page share its names.
@@ -10,18 +10,13 @@
   const MEMORY = "dfa-figures-shown";
 
   const boxes = [...document.querySelectorAll(".dfa-predict")];
-  const answersInText = [...document.querySelectorAll(".cell_output strong")].filter((text) => text.textContent.startsWith("Answer"));
 
   boxes.forEach((box, number) => {
     const list = box.querySelector("ol");
     const question = list?.previousElementSibling;
     const figure = figures.find((other) => follows(other, box));
     if (!question || !figure) return;
-
-    // The text that gives the figure's answer away, up to the next box.
-    const told = answersInText
-      .find((text) => follows(text, figure) && !(boxes[number + 1] && follows(text, boxes[number + 1])))
-      ?.closest(".cell_output");
+    const told = after(figure, box);
 
     const group = element("fieldset");
     element("legend", group).append(...question.childNodes);
@@ -41,7 +36,7 @@
 
     function show(now) {
       figure.classList.toggle("dfa-covered", !now);
-      told?.classList.toggle("dfa-awaited", !now);
+      for (const part of told) part.classList.toggle("dfa-awaited", !now);
       button.setAttribute("aria-expanded", now);
       button.textContent = now ? "Cover the figure" : "Show the figure";
       const chosen = answers.find(({ choice }) => choice.checked);
@@ -50,7 +45,7 @@
     button.addEventListener("click", () => show(figure.classList.contains("dfa-covered")));
     group.addEventListener("change", () => show(!figure.classList.contains("dfa-covered")));
     show(false);
-    shown.push([figure, show]);
+    shown.push([[figure, ...told], show]);
     if (shown.length === 1) buttonForAll(group, expected);
   });
 
@@ -80,14 +75,25 @@
     }
   }
 
+  // What follows a figure in its box's section, up to the next box or subsection: tables, answers and verdicts.
+  function after(figure, box) {
+    const parts = [];
+    for (let node = figure; node.parentElement && !node.contains(box); node = node.parentElement) {
+      for (let next = node.nextElementSibling; next && !next.matches("section, .dfa-predict"); next = next.nextElementSibling) {
+        parts.push(next);
+      }
+    }
+    return parts;
+  }
+
   function follows(node, other) {
     return other.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING;
   }
 
   function uncover() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    for (const [figure, show] of shown) {
-      if (remembered() || figure.contains(target)) show(true);
+    for (const [parts, show] of shown) {
+      if (remembered() || parts.some((part) => part.contains(target))) show(true);
     }
   }
 

@@ -22,7 +22,7 @@ from ..plots import NAMES_BY, label, rate_curves, score_curves
 from ..site.markdown import as_code, as_text
 from ..site.verify import results_files
 from ..studies import FINE_ON_MNIST
-from ..words import listed, plural, table
+from ..words import SPACE, listed, plural, table
 
 
 def columns(rows: Mapping[str, Any], left: str, right: str) -> str:
@@ -164,8 +164,8 @@ def records(folder: Path) -> Entries:
 def _clock(seconds: float) -> str:
     for unit, length in (("hours", 3_600), ("minutes", 60)):
         if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
+            return f"{seconds / length:.1f}{SPACE}{unit}"
+    return f"{seconds:.0f}{SPACE}seconds"
 
 
 def records_table(entries: Entries) -> str:
@@ -177,7 +177,7 @@ def records_table(entries: Entries) -> str:
         sessions[name, entry["commit"], code] = (
             runs + entry["runs"],
             seconds + entry["seconds"],
-            entry["finished"][:16].replace("T", " "),
+            entry["finished"][:16].replace("T", SPACE),
         )
     rows = [
         [as_text(name), str(runs), _clock(seconds), finished, as_code(commit), as_code(code)]

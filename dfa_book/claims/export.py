@@ -48,7 +48,8 @@ _commit = cache(commit)
 
 def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
     """Return a citation of a claim's verdicts with the commit and the entry's address."""
-    verdicts = ", ".join(f"{j.in_words()} on {dataset}" for dataset, j in judgements.items())
+    names = {"digits": "the digits", "mnist": "MNIST"}
+    verdicts = ", ".join(f"{j.in_words()} on {names[name]}" for name, j in judgements.items())
     return (
         f"An executable companion to ‘The Dynamics of Learning Beyond Stochastic Gradient Descent’, "
         f"claim {claim.id}, ‘{claim.text}’: {verdicts}; commit {_commit()}, {address(claim)}"

@@ -103,6 +103,7 @@ def _configured(book: Book, rows: list[dict[str, str]], shown: Sequence[Shown]) 
         sphinx["extra_extensions"] = [*sphinx.get("extra_extensions", []), *OF_A_PUBLISHED_SITE]
         own |= {
             "sitemap_url_scheme": "{link}",
+            "sitemap_excludes": ["404.html"],
             "ogp_site_url": address,
             "ogp_site_name": config.get("title", ""),
             "ogp_type": "article",

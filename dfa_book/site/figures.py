@@ -58,7 +58,7 @@ class Shown:
     @property
     def title(self) -> str:
         """The first sentence of its caption, up to a semicolon."""
-        return re.split(r"[.;] ", self.about["caption"].strip(), maxsplit=1)[0].rstrip(".")
+        return re.split(r"[.;] (?![^()]*\))", self.about["caption"].strip(), maxsplit=1)[0].rstrip(".")
 
     @property
     def given(self) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def mathml(tex: str, *, display: bool) -> str:
     # The font's primes are raised, and its lowest root is taller than a letter. Chromium draws a prime
     # in an exponent as a speck, and lets a single letter touch the bar of its root.
     drawn = PRIME.sub(r'<mrow>\1<mo lspace="0" rspace="0">\2</mo></mrow>', drawn)
+    # Firefox draws it as tall as a sum where an equation stands by itself.
+    drawn = drawn.replace(">⊙</mo>", ' largeop="false">⊙</mo>')
     return drawn.replace("<msqrt>", f"<msqrt>{STRUT}")
 
 

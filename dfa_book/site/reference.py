@@ -22,6 +22,10 @@ from sphinx.transforms import SphinxTransform
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
 # Names with an underscore or a capital only: others, such as ``label``, may be arguments.
+# A sentence at the end of a list of parameters, which napoleon takes for the name of one.
+_SENTENCE = re.compile(r"^( *[*-] |:param )\*\*(.*\.)\*\*$")
+# What numpy's ArrayLike stands for.
+_ARRAY_LIKE = re.compile(r"~numpy\._typing\.\S*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
 _NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
 
 
@@ -35,7 +39,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         links.update({name.rpartition(".")[2]: name for name in documented(Path(app.srcdir))})
 
     def process(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-        lines[:] = [_linked(line, links, name) for line in lines]
+        lines[:] = [_linked(_SENTENCE.sub(r"\1\2", line), links, name) for line in lines]
         if name in used:
             pages = ", ".join(f":doc:`/{page}`" for page in used[name])
             lines += ["", f"*Used in* {pages}.", ""]
@@ -131,7 +135,10 @@ def _linked(line: str, links: dict[str, str], here: str) -> str:
 
 def _tidied(signature: str | None) -> str | None:
     """Write defaults as code that Sphinx can parse; it does not wrap other signatures."""
-    return signature and re.sub(r"<function (\w+)>", r"\1", signature.replace("<factory>", "[]"))
+    if signature is None:
+        return None
+    signature = _ARRAY_LIKE.sub("~numpy.typing.ArrayLike", signature.replace("<factory>", "[]"))
+    return re.sub(r"<function (\w+)>", r"\1", signature)
 
 
 def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any, cast
 from unicodedata import normalize
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import imagesize
 import tinycss2
@@ -59,8 +59,13 @@ VERBATIM = ["pre", "code", "math"]
 # Spaces in 95 % and in k = 3.
 TIED = re.compile(r"(?<=\d) (?=%(?!\w))|(?<=\b\w) (?== \d)|(?<=\b\w =) (?=\d)")
 # A number, perhaps with a unit, and what qualifies it in parentheses.
-NUMBER = re.compile(r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|points?|nats|°))?(\s\(.*\))?")
+NUMBER = re.compile(
+    r"[+−-]?\d[\d.,]*(e[+−-]?\d+)?(\s?(%|s|seconds|minutes|hours|points?|nats|°))?(\s\(.*\))?"
+)
+# Letters of a number with its interval, +13.5 (+9.1 to +17.9); what is longer says more, and breaks.
+UNBROKEN = 26
 PUNCTUATION = re.compile(r"[,.;:?!)’]+")
+LONG_NAME = re.compile(r"\bdfa_(?:lib|book)\.")
 # Void elements: those of HTML, and the most frequent ones of SVG and MathML.
 EMPTY = {*(HTMLTreeBuilder.DEFAULT_EMPTY_ELEMENT_TAGS or ())} | {
     *("path", "use", "rect", "circle", "line", "mspace")
@@ -89,6 +94,16 @@ MOVED = """\
 <body><p>This page has moved to <a href="{0}">{0}</a>.</p></body></html>
 """
 
+# GitHub Pages shows it for addresses without a page.
+NOT_FOUND = "404.html"
+NOT_FOUND_SAYS = """\
+<section id="page-not-found"><h1>Page not found</h1>
+<p>There is no page at this address. It may have been mistyped, or the page may have been renamed.</p>
+<ul><li><a href="index.html">The home page</a></li>
+<li><a href="two-minutes.html">The result in two minutes</a></li>
+<li><a href="search.html">Search the book</a></li></ul></section>
+"""
+
 
 class _InOrder(HTMLFormatter):
     """Writes attributes in their original order."""
@@ -114,6 +129,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file(None, body=FROM_FILES)
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("config-inited", _order_results)
+    app.connect("html-collect-pages", _not_found)
     app.connect("html-page-context", introduce, priority=FIRST)
     app.connect("html-page-context", offer_notebooks, priority=LAST)
     app.connect("html-page-context", link_editions)
@@ -156,7 +172,8 @@ _once = cache(_ReadOnce)
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         config = app.config
-        for problem in lighten(Path(app.outdir), config.dfa_other_hosts, complete=config.dfa_complete):
+        hosts, complete = config.dfa_other_hosts, config.dfa_complete
+        for problem in lighten(Path(app.outdir), hosts, complete=complete, address=config.html_baseurl):
             logger.warning(problem)
         redirect(Path(app.outdir), config.dfa_moved)
 
@@ -176,11 +193,13 @@ def redirect(html: Path, moved: Mapping[str, str]) -> None:
 # ---- what pages load ----
 
 
-def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) -> list[str]:
+def lighten(
+    html: Path, hosts: Sequence[str] = (), *, complete: bool = False, address: str = ""
+) -> list[str]:
     """Repair a site's pages; let them load one stylesheet, few scripts, and images lazily.
 
     Return the problems, a sentence each: loading from other hosts than ``hosts``, scripts in the text,
-    and, of a ``complete`` site, unused repairs.
+    and, of a ``complete`` site, unused repairs. ``address`` is where the site is published, or empty.
     """
     static = html / "_static"
     for unused in [path for name in UNUSED for path in static.rglob(name)]:
@@ -195,12 +214,15 @@ def lighten(html: Path, hosts: Sequence[str] = (), *, complete: bool = False) ->
         lay_out_strips(page)
         _unwrap_plain_code(page)
         _hold_together(page)
+        _let_names_break(page)
         _align_numbers(page)
         _drop_unused_scripts(page, search=path.name == "search.html")
         wrong += [f"{path.relative_to(html)}: {problem}" for problem in restrict(page, hosts)]
         _put_scripts_last(page)
         _let_images_be_lazy(path.parent, page)
         sheets |= dict.fromkeys(_replace_stylesheets(path.parent, page, static))
+        if path == html / NOT_FOUND:
+            _make_absolute(page, address or "/")
         texts[path] = page.decode(formatter=AS_WRITTEN)
     words = _words(texts.values())
     for script in static.rglob("*.*js"):
@@ -233,6 +255,11 @@ def _hold_together(page: BeautifulSoup) -> None:
         # Scripts and styles are subclasses of NavigableString.
         if type(text) is NavigableString and text.find_parent(VERBATIM) is None:
             text.replace_with(TIED.sub("\N{NO-BREAK SPACE}", text))
+    for link in page.select(".admonition-title > a"):  # of a solution: its line begins with a space
+        title = link.find(string=True)
+        if title is not None and title.startswith(" "):
+            link.insert_before(" ")
+            title.replace_with(title.lstrip())
     for formula in page.find_all("span", class_="math"):
         if formula.math is None:
             continue
@@ -250,6 +277,16 @@ def _hold_together(page: BeautifulSoup) -> None:
             held.append(end)
 
 
+def _let_names_break(page: BeautifulSoup) -> None:
+    """Let the library's long names break behind their dots, before they break anywhere."""
+    for name in page.select(".sig-prename .pre, :not(pre) > code .pre, .genindextable a"):
+        if name.string and LONG_NAME.search(name.string):
+            parts = re.split(r"(?<=\w\.)", name.string)
+            name.clear()
+            for part in parts:
+                name.extend([page.new_tag("wbr"), part] if name.contents else [part])
+
+
 def _align_numbers(page: BeautifulSoup) -> None:
     """Let columns that hold nothing but numbers be aligned to the right."""
     for table in page.select("table.table"):
@@ -262,7 +299,8 @@ def _align_numbers(page: BeautifulSoup) -> None:
             if texts and all(NUMBER.fullmatch(text) for text in texts):
                 for row in rows:
                     classes = row[column].get_attribute_list("class")
-                    row[column]["class"] = " ".join(filter(None, [*classes, "dfa-number"]))
+                    whole = "dfa-whole" if len(row[column].get_text()) <= UNBROKEN else ""
+                    row[column]["class"] = " ".join(filter(None, [*classes, "dfa-number", whole]))
 
 
 def _drop_unused_scripts(page: BeautifulSoup, *, search: bool) -> None:
@@ -305,6 +343,13 @@ def _replace_stylesheets(folder: Path, page: BeautifulSoup, static: Path) -> lis
     for link in links:
         link.decompose()
     return sheets
+
+
+def _make_absolute(page: BeautifulSoup, address: str) -> None:
+    """Let a page that is shown at any address find what belongs to it."""
+    for name in ("href", "src", "action", "data-content_root"):
+        for tag in page.select(f'[{name}]:not([{name}^="#"])'):
+            tag[name] = urljoin(address, str(tag[name]))
 
 
 def _words(texts: Iterable[str]) -> set[str]:
@@ -424,6 +469,12 @@ def _subset(source: Path, target: Path, characters: set[str]) -> None:
 
 
 # ---- metadata and buttons ----
+
+
+def _not_found(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    metatags = '<meta name="robots" content="noindex" />'
+    context = {"title": "Page not found", "body": NOT_FOUND_SAYS, "metatags": metatags}
+    yield NOT_FOUND.removesuffix(".html"), context, "page.html"
 
 
 def introduce(

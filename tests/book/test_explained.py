@@ -119,6 +119,7 @@ def test_only_finite_runs_of_dfa_are_explained():
 def test_a_measure_that_older_results_lack_is_said_not_to_be_measured():
     last = endings(histories(**OPPOSED))
     assert explained.measured(last) == ["weight_alignment"]
+    assert "the only measure here" in explained.closest(last)
     assert "S, the share of right signs weighted by \\|W₂\\| | not measured" in explained.table_of(last)
     assert explained.signs_or_sizes(last).startswith("These results lack")
 

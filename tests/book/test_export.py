@@ -140,7 +140,7 @@ def test_a_verdict_is_cited_with_its_code_and_the_address_of_its_entry(monkeypat
     lag = next(claim for claim in ledger.CLAIMS if claim.id == "3b")
     judgements = {dataset: Judgement(HOLDS) for dataset in ledger.DATASETS}
     said = export.citation(lag, judgements)
-    assert "claim 3b, ‘With three digits and SGD, DFA lags behind BP.’: holds on digits" in said
+    assert "claim 3b, ‘With three digits and SGD, DFA lags behind BP.’: holds on the digits" in said
     assert said.endswith("https://example.org/book/ledger.html#claim-3b")
     assert "claim\\-3b" in ledger.entry(lag, judgements)
     export._site.cache_clear()

@@ -1035,26 +1035,22 @@ def test_unsound_rates_are_drawn_as_unstable_runs_are():
         }  # fmt: skip
         (cross,) = [line for line in panel.lines if line.get_marker() == "x"]
         assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([2], [pytest.approx(0.72)])
-    (panel,) = score_curves(scores, "optimizer").axes
-    marks = [line for line in panel.lines if line.get_marker() == "x"]
-    assert [(list(m.get_xdata()), list(m.get_ydata())) for m in marks] == [
-        ([0.2], [pytest.approx(0.72)])
-    ] * 2
+    for panel in score_curves(scores, "optimizer").axes[:2]:
+        (cross,) = [line for line in panel.lines if line.get_marker() == "x"]
+        assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([0.2], [pytest.approx(0.72)])
 
 
 def test_scores_are_drawn_against_the_rate_with_a_ring_around_the_chosen_one():
     _, scores = tuning_runs()
     figure = score_curves(scores, "optimizer")
-    (panel,) = figure.axes
-    assert panel.get_title() == "DFA"
-    assert panel.get_xscale() == "log"
-    assert legend_texts(figure) == ["SGD", "Adam", "a tuning run is unsound"]
-    rings = [
-        line for line in panel.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"
-    ]
-    assert [(list(r.get_xdata()), list(r.get_ydata())) for r in rings] == [
-        ([0.14], [pytest.approx(0.8)])
-    ] * 2
+    panels = figure.axes[:2]
+    assert [panel.get_title() for panel in panels] == ["SGD", "Adam"]
+    assert legend_texts(figure) == ["DFA", "a tuning run is unsound"]
+    for panel in panels:
+        assert panel.get_xscale() == "log"
+        (ring,) = [line for line in panel.lines
+                   if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]  # fmt: skip
+        assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([0.14], [pytest.approx(0.8)])
 
 
 def test_every_random_matrix_has_a_name():

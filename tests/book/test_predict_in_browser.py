@@ -22,6 +22,8 @@ BOX = """\
 <div class="dfa-drawing" data-readings="{1}"></div></div></div>
 <figcaption id="caption-{0}">What is seen.</figcaption></figure>
 <div class="cell"><div class="cell_output"><p><strong>Answer.</strong> Of {0}.</p></div></div>
+<table><tr><th>Number</th><td>among numbers of {0}</td></tr></table>
+<section><h2>Below {0}</h2><p>What comes next.</p></section>
 """
 
 
@@ -90,14 +92,19 @@ def test_it_works_by_keyboard_and_skips_what_is_covered(visit):
     assert page.evaluate(focus) == "A"
 
 
-def test_the_answer_in_the_text_waits_with_its_figure(visit):
+def test_the_answer_and_the_table_in_the_text_wait_with_their_figure(visit):
     page = visit()
-    told = [page.get_by_text(f"Of {name}.") for name in ("one", "two")]
-    assert [text.is_visible() for text in told] == [False, False]
+    told = [
+        page.get_by_text(re.compile(f"{what} {name}"))
+        for name in ("one", "two")
+        for what in ("Of", "numbers of")
+    ]
+    assert [text.is_visible() for text in told] == [False] * 4
+    assert page.get_by_role("heading", name="Below").count() == 2  # another section: it stays
     page.get_by_role("button", name="Show the figure").first.click()
-    assert [text.is_visible() for text in told] == [True, False]
+    assert [text.is_visible() for text in told] == [True, True, False, False]
     page.emulate_media(media="print")
-    assert [text.is_visible() for text in told] == [True, True]
+    assert [text.is_visible() for text in told] == [True] * 4
 
 
 def test_one_button_shows_all_figures_and_the_next_page_remembers_it(visit):

@@ -491,7 +491,7 @@ def test_it_is_drawn_beside_the_librarys(small_run):
     labels = {t.get_text() for t in figure.axes[0].get_yticklabels()}
     assert labels == {"uniform on ±1/√h", "uniform, again"}
     _, scores = tune(runs[-1:])
-    assert score_curves(scores, by="optimizer").axes[0].get_title() == "sign-symmetric"
+    assert score_curves(scores, by="optimizer").axes[0].get_title() == "sign SGD"
     tried = run_all([small_run(method="sign_symmetric", optimizer="sign_sgd", learning_rate=r)
                      for r in scores["learning_rate"]])  # fmt: skip
     assert rate_curves(tried, scores, by="optimizer").axes[0].get_title() == "sign SGD"

@@ -7,6 +7,7 @@ use a page as a reader would.
 
 import functools
 import itertools
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from axe_playwright_python.sync_playwright import Axe
 from pages import wait_until
 
 from dfa_book.site.book import Book
+from dfa_book.site.web import NOT_FOUND
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted(f"{name}.html" for name in Book(ROOT, ROOT).chapters())
@@ -86,6 +88,15 @@ GAPS = """() => [...document.querySelectorAll("msqrt:not(:has(mfrac, msup, msubs
         - root.lastElementChild.getBoundingClientRect().right > 1)
     .map(root => root.textContent)"""
 
+# Formulas in the text that are cut off, or may break.
+CUT = """() => [...document.querySelectorAll(".bd-article span.math > math")].filter(formula => {
+    const column = formula.closest("p, li, dd, td, th, figcaption");
+    return !column || !formula.getClientRects().length ? false
+        : getComputedStyle(formula).textWrapMode !== "nowrap"
+        || (!formula.parentElement.matches(".dfa-wide")
+            && formula.getBoundingClientRect().right > column.getBoundingClientRect().right + 1);
+}).map(formula => formula.textContent.slice(0, 60))"""
+
 
 @dataclass
 class Visit:
@@ -101,6 +112,7 @@ class Visit:
     wide: list[str] = field(default_factory=list)  # what sticks out on a phone
     covered: list[str] = field(default_factory=list)  # letters in figures, by others
     gaps: list[str] = field(default_factory=list)  # behind roots
+    cut: list[str] = field(default_factory=list)  # formulas in the text of a phone
     grounds: list[str] = field(default_factory=list)  # of figures in the dark, where not the page's own
 
 
@@ -113,6 +125,7 @@ class Site:
             str(path.relative_to(folder))
             for path in folder.rglob("*.html")
             if not {"_static", "_sources", "_downloads"} & set(path.relative_to(folder).parts)
+            and path != folder / NOT_FOUND  # its links lead to where the site is published
         )
 
     def file(self, address):
@@ -130,6 +143,15 @@ class Site:
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
+
+    def send_error(self, code, *arguments):
+        """Show the site's own page for missing addresses, as GitHub Pages does, as if published here."""
+        page = Path(self.directory, NOT_FOUND).read_text(encoding="utf-8")
+        published = re.search(r'href="([^"]*/)index\.html"', page)[1]
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(page.replace(f'="{published}', '="/').encode())
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +212,7 @@ def visit(chromium, site, name):
 
     made.wide = page.evaluate(WIDE)
     made.covered, made.gaps = page.evaluate(COVERED), page.evaluate(GAPS)
+    made.cut = page.evaluate(CUT)
     page.evaluate(Axe().axe_script)
     made.axe["on a phone"] = violations(page, SCROLLING, TARGETS)
     page.evaluate(THIN_OUT)
@@ -333,6 +356,10 @@ def test_no_gap_is_behind_a_root(visits):
     assert where(visits, lambda made: made.gaps) == {}
 
 
+def test_formulas_in_the_text_are_in_one_piece_and_scroll_if_they_are_wider_than_a_phone(visits):
+    assert where(visits, lambda made: made.cut) == {}
+
+
 def test_no_page_scrolls_sideways_on_a_phone(visits):
     assert where(visits, lambda made: made.wide) == {}
 
@@ -350,6 +377,17 @@ SCROLLED = """() => {
 def test_code_and_equations_fit_their_column_on_a_wide_screen(page, name):
     page.goto(name)
     assert page.evaluate(SCROLLED) == []
+
+
+def test_what_is_folded_below_a_figure_fits_a_phone_when_it_is_open(page):
+    page.set_viewport_size(PHONE)
+    page.goto("experiments.html#fig-sgd")  # which uncovers it
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    ends = page.evaluate("""() => [...document.querySelectorAll(".dfa-strip :is(dl, div.highlight)")]
+        .filter(part => part.getClientRects().length)
+        .map(part => part.getBoundingClientRect().right)""")
+    assert len(ends) > 3
+    assert max(ends) <= PHONE["width"]
 
 
 # ---- weight ----
@@ -436,6 +474,75 @@ def test_paper_has_the_title_with_its_number_and_nothing_to_click_on(page):
     assert page.locator(".dfa-strip:visible, .dfa-filters:visible").count() == 0
 
 
+@pytest.mark.parametrize("address", ["nowhere.html", "reference/no/where/"])
+def test_a_missing_page_has_the_books_look_and_leads_home_at_any_depth(page, address):
+    reply = page.goto(address)
+    assert reply.status == 404
+    assert page.get_by_role("heading", level=1).inner_text() == "Page not found"
+    assert "STIX" in page.locator(".bd-article").evaluate("one => getComputedStyle(one).fontFamily")
+    assert page.get_by_role("navigation").get_by_role("link", name="Introduction").first.is_visible()
+    page.get_by_role("link", name="The home page").click()
+    page.wait_for_url("**/index.html")
+    assert page.locator(".dfa-home").is_visible()
+
+
+# What is read, by a reader's eyes, behind each box of 'Predict first' in its section.
+BEHIND = """() => [...document.querySelectorAll(".dfa-predict")].map(box => {
+    const texts = [];
+    for (let next = box.nextElementSibling; next; next = next.nextElementSibling) {
+        if (next.matches("section, .dfa-predict")) break;
+        if (next.getClientRects().length && next.checkVisibility()) texts.push(next.innerText);
+    }
+    return texts.join(" ");
+})"""
+
+
+@pytest.mark.parametrize("name", ["learning-problems.html", "experiments.html"])
+def test_nothing_gives_a_figures_answer_away_before_its_reader_has_chosen(page, chromium, site, name):
+    told = re.compile(r"\d\s?%|\d\.\d|\bAnswer\b|\bholds?\b|The thesis")
+    page.goto(name)
+    assert [text for text in page.evaluate(BEHIND) if told.search(text)] == []
+    page.get_by_role("button", name="Show the figure").first.click()
+    first, *others = page.evaluate(BEHIND)
+    assert len(told.findall(first)) > 10
+    assert [text for text in others if told.search(text)] == []
+    context = chromium.new_context(java_script_enabled=False, base_url=site.address)
+    plain = context.new_page()
+    plain.goto(name)
+    for text in ("Does this edition agree?", "The numbers behind the figure"):
+        assert all(part.is_visible() for part in plain.get_by_text(text).all())
+    assert plain.locator("figure").first.is_visible()
+    context.close()
+
+
+def test_charts_that_are_drawn_in_the_page_cut_no_label_off(page):
+    page.add_init_script("""
+        window.cut = [];
+        window.written = 0;
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            window.written += 1;
+            const start = x - (this.textAlign === "right" ? this.measureText(text).width : 0);
+            if (start < 0) window.cut.push(text);
+            write.call(this, text, x, y);
+        };
+    """)
+    page.goto("live.html")
+    for view in ("race", "clusters"):
+        place = page.locator(f".dfa-live[data-view={view}]")
+        place.scroll_into_view_if_needed()
+        place.get_by_text("Step 0 of").wait_for()
+        wait_until(page, "window.written > 0")
+    assert page.evaluate("window.cut") == []
+
+
+def test_links_in_tables_have_the_colour_of_links(page):
+    page.goto("introduction.html")
+    colour = "link => getComputedStyle(link).color"
+    links = (page.locator(f".bd-article {place} a.reference").first for place in ("p", ".table"))
+    assert len({link.evaluate(colour) for link in links}) == 1
+
+
 def test_dark_mode_is_switched_by_a_button_and_stays(page):
     page.goto("introduction.html")
     for _ in range(3):  # it goes round light, dark and what the system says
@@ -456,7 +563,7 @@ def test_dark_mode_follows_the_system_of_a_reader_who_chose_nothing(page):
 
 
 def test_the_data_below_a_figure_unfold_by_keyboard_and_the_table_downloads(page, site):
-    page.goto("experiments.html")
+    page.goto("experiments.html#fig-sgd")  # which uncovers what belongs to it
     fold = page.locator(".dfa-strip > details", has_text="Results").first
     link = fold.locator("a.download[href$='.csv']").first
     assert not link.is_visible()

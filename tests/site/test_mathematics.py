@@ -47,6 +47,11 @@ def test_a_root_is_as_tall_as_a_line_so_that_its_letter_does_not_touch_the_bar()
     assert root[0].attrib == {"height": "0.7em", "depth": "0.2em"}
 
 
+def test_a_product_entry_by_entry_is_no_large_operator():
+    product = ET.fromstring(mathml(r"a \odot b", display=True)).find("mo")
+    assert (product.text, product.get("largeop")) == ("⊙", "false")
+
+
 def test_tex_that_is_not_known_is_an_error_and_not_left_out():
     with pytest.raises(LatexError, match="nosuchcommand"):
         mathml(r"\nosuchcommand x", display=False)

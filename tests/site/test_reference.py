@@ -100,3 +100,19 @@ def test_defaults_that_are_not_code_are_written_as_code():
     given = "(forward: Callable = <function forward>, x: list = <factory>)"
     assert reference._tidied(given) == "(forward: Callable = forward, x: list = [])"
     assert reference._tidied(None) is None
+
+
+def test_a_sentence_after_the_parameters_is_no_name_of_one():
+    assert reference._SENTENCE.sub(r"\1\2", "* **All are positive.**") == "* All are positive."
+    assert reference._SENTENCE.sub(r"\1\2", "* **rate** -- Positive.") == "* **rate** -- Positive."
+
+
+def test_array_like_is_written_in_a_word():
+    import inspect
+
+    from sphinx.util.inspect import stringify_signature
+
+    from dfa_book.plots import draw_unstable
+
+    written = stringify_signature(inspect.signature(draw_unstable), unqualified_typehints=True)
+    assert "x: ~numpy.typing.ArrayLike, y: ~numpy.typing.ArrayLike," in reference._tidied(written)

@@ -14,6 +14,7 @@ from dfa_book.claims.queries import final
 from dfa_book.site.book import Book
 from dfa_book.site.myst import labels
 from dfa_book.site.teach import EDITIONS, read_pages
+from dfa_book.site.web import NOT_FOUND
 from dfa_book.words import points
 from dfa_lib.experiments.provenance import fingerprint
 from dfa_lib.experiments.results import read_results
@@ -142,7 +143,7 @@ def test_every_internal_link_leads_somewhere(html):
             target, _, anchor = link.partition("#")
             if "://" in link or target.startswith("mailto:"):
                 continue
-            target = target.partition("?")[0]
+            target = target.partition("?")[0].lstrip("/")  # of the page for missing addresses
             there = pages.get(target or name)
             exists = (html / target).exists() and (not anchor or not there or anchor in there.ids)
             if not exists:
@@ -194,6 +195,8 @@ def test_every_claim_is_a_row_that_a_link_opens(html):
 def loaded(html, page):
     """Addresses of all that a page loads at once, and of its figures, which come when they are near."""
     text = (html / page).read_text(encoding="utf-8")
+    if str(page) == NOT_FOUND:
+        text = text.replace(f'="{address_of(html)}', '="')
     tags = re.findall(r'<(?:script|img|source|iframe|link)\b[^>]*\b(?:src|href)="[^>]*>', text)
     tags = [tag for tag in tags if not re.search(r'rel="(?:index|search|next|prev|canonical)"', tag)]
     addresses = {tag: re.search(r'\b(?:src|href)="([^"?]*)', tag)[1] for tag in tags}
@@ -204,6 +207,21 @@ def loaded(html, page):
         fonts = re.findall(r'url\("([^"]*\.woff)"\)', css)
         at_once |= {f"{style.rpartition('/')[0]}/{font}" for font in fonts}
     return sorted(at_once), list(later)
+
+
+def address_of(html):
+    """Where the page for missing addresses says that the site is."""
+    return re.search(r'href="([^"]*/)index\.html"', (html / NOT_FOUND).read_text(encoding="utf-8"))[1]
+
+
+def test_the_page_for_missing_addresses_is_found_by_no_search_and_has_no_relative_link(html):
+    text = (html / NOT_FOUND).read_text(encoding="utf-8")
+    assert '<meta name="robots" content="noindex"' in text
+    addresses = re.findall(r' (?:href|src|action|data-content_root)="([^"]*)"', text)
+    assert len(addresses) > 40
+    assert [a for a in addresses if not re.match(r"#|/|\w+:", a)] == []
+    sitemap = html / "sitemap.xml"
+    assert not sitemap.exists() or NOT_FOUND not in sitemap.read_text(encoding="utf-8")
 
 
 def test_no_page_loads_anything_from_elsewhere(html):
@@ -219,7 +237,7 @@ def test_every_equation_is_typeset(html):
         text = path.read_text(encoding="utf-8")
         assert text.count('class="math ') == text.count("<math")
         assert not re.search(
-            r"\\[(\[]|\$\$|<merror", re.sub(r"<(pre|script).*?</\1>", "", text, flags=re.DOTALL)
+            r"\\[(\[]|\$\$|\$\w+\(|<merror", re.sub(r"<(pre|script).*?</\1>", "", text, flags=re.DOTALL)
         )
 
 

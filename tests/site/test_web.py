@@ -108,6 +108,40 @@ def test_a_page_loads_one_stylesheet_and_the_scripts_that_it_uses(html):
         assert "https://" not in page
 
 
+@pytest.mark.parametrize("address", ["", "https://a.org/b/"])
+def test_the_page_for_missing_addresses_finds_what_it_loads_from_any_depth(html, address):
+    page = (html / "one.html").read_text(encoding="utf-8")
+    links = '<a href="#top">.</a><a href="one.html#b">.</a><a href="https://b.org">.</a></body>'
+    (html / "404.html").write_text(page.replace("</body>", links), encoding="utf-8")
+    lighten(html, address=address)
+    page = BeautifulSoup((html / "404.html").read_bytes(), "html.parser")
+    root = address or "/"
+    assert [link["href"] for link in page.find_all("a")] == [
+        "#top",
+        f"{root}one.html#b",
+        "https://b.org",
+    ]
+    assert page.link["href"].startswith(f"{root}_static/{STYLESHEET}?v=")
+    assert page.img["src"] == f"{root}_images/curves.svg"
+    assert page.select_one("script[src]")["src"] == f"{root}_static/theme.js"
+
+
+def test_long_names_break_behind_their_dots_and_the_link_of_a_solution_begins_with_a_letter(html):
+    body = (
+        '<p><code><span class="pre">dfa_lib.b_c.d()</span></code></p>'
+        '<p><code><span class="pre">a.c</span></code></p>'
+        '<dt><span class="sig-prename"><span class="pre">dfa_lib.b.</span></span></dt>'
+        '<p class="admonition-title">Solution to<a href="#x"> Exercise 1</a></p>'
+    )
+    (html / "one.html").write_text(f"<html><head></head><body>{body}</body></html>", encoding="utf-8")
+    lighten(html)
+    page = (html / "one.html").read_text(encoding="utf-8")
+    assert "dfa_lib.<wbr/>b_c.<wbr/>d()" in page
+    assert ">a.c<" in page
+    assert "dfa_lib.<wbr/>b.<wbr/></span>" in page
+    assert 'Solution to <a href="#x">Exercise 1</a>' in page
+
+
 def test_a_page_is_shown_before_its_scripts_run_in_their_order(html):
     lighten(html)
     head, body = (html / "search.html").read_text(encoding="utf-8").split("</head>")
@@ -353,3 +387,12 @@ def test_a_redirect_that_hides_a_page_or_leads_nowhere_is_a_warning(tmp_path, mo
     assert len(said) == 1
     assert (tmp_path / "new.html").read_text() == "here"
     assert not (tmp_path / "old.html").exists()
+
+
+def test_a_figures_title_is_its_captions_first_sentence_and_no_part_of_a_bracket():
+    caption = (
+        "DFA goes from 0.0 (3 of 5 seeds unstable; the others: 0.1) to 0.5; it rises. (a) Accuracy."
+    )
+    assert Shown("experiments", new_notebook(), 0, {"caption": caption}).title == (
+        "DFA goes from 0.0 (3 of 5 seeds unstable; the others: 0.1) to 0.5"
+    )

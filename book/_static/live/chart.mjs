@@ -20,10 +20,10 @@ export function chart({ title, read, low = 0, high, mark, format }) {
     const { ink, rule } = theme();
     const values = high === undefined ? history.flatMap((point) => point.lanes.map(read)).filter(Number.isFinite) : [];
     const top = high ?? Math.min(Math.max(0.8, ...values), 8);
-    const left = 34, bottom = height - 18;
+    context.font = "11px sans-serif";
+    const left = Math.max(34, Math.ceil(context.measureText(format(top)).width) + 6), bottom = height - 18;
     const x = (step) => left + ((width - left - 6) * step) / Math.max(steps, 1);
     const y = (value) => bottom - ((bottom - 6) * (Math.min(value, top) - low)) / (top - low);
-    context.font = "11px sans-serif";
     context.fillStyle = ink;
     context.strokeStyle = rule;
     context.lineWidth = 1;

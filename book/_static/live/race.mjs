@@ -46,8 +46,8 @@ export const race = {
       chart({ title: "Accuracy on held-out digits", read: (m) => m.accuracy, low: 0.4, high: 1, mark: [0.5, "guessing"], format: percent }),
       chart({ title: "Loss", read: (m) => m.loss, mark: [Math.log(2), "guessing"], format: (x) => decimal(x, 1) }),
       chart({ title: "Angle of B and W₂", read: (m) => m.weightAngles && mean(m.weightAngles), high: 120, mark: [90, "90°"], format: degrees }),
-      chart({ title: "Angle of updates with BP's", read: (m) => m.gradientAngles && mean(m.gradientAngles), high: 120, mark: [90, "90°"], format: degrees }),
-      chart({ title: "S: weight with B's sign", read: (m) => m.agreement && mean(m.agreement), high: 1, mark: [0.5, "half"], format: percent }),
+      chart({ title: "Angle of updates with BP’s", read: (m) => m.gradientAngles && mean(m.gradientAngles), high: 120, mark: [90, "90°"], format: degrees }),
+      chart({ title: "S: weight with B’s sign", read: (m) => m.agreement && mean(m.agreement), high: 1, mark: [0.5, "half"], format: percent }),
       chart({ title: "Weights moved", read: (m) => m.moved, format: percent }),
     ];
     const ways = element("div", { class: "live-ways" });
@@ -56,7 +56,7 @@ export const race = {
     const made = element("div", { class: "live-stage" },
       element("div", { class: "live-charts" }, ...charts.map((each) => each.element)),
       element("div", { class: "live-beside" },
-        element("figure", {}, element("figcaption", {}, "The error's way back: an arrow is as wide as what arrives"), ways),
+        element("figure", {}, element("figcaption", {}, "The error’s way back: an arrow is as wide as what arrives"), ways),
         pad.element),
       element("div", { class: "live-wrong-all" }, element("p", { class: "live-strong" }, "Held-out stacks that each run gets wrong"), wrong));
 

@@ -30,7 +30,7 @@ export const turn = {
     },
     {
       name: "Wrong signs are muted",
-      says: "Rings are units whose error arrives with the wrong sign. Watch them shrink: the network does not correct their signs, it gives them less to say. S, their share's complement, rises.",
+      says: "Rings are units whose error arrives with the wrong sign. Watch them shrink: the network does not correct their signs, it gives them less to say. S, their share’s complement, rises.",
       settings: { seed: 2 },
       speed: 15,
     },
@@ -85,7 +85,7 @@ function makeDial() {
   const updates = element("text", { x, y: y + 54, "text-anchor": "middle" });
   const svg = element("svg", { viewBox: "-14 0 268 180", role: "img", class: "live-dial", "aria-label": "The angle between the matrix B and W₂; not measured yet." },
     element("path", { d: arc(0, 90), class: "live-arc-good" }), element("path", { d: arc(90, 180), class: "live-arc-bad" }),
-    text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 16), element("text", { x: x + 62, y: y + 24, "text-anchor": "middle" }, "helps"), element("text", { x: x - 62, y: y + 24, "text-anchor": "middle" }, "hurts"),
+    text(0, "0°", radius + 16), text(90, "90°", radius + 12), text(180, "180°", radius + 22), element("text", { x: x + 62, y: y + 24, "text-anchor": "middle" }, "helps"), element("text", { x: x - 62, y: y + 24, "text-anchor": "middle" }, "hurts"),
     thin, needle, said, updates);
 
   function draw(angle, ofUpdates) {
@@ -96,7 +96,7 @@ function makeDial() {
     }
     write(said, none ? "no B" : degrees(angle));
     write(updates, none ? "" : `updates: ${degrees(ofUpdates)} (thin)`);
-    set(svg, { "aria-label": none ? "This rule uses no matrix B." : `B and W₂ are ${degrees(angle)} apart; the update of W₁ is ${degrees(ofUpdates)} from backpropagation's.` });
+    set(svg, { "aria-label": none ? "This rule uses no matrix B." : `B and W₂ are ${degrees(angle)} apart; the update of W₁ is ${degrees(ofUpdates)} from backpropagation’s.` });
   }
 
   return { element: svg, draw };
