@@ -60,7 +60,10 @@ TIMES = np.append(0.0, 0.05 * 1.2 ** np.arange(40))
 SAME_TIMES = TIMES[TIMES <= 20][::2]
 
 Covariance = Float[ndarray, "*runs n n"]
+Covariances = Float[ndarray, "n n *runs"]
 Weights = Float[ndarray, "*runs k"]
+OneCovariance = Float[ndarray, "n n"]
+OneWeights = Float[ndarray, "k"]
 Indices = int | ndarray
 
 COLUMNS = {
@@ -73,19 +76,19 @@ COLUMNS = {
 # ---- theory ----
 
 
-def I2(C: Covariance, a: Indices, b: Indices) -> ndarray:
+def I2(C: Covariances, a: Indices, b: Indices) -> ndarray:
     """Return ⟨g(a) g(b)⟩ for Gaussian variables with covariance C; a and b are their indices."""
     return np.asarray(2 / np.pi * np.arcsin(C[a, b] / np.sqrt((1 + C[a, a]) * (1 + C[b, b]))))
 
 
-def I3(C: Covariance, a: Indices, b: Indices, c: Indices) -> ndarray:
+def I3(C: Covariances, a: Indices, b: Indices, c: Indices) -> ndarray:
     """Return ⟨g'(a) b g(c)⟩."""
     A = 1 + C[a, a]
     L3 = A * (1 + C[c, c]) - C[a, c] ** 2
     return np.asarray(2 / np.pi * (C[b, c] * A - C[a, b] * C[a, c]) / (A * np.sqrt(L3)))
 
 
-def I4(C: Covariance, a: Indices, b: Indices, c: Indices, d: Indices) -> ndarray:
+def I4(C: Covariances, a: Indices, b: Indices, c: Indices, d: Indices) -> ndarray:
     """Return ⟨g'(a) g'(b) g(c) g(d)⟩."""
     A, B, ab = 1 + C[a, a], 1 + C[b, b], C[a, b]
     L4 = A * B - ab**2
@@ -99,8 +102,8 @@ def I4(C: Covariance, a: Indices, b: Indices, c: Indices, d: Indices) -> ndarray
 
 
 def drift(
-    C: Covariance, v: Weights, teacher: Weights, feedback: Weights, rate: float
-) -> tuple[Covariance, Weights]:
+    C: OneCovariance, v: OneWeights, teacher: Float[ndarray, "m"], feedback: OneWeights, rate: float
+) -> tuple[OneCovariance, OneWeights]:
     """Return the time derivatives of order parameters and of the student's output weights.
 
     C has the student's units first, then the teacher's: Q, R and T. BP is the ``feedback`` v.
@@ -117,7 +120,7 @@ def drift(
 
 
 def theory(
-    C: Covariance, v: Weights, feedback: Weights | None, times: ndarray
+    C: OneCovariance, v: OneWeights, feedback: OneWeights | None, times: ndarray
 ) -> tuple[Covariance, Weights]:
     """Integrate ``drift`` from C and v; return order parameters and output weights at ``times``.
 
@@ -126,11 +129,8 @@ def theory(
     n = len(C)
 
     def slope(_: float, state: ndarray) -> ndarray:
-        v = state[n * n :]
-        B = v if feedback is None else feedback
-        return np.concatenate(
-            [d.ravel() for d in drift(state[: n * n].reshape(n, n), v, TEACHER, B, RATE)]
-        )
+        C, v = state[: n * n].reshape(n, n), state[n * n :]
+        return np.append(*drift(C, v, TEACHER, v if feedback is None else feedback, RATE))
 
     span = (0.0, float(times[-1]))
     solved = solve_ivp(slope, span, np.append(C, v), "LSODA", times, rtol=1e-7, atol=1e-9)
@@ -189,7 +189,7 @@ def simulate(
 # ---- many runs ----
 
 
-def same_start() -> tuple[Covariance, Weights, Weights]:
+def same_start() -> tuple[OneCovariance, OneWeights, OneWeights]:
     """Return the order parameters, output weights and feedback that all runs of ``same`` start with."""
     stream, K = np.random.default_rng(1_000), STUDENT
     W = stream.standard_normal((K + len(TEACHER), 10))
@@ -199,7 +199,7 @@ def same_start() -> tuple[Covariance, Weights, Weights]:
     return C, STARTS["same"] * stream.standard_normal(K), np.resize([1.0, -1.0], K)
 
 
-def _draw(start: str, D: int, stream: np.random.Generator) -> Students:
+def draw(start: str, D: int, stream: np.random.Generator) -> Students:
     """Draw one student, its teacher and its feedback."""
     n = STUDENT + len(TEACHER)
     axes = math.sqrt(D) * np.linalg.qr(stream.standard_normal((D, n)))[0].T
@@ -218,7 +218,7 @@ def rows_of(start: str, D: int, seeds: Sequence[int], expected: Sequence[ndarray
     """
     place = list(STARTS).index(start)
     streams = [np.random.default_rng([seed, place, D]) for seed in seeds]
-    students = Students(*map(np.stack, zip(*(_draw(start, D, s) for s in streams), strict=True)))
+    students = Students(*map(np.stack, zip(*(draw(start, D, s) for s in streams), strict=True)))
     times = SAME_TIMES if start == "same" else TIMES
     C, v = simulate(students, times, streams)
     F = students.feedback[:, None, None]

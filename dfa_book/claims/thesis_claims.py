@@ -97,6 +97,7 @@ _FIRST_RESULTS = {
         "clusters_converged": ("856f979", "2026-11-27 11:01"),
         "fresh_stacks": ("2b16ad5", "2026-11-24 01:45"),
         "edge edge_hold edge_clip edge_warm_up": ("474fc4f", "2026-11-28 05:11"),
+        "align": ("a9bb1e1", "2026-11-28 07:51"),
     },
 }
 FIRST_RESULTS = {

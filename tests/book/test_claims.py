@@ -751,14 +751,16 @@ def test_dates_of_rules_and_results_are_those_of_git():
 
 @needs_history
 def test_own_rules_were_there_in_words_before_their_first_results():
-    first = thesis_claims.FIRST_RESULTS["digits"]["edge"]
-    for made, number in zip(ledger.OWN_CLAIMS, "1234", strict=True):
-        text = git("show", f"{made.rule_since.hash}:dfa_book/edge.py")
+    numbers = dict(zip(("15a", "15b", "15c", "15d"), "1234", strict=True))
+    for made in ledger.OWN_CLAIMS:
+        experiment = "edge" if made.id.startswith("15") else "align"
+        text = git("show", f"{made.rule_since.hash}:dfa_book/{experiment}.py")
+        number = numbers.get(made.id, made.id)
         rule = re.search(rf"^# {number}\. (.*(?:\n#    .*)*)", text, flags=re.MULTILINE)[1]
-        for part in made.parts:
-            bound = part.below if math.isinf(part.above) else part.above
-            assert bound == 0 or f"{100 * bound:.0f} %" in rule
-        assert made.rule_since.date < first.date
+        for bound in (end for part in made.parts for end in (part.above, part.below)):
+            written = math.isinf(bound) or f"{100 * bound:.0f} %" in rule or f" {bound:g}" in rule
+            assert bound == 0 or written
+        assert made.rule_since.date < thesis_claims.FIRST_RESULTS["digits"][experiment].date
 
 
 @needs_history
