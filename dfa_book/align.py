@@ -211,7 +211,7 @@ def draw(start: str, D: int, stream: np.random.Generator) -> Students:
     return Students(np.concatenate([W, axes[STUDENT:]]), v, stream.choice([-1.0, 1.0], STUDENT))
 
 
-def rows_of(start: str, D: int, seeds: Sequence[int], expected: Sequence[ndarray]) -> list[Row]:
+def train_students(start: str, D: int, seeds: Sequence[int], expected: Sequence[ndarray]) -> list[Row]:
     """Train students; return a row for each seed, method and time, from ``start`` on.
 
     ``expected`` has for each method the order parameters and output weights of the theory, side by side.
@@ -272,7 +272,7 @@ def align_table(
         tasks = [("same", D) for D in dimensions] + [(s, min(dimensions)) for s in ("small", "large")]
         parallel = Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1)
         tasks.sort(key=lambda task: -task[1])  # the longest first
-        done = parallel(delayed(tied(rows_of))(*task, new, expected) for task in tasks)
+        done = parallel(delayed(tied(train_students))(*task, new, expected) for task in tasks)
         yield [row for rows in done for row in rows], len(new)
 
     plan = (list(dimensions), STUDENT, RATE, STARTS, TIMES.tolist())

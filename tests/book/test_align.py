@@ -226,7 +226,7 @@ def test_stored_students_are_those_of_this_code():
     C, v, feedback = align.same_start()
     expected = [align.flat(*align.theory(C, v, of, align.SAME_TIMES)) for of in (None, feedback)]
     for start in ("same", "large"):
-        rows = align.rows_of(start, 100, [7], expected)
+        rows = align.train_students(start, 100, [7], expected)
         again = pd.DataFrame(rows, columns=list(align.COLUMNS)[1:])
         there = stored[
             (stored["start"] == start) & (stored["dimensions"] == 100) & (stored["seed"] == 7)
