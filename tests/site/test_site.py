@@ -112,7 +112,9 @@ def test_below_each_figure_stands_how_it_was_made(html, profile, name):
         line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb"
         assert line + (" -p profile mnist" if profile == "mnist" else "") in text
         if "nothing was trained" not in text:
-            assert re.search(r"(?:digits|mnist), checksum \w{16}|clusters, which each run draws", text)
+            assert re.search(
+                r"(?:digits|mnist), checksum \w{16}|(clusters|inputs), which each run", text
+            )
             code = r"\w{12}\b" if profile == "mnist" else fingerprint().split()[1]
             assert re.search(f"numerical code {code}", text)
             fresh = "the numerical code, torch and the data are those of this build"
