@@ -38,20 +38,6 @@ METHODS = ("bp", "dfa")
 STUDENT, RATE = 4, 2.0
 TEACHER = np.array([1.0, 1.0])
 """The teacher's output weights; the rows of its first layer are orthogonal, of length √D."""
-# Rules of the claims, stated before the runs that they judge, after a pilot: theory for some forty
-# settings, simulations of ten students with the seeds 1000 to 1009, which no run below has.
-# 16a. Simulations approach the equations as 1/√D: the slope of the logarithm of a run's distance from
-#    theory against that of D lies between -0.7 and -0.3, for BP and for DFA.
-# 16b. From a small start, DFA aligns before it learns: the time at which alignment is half way from its
-#    start to its highest value, minus that at which the loss is half way to its lowest, is below 0.
-# 16c. From a start as large as the teacher, it does not: the same difference is above 0.
-# 16d. DFA's feedback picks the solution, BP's start does: from a small start, more than 80 % of DFA's
-#    students end with all output weights of the feedback's signs and fewer than 50 % with those of
-#    their start, and more than 50 % of BP's students with those of their start.
-# 16e. Parities show the same order: in the long run of DFA with SGD, the epoch at which the alignment
-#    is half way from 0 to its highest value, minus that at which the training loss is half way from
-#    ln 2 to its lowest, is below 0.
-
 STARTS = {"same": 0.1, "small": 0.1, "large": 1.0}
 """Standard deviation of a student's first weights. Runs of ``same`` share their order parameters."""
 # Times at which students are measured: 0, and from 0.05 on a fifth more each time.
