@@ -4,9 +4,9 @@ import pandas as pd
 
 from dfa_lib.experiments import final_epoch
 from dfa_lib.experiments.names import FEEDBACK_NAMES
-from dfa_lib.training import Run
 
 from .plots import judged, label, unstable_note
+from .studies import Study
 from .words import DATASETS, SPACE, plural
 
 INTERVALS = f"95{SPACE}% Student-t intervals"
@@ -20,12 +20,22 @@ DOTS = (
 )
 
 
-def setting(run: Run, seeds: int) -> str:
+def setting(study: Study) -> str:
     """Describe the dataset, size and seeds of an experiment as a part of a sentence."""
+    run = study.runs[0]
     return (
         f"{DATASETS[run.dataset]}, {run.samples:,} fresh training stacks an epoch, {run.hidden} hidden "
-        f"units, {plural(run.epochs, 'epoch')}, {plural(seeds, 'seed')}"
+        f"units, {plural(run.epochs, 'epoch')}, {seeds(study)}"
     )
+
+
+def seeds(study: Study) -> str:
+    """Count the seeds of an experiment, for each number of digits if they differ."""
+    by_digits = study.table.groupby("k")["seed"].nunique()
+    counts = dict(zip(by_digits.index.tolist(), by_digits.tolist(), strict=True))
+    if len(set(counts.values())) == 1:
+        return plural(next(iter(counts.values())), "seed")
+    return " and ".join(f"{plural(n, 'seed')} on {plural(k, 'digit')}" for k, n in counts.items())
 
 
 def unstable_runs(table: pd.DataFrame, by: str = "method", means: bool = True) -> str:

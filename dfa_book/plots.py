@@ -45,6 +45,7 @@ from dfa_lib.validation import choice
 
 from .claims.queries import select
 from .converged import FINITE_WIDTH, KERNEL_NAMES
+from .depth import HELD_NAMES
 
 METRIC_NAMES = {
     "train_loss": "training loss, nats",
@@ -67,7 +68,7 @@ TURNING = {"ink": INK, "tint": TINT, "rule": RULE, "paper": PAPER}
 """Neutral colours that change with the theme, by the name of their CSS variable."""
 # Legible on light and dark backgrounds.
 MUTED = "#7A7A7A"
-NAMES_BY = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES}
+NAMES_BY = {"optimizer": OPTIMIZER_NAMES, "feedback": FEEDBACK_NAMES, "held": HELD_NAMES}
 # Markers by optimizer; none resembles the cross of an unstable run.
 MARKERS = ("o", "s", "D", "^", "v", "P", "*")
 # Dotted reference line, e.g. chance accuracy.
@@ -551,7 +552,7 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits) -> None:
 
 @mpl.rc_context(STYLE)
 def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
-    """Draw the test accuracy of the last epoch for one k, a row for each optimizer or ``"feedback"``.
+    """Draw the test accuracy of the last epoch for one k, a row for each of ``by``, in ``NAMES_BY``.
 
     A dot is a seed, an upright stroke the mean, a bar its 95 % Student-t interval. Rows are sorted by
     the distance between the means of the methods, which a grey line joins, or by the mean of a single

@@ -150,6 +150,15 @@ def accuracy_with(remedy, feedback):
     return max(sound or [rows["accuracy"] for rows in by_rate.values()], key=pd.Series.mean)
 
 
+def in_layer(method, layers, layer, held, metric):
+    rows = runs("depth", method=method, layers=layers, held=held, layer=layer)
+    return curves(rows, metric)
+
+
+def half_agreed(method, layers, layer):
+    return half_way(in_layer(method, layers, layer, "none", "gradient_alignment"), 0)
+
+
 def students(measure, **fields):  # of a teacher: a row for each time
     return runs("align", **fields).pivot(index="time", columns=["dimensions", "seed"], values=measure)
 
@@ -192,6 +201,11 @@ FUNCTIONS = {
     "spread_ratio": spread_ratio, "rates_apart": rates_apart,
     "passed_the_edge": passed_the_edge, "unstable_past_the_edge": unstable_past_the_edge,
     "unstable_with": unstable_with, "accuracy_with": accuracy_with,
+    "accuracy_at_depth": lambda method, layers, held:
+        in_layer(method, layers, 1, held, "test_accuracy").iloc[-1],
+    "agreement_of_layer": lambda method, layers, layer:
+        in_layer(method, layers, layer, "none", "gradient_alignment").iloc[-1],
+    "half_agreed": half_agreed,
     "finite_size_slope": finite_size_slope, "aligned_before_learned": aligned_before_learned,
     "alignment_before_loss": alignment_before_loss,
     "all_signs": lambda method, of:

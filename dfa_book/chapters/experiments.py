@@ -14,7 +14,7 @@ from dfa_lib.optimizers import OPTIMIZERS
 
 from .. import explained, thesis
 from ..answers import compared, lags, stability
-from ..captions import DOTS, INTERVALS, LINES, setting, unstable_runs
+from ..captions import DOTS, INTERVALS, LINES, seeds, setting, unstable_runs
 from ..chapter import Answer, Settings
 from ..claims import queries
 from ..claims.measures import RULES
@@ -61,7 +61,7 @@ def _is_mnist(study: Study) -> bool:
     return study.runs[0].dataset == "mnist"
 
 
-def sgd(study: Study, settings: Settings) -> dict[str, Any]:
+def sgd(study: Study) -> dict[str, Any]:
     """Return figure 3.1."""
     each = {k: {name: ends(study, k=k, method=m) for m, name in RULES.items()} for k in (1, 3)}
     published = thesis.FIGURE_3_1 if _is_mnist(study) else None
@@ -72,7 +72,7 @@ def sgd(study: Study, settings: Settings) -> dict[str, Any]:
             f"With three digits and SGD, {compared('BP', 'DFA', each[3]['BP'], each[3]['DFA'])} Test "
             "accuracy against epoch of backpropagation (BP) and direct feedback alignment (DFA), on the "
             "parity of (a) one digit and (b) three; "
-            f"{setting(study.runs[0], settings.seeds)}. {LINES} Each has the learning rate that was "
+            f"{setting(study)}. {LINES} Each has the learning rate that was "
             f"best on validation digits. {unstable_runs(study.table)}"
             + (" Circles are the thesis's published means." if _is_mnist(study) else "")
         ),
@@ -99,7 +99,7 @@ def sgd_answer(study: Study, settings: Settings) -> Answer:
             "profile_sentence": (
                 f"This edition was trained on {DATASETS[run.dataset]}, "
                 f"{plural(settings.epochs, 'epoch')} of {run.samples:,} stacks through {run.hidden} "
-                f"hidden units, with {plural(settings.seeds, 'seed')} a method."
+                f"hidden units, with {seeds(study)} a method."
             )
         },
     )
@@ -258,7 +258,7 @@ def _at(study: Study, epoch: int, metric: str = "test_accuracy", **fields: objec
     return queries.at_epoch(study.table, epoch, metric, **fields)
 
 
-def alignment(study: Study, settings: Settings) -> dict[str, Any]:
+def alignment(study: Study) -> dict[str, Any]:
     """Return figure 3.2."""
     long, with_sgd = study.runs[0].epochs, study.table[study.table["optimizer"] == "sgd"]
     start, end = (_at(study, e, "weight_alignment", method="dfa", optimizer="sgd") for e in (1, long))
@@ -275,7 +275,7 @@ def alignment(study: Study, settings: Settings) -> dict[str, Any]:
             f"three digits{', and BP for as many epochs' if _has_control(study) else ''}: (a) test "
             "accuracy, and (b) of DFA the cosine of the random matrix B and the output weights W₂ᵀ, "
             "with the angle between them on the right-hand axis; "
-            f"{setting(study.runs[0], settings.seeds)}. {LINES} {unstable_runs(with_sgd)}"
+            f"{setting(study)}. {LINES} {unstable_runs(with_sgd)}"
             + (" Circles are the thesis's published means." if _is_mnist(study) else "")
         ),
         "alt": (
@@ -372,7 +372,7 @@ def _matrix_means(each: Mapping[str, Sample]) -> str:
     return means({FEEDBACK_NAMES[kind]: of for kind, of in each.items()})
 
 
-def matrices(study: Study, settings: Settings) -> dict[str, Any]:
+def matrices(study: Study) -> dict[str, Any]:
     """Return figure 3.3."""
     each = _by_matrix(study)
     rates = "; ".join(f"{FEEDBACK_NAMES[r.feedback or '']} {r.learning_rate:g}" for r in study.runs)
@@ -384,8 +384,7 @@ def matrices(study: Study, settings: Settings) -> dict[str, Any]:
             f"The lowest mean is that of B {FEEDBACK_NAMES[worst]}, {mean(each[worst])}. Direct "
             "feedback alignment with SGD on the parity of three digits, by the distribution of "
             "its random matrix B: test accuracy of the last epoch; "
-            f"{setting(study.runs[0], settings.seeds)}. {DOTS} The rates: {rates}. "
-            + unstable_runs(study.table, by="feedback")
+            f"{setting(study)}. {DOTS} The rates: {rates}. " + unstable_runs(study.table, by="feedback")
         ),
         "alt": (
             f"One row of dots for each of {len(each)} random matrices. Mean test accuracies: "
@@ -460,7 +459,7 @@ def _gaps(each: Mapping[tuple[str, str], Sample]) -> dict[str, Sample]:
     return {OPTIMIZER_NAMES[o]: each[o, "bp"] - each[o, "dfa"] for o in OPTIMIZERS}
 
 
-def optimizers(study: Study, settings: Settings) -> dict[str, Any]:
+def optimizers(study: Study) -> dict[str, Any]:
     """Return figure 3.4."""
     each = _by_optimizer(study)
     accuracies = "; ".join(
@@ -471,7 +470,7 @@ def optimizers(study: Study, settings: Settings) -> dict[str, Any]:
         "results": (study.name, "tuning"),
         "caption": (
             f"{lags('DFA', 'BP', _gaps(each))} Test accuracy of the last epoch of BP and DFA on the "
-            f"parity of three digits with seven optimizers; {setting(study.runs[0], settings.seeds)}. "
+            f"parity of three digits with seven optimizers; {setting(study)}. "
             f"{DOTS} {unstable_runs(study.table)}"
         ),
         "alt": f"Two rows of dots for each of seven optimizers. Mean test accuracies. {accuracies}.",
@@ -503,7 +502,7 @@ def optimizers_answer(study: Study) -> Answer:
     return Answer("**Answer.** " + " ".join(sentences))
 
 
-def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
+def alignment_of_optimizers(study: Study) -> dict[str, Any]:
     """Return the figure of DFA's alignments with SGD and with RMSProp."""
     rows, long = study.table[study.table["method"] == "dfa"], study.runs[0].epochs
     metrics = [*COSINES, "test_accuracy"]
@@ -520,7 +519,7 @@ def alignment_of_optimizers(study: Study, settings: Settings) -> dict[str, Any]:
         "caption": (
             f"{_aligned_sooner(study)[0]} Direct feedback alignment with SGD and with RMSProp on the "
             "parity of three digits: (a) cosine of B and W₂ᵀ, (b) cosine of DFA's and BP's update of "
-            f"W₁, and (c) test accuracy; {setting(study.runs[0], settings.seeds)}. {LINES} Right-hand "
+            f"W₁, and (c) test accuracy; {setting(study)}. {LINES} Right-hand "
             "axes give the angle. " + unstable_runs(rows)
         ),
         "alt": (
@@ -561,7 +560,7 @@ def alignment_of_optimizers_answer(study: Study) -> Answer:
     return Answer(f"**Answer.** {aligned} At the end, {sentence}\n\n{table(heads, rows)}")
 
 
-def explains(study: Study, settings: Settings) -> dict[str, Any]:
+def explains(study: Study) -> dict[str, Any]:
     """Return the figure of DFA's accuracy against measures of alignment."""
     last = explained.dfa_endings(study.table)
     titles = {}
@@ -575,7 +574,7 @@ def explains(study: Study, settings: Settings) -> dict[str, Any]:
         "caption": (
             f"{explained.closest(last)} Test accuracy of direct feedback alignment with seven "
             "optimizers on the parity of three digits, against measures of signs, weights and updates "
-            f"at the last epoch; {setting(study.runs[0], settings.seeds)}. Small marks are seeds, large "
+            f"at the last epoch; {setting(study)}. Small marks are seeds, large "
             "marks means of stable seeds; dotted lines are where signs agree for one half, or vectors "
             "are at a right angle. Titles have the rank correlation ρ of the optimizers' means, and R² "
             f"over all stable runs. {unstable_runs(last, means=False)}"

@@ -96,7 +96,7 @@ def reproduction(
         "caption": (
             f"{_network_and_lazy(ends)} Test accuracy against epoch on the parity of (a) one digit and "
             "(b) three side by side, with three sample stacks and their labels above each; "
-            f"{setting(study.runs[0], settings.seeds)}. {LINES} Each method has the learning rate that "
+            f"{setting(study)}. {LINES} Each method has the learning rate that "
             f"was best on validation digits. {unstable_runs(study.table)}"
         ),
         "alt": (

@@ -16,6 +16,8 @@ from dfa_lib.validation import InputError
 
 from ..align import COLUMNS as ALIGN_COLUMNS
 from ..converged import COLUMNS
+from ..depth import COLUMNS as LAYER_COLUMNS
+from ..depth import with_outcome
 from ..edge import COLUMNS as EDGE_COLUMNS
 from ..edge import ended
 from ..probes import PROBE_COLUMNS
@@ -98,6 +100,12 @@ class Evidence:
         if self.dataset != "digits":  # the MNIST edition keeps the same runs
             raise NotComputed(experiment)
         return self._read(experiment, lambda path: ended(KeptTable(path, EDGE_COLUMNS).frame()))
+
+    def layers(self) -> pd.DataFrame:
+        """Return a table as from ``depth.layers_table`` with outcomes, or raise ``NotComputed``."""
+        if self.dataset != "digits":  # as for ``ended``
+            raise NotComputed("depth")
+        return self._read("depth", lambda path: with_outcome(KeptTable(path, LAYER_COLUMNS).frame()))
 
     def students(self) -> pd.DataFrame:
         """Return a table as from ``align_table``, or raise ``NotComputed``; the digits keep it."""

@@ -605,6 +605,39 @@ def accuracy_with(evidence: Evidence, remedy: str, feedback: str = "uniform") ->
     return best_rate(ended_runs(evidence, remedy, method="dfa", feedback=feedback)).accuracy
 
 
+# ---- several hidden layers ----
+
+
+def _layer(evidence: Evidence, method: str, layers: int, held: str, layer: int) -> pd.DataFrame:
+    """Return the rows of a hidden layer of all seeds, as from ``depth.layers_table``."""
+    fields = {"method": method, "layers": layers, "held": held, "layer": layer}
+    rows = queries.select(evidence.layers(), **fields)
+    if rows.empty:
+        raise NotComputed("depth")
+    return rows
+
+
+@quantity
+def accuracy_at_depth(evidence: Evidence, method: str, layers: int, held: str = "none") -> Sample:
+    """Return the last test accuracy of networks with so many hidden layers, of which some are held."""
+    rows = _layer(evidence, method, layers, held, 1)
+    return queries.sample(rows[rows["epoch"] == rows["epoch"].max()], "test_accuracy")
+
+
+@quantity
+def agreement_of_layer(evidence: Evidence, method: str, layers: int, layer: int) -> Sample:
+    """Return the cosine of the rule's update of a hidden layer's W with BP's at the last epoch."""
+    rows = _layer(evidence, method, layers, "none", layer)
+    return queries.sample(rows[rows["epoch"] == rows["epoch"].max()], "gradient_alignment")
+
+
+@quantity
+def half_agreed(evidence: Evidence, method: str, layers: int, layer: int) -> Sample:
+    """Return the epoch at which that cosine is half way from 0 to its largest value."""
+    rows = _layer(evidence, method, layers, "none", layer)
+    return describe(half_way(queries.curves(rows, "gradient_alignment"), 0.0), rows)
+
+
 # ---- students of a teacher ----
 
 

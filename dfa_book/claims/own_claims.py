@@ -6,7 +6,9 @@ Each rule was committed before the runs that it judges.
 from .judge import Claim, Commit
 from .measures import (
     RULES,
+    accuracy_at_depth,
     accuracy_with,
+    agreement_of_layer,
     aligned_before_learned,
     alignment_before_loss,
     all_signs,
@@ -15,7 +17,7 @@ from .measures import (
     unstable_past_the_edge,
     unstable_with,
 )
-from .thesis_claims import above, below, between, claim
+from .thesis_claims import DEEP, above, below, between, claim
 
 EDGE = Commit("76c373a", "2026-11-28 04:20")
 """The rules on the edge of stability, stated after a pilot of seven runs."""
@@ -80,4 +82,27 @@ OWN_CLAIMS: tuple[Claim, ...] = (
                  "the training loss is half way from ln 2 to its lowest", alignment_before_loss(),
               form="epochs"),
         note="Claim 5c asks the same of the accuracy on test digits."),
+    claim("17a", DEEP, "A second hidden layer helps BP.", HERE, "fig-depth-accuracy",
+        above(0, "accuracy of BP with two hidden layers minus that with one",
+              accuracy_at_depth("bp", 2) - accuracy_at_depth("bp", 1)),
+        not_on=_NOT_ON),
+    claim("17b", DEEP, "Depth helps DFA less than BP.", HERE, "fig-depth-accuracy",
+        *(above(0, f"what BP gains over one hidden layer minus what DFA gains, {layers} layers",
+                accuracy_at_depth("bp", layers) - accuracy_at_depth("bp", 1)
+                - (accuracy_at_depth("dfa", layers) - accuracy_at_depth("dfa", 1)))
+          for layers in (2, 4)),
+        not_on=_NOT_ON),
+    claim("17c", DEEP, "Depth helps FA more than DFA.", HERE, "fig-depth-accuracy",
+        *(above(0, f"accuracy of FA minus that of DFA, {layers} hidden layers",
+                accuracy_at_depth("fa", layers) - accuracy_at_depth("dfa", layers))
+          for layers in (2, 4)),
+        not_on=_NOT_ON, note="With one hidden layer the two rules are the same."),
+    claim("17d", DEEP, "DFA's update agrees with BP's less in the first layer than in the last.", HERE,
+        "fig-depth-layers",
+        *(below(0, "cosine of DFA's update with BP's at the last epoch, first hidden layer minus last, "
+                   f"{layers} hidden layers",
+                agreement_of_layer("dfa", layers, 1) - agreement_of_layer("dfa", layers, layers),
+                form=".2f")
+          for layers in (2, 4)),
+        not_on=_NOT_ON),
 )

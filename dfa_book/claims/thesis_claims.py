@@ -26,6 +26,7 @@ from .measures import (
     RULES,
     WIDTH,
     Quantity,
+    accuracy_at_depth,
     alignment_before_accuracy,
     at,
     at_the_lowest_rate,
@@ -38,6 +39,7 @@ from .measures import (
     fitted_when_moving,
     fluctuation,
     gap,
+    half_agreed,
     layers_alone,
     lazy,
     lost_above,
@@ -76,6 +78,8 @@ THIRD = Commit("5ee89bd", "2026-11-27 11:42")
 """Rules about lazy methods, changed when the thesis's own NTK was added."""
 FOURTH = Commit("0db4aad", "2026-11-27 16:38")
 """The rule that compares DFA with a lazy method solved to convergence."""
+DEEP = Commit("e0046a6", "2026-11-28 07:53")
+"""Rules on networks with several hidden layers, stated after a pilot of 48 runs."""
 
 # Experiments by the commit of their first results: on MNIST that of the results file; on the digits,
 # whose results are not stored, that of the cell that trains them.
@@ -97,6 +101,7 @@ _FIRST_RESULTS = {
         "clusters_converged": ("856f979", "2026-11-27 11:01"),
         "fresh_stacks": ("2b16ad5", "2026-11-24 01:45"),
         "edge edge_hold edge_clip edge_warm_up": ("474fc4f", "2026-11-28 05:11"),
+        "depth": ("a6f0b4d", "2026-11-28 08:39"),
         "align": ("a9bb1e1", "2026-11-28 07:51"),
     },
 }
@@ -544,9 +549,16 @@ CLAIMS: tuple[Claim, ...] = (
         "section 1.2",
         "the book's networks have one hidden layer, so that there is nothing to do at once, and a "
         "time measured on them would say nothing about deep ones on many processors"),
-    untested("13f", "In DFA, a layer cannot learn before the layers in front of it are aligned.",
-        "section 1.2",
-        "it is about deep networks, and the book trains networks with one hidden layer"),
+    claim("13f", DEEP, "In DFA, a layer cannot learn before the layers in front of it are aligned.",
+        "section 1.2", "fig-depth-held",
+        below(0, "epoch at which the cosine of DFA's update with BP's is half way to its largest value, "
+                 "first of two hidden layers minus second",
+              half_agreed("dfa", 2, 1) - half_agreed("dfa", 2, 2), form="epochs"),
+        below(0.02, "accuracy of DFA when the first hidden layer is held at its random start and the "
+                    "second learns, minus that when both are held",
+              accuracy_at_depth("dfa", 2, "first") - accuracy_at_depth("dfa", 2, "both")),
+        not_on={"mnist": "its runs are trained on the bundled digits only"},
+        note="A first layer that is held is never aligned."),
     Claim("13g", "How robust DFA is to adversarial attacks has not been looked into.", "section 1.2",
         by_literature=FAILS,
         reason="by the literature: Akrout {cite}`akrout2019` had attacked networks trained by "

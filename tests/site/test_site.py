@@ -29,7 +29,8 @@ FIGURES = {
     "extension.html": [f"Fig. 5.{number}" for number in range(1, 4)],
     "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
     "beyond/edge.html": [f"Fig. 8.{number}" for number in range(1, 4)],
-    "beyond/align.html": [f"Fig. 9.{number}" for number in range(1, 3)],
+    "beyond/depth.html": [f"Fig. 9.{number}" for number in range(1, 4)],
+    "beyond/align.html": [f"Fig. 10.{number}" for number in range(1, 3)],
     "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
     "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 7)],
 }
