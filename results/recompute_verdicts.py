@@ -159,6 +159,27 @@ def half_agreed(method, layers, layer):
     return half_way(in_layer(method, layers, layer, "none", "gradient_alignment"), 0)
 
 
+def students(measure, **fields):  # of a teacher: a row for each time
+    return runs("align", **fields).pivot(index="time", columns=["dimensions", "seed"], values=measure)
+
+
+def finite_size_slope(method):
+    y = (students("distance", start="same", method=method) ** 2).mean().map(math.log).unstack("seed") / 2
+    return pd.Series({seed: stats.linregress(list(map(math.log, y.index)), y[seed]).slope for seed in y})
+
+
+def aligned_before_learned(start):
+    a = students("alignment", start=start, method="dfa")
+    falling = -students("loss", start=start, method="dfa")
+    return half_way(a, a.iloc[0]) - half_way(falling, falling.iloc[0])
+
+
+def alignment_before_loss():
+    rows = runs("alignment", method="dfa", optimizer="sgd")
+    falling = -curves(rows, "train_loss")
+    return half_way(curves(rows, "weight_alignment"), 0) - half_way(falling, -math.log(2))
+
+
 FUNCTIONS = {
     "-": lambda self, other: number(self) - number(other),
     "/": lambda self, other: number(self) / number(other),
@@ -185,6 +206,10 @@ FUNCTIONS = {
     "agreement_of_layer": lambda method, layers, layer:
         in_layer(method, layers, layer, "none", "gradient_alignment").iloc[-1],
     "half_agreed": half_agreed,
+    "finite_size_slope": finite_size_slope, "aligned_before_learned": aligned_before_learned,
+    "alignment_before_loss": alignment_before_loss,
+    "all_signs": lambda method, of:
+        1.0 * (students(f"signs_of_{of}", start="small", method=method).iloc[-1] == 1),
 }
 
 

@@ -14,6 +14,7 @@ from dfa_lib.experiments.results import read_results
 from dfa_lib.experiments.statistics import CONFIDENCE, UNKNOWN, Interval, with_outcomes
 from dfa_lib.validation import InputError
 
+from ..align import COLUMNS as ALIGN_COLUMNS
 from ..converged import COLUMNS
 from ..depth import COLUMNS as LAYER_COLUMNS
 from ..depth import with_outcome
@@ -105,6 +106,12 @@ class Evidence:
         if self.dataset != "digits":  # as for ``ended``
             raise NotComputed("depth")
         return self._read("depth", lambda path: with_outcome(KeptTable(path, LAYER_COLUMNS).frame()))
+
+    def students(self) -> pd.DataFrame:
+        """Return a table as from ``align_table``, or raise ``NotComputed``; the digits keep it."""
+        if self.dataset != "digits":
+            raise NotComputed("align")
+        return self._read("align", lambda path: KeptTable(path, ALIGN_COLUMNS).frame())
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         self.used.add(experiment)

@@ -137,8 +137,8 @@ def rank_correlation(evidence: Evidence, first: str, second: str) -> Sample:
     return describe(pd.Series({seed: float(stats.spearmanr(a[seed], b[seed])[0]) for seed in a}), rows)
 
 
-def half_way(curves: pd.DataFrame, start: float, least: float = -math.inf) -> pd.Series:
-    """Return the first epoch at which each curve is half way from a start to its maximum.
+def half_way(curves: pd.DataFrame, start: float | pd.Series, least: float = -math.inf) -> pd.Series:
+    """Return the first epoch or time at which each curve is half way from a start to its maximum.
 
     The maximum is used instead of the last value because an unstable run may fall back. A curve below
     ``least`` has nan.
@@ -636,3 +636,44 @@ def half_agreed(evidence: Evidence, method: str, layers: int, layer: int) -> Sam
     """Return the epoch at which that cosine is half way from 0 to its largest value."""
     rows = _layer(evidence, method, layers, "none", layer)
     return describe(half_way(queries.curves(rows, "gradient_alignment"), 0.0), rows)
+
+
+# ---- students of a teacher ----
+
+
+def students(evidence: Evidence, measure: str, **fields: object) -> pd.DataFrame:
+    """Return a measure of the students with these fields, a row for each time, a column for each run."""
+    rows = queries.select(evidence.students(), **fields)
+    return rows.pivot(index="time", columns=["dimensions", "seed"], values=measure)
+
+
+@quantity
+def finite_size_slope(evidence: Evidence, method: str) -> Sample:
+    """Return the slope of log distance from theory against log D."""
+    distances = students(evidence, "distance", start="same", method=method)
+    logs = np.log((distances**2).mean()).unstack("seed") / 2
+    slopes = np.polyfit(np.log(logs.index.to_numpy(float)), logs.to_numpy(), 1)[0]
+    return Sample(pd.Series(slopes, logs.columns))
+
+
+@quantity
+def aligned_before_learned(evidence: Evidence, start: str) -> Sample:
+    """Return DFA's half-way time of the alignment minus that of the loss, each from its start."""
+    alignment = students(evidence, "alignment", start=start, method="dfa")
+    falling = -students(evidence, "loss", start=start, method="dfa")
+    before = half_way(alignment, alignment.iloc[0]) - half_way(falling, falling.iloc[0])
+    return Sample(before.reset_index(drop=True))
+
+
+@quantity
+def all_signs(evidence: Evidence, method: str, of: str) -> Sample:
+    """Return which students end with all signs of the ``"feedback"`` or of their ``"start"``."""
+    return _counted(students(evidence, f"signs_of_{of}", start="small", method=method).iloc[-1] == 1)
+
+
+@quantity
+def alignment_before_loss(evidence: Evidence) -> Sample:
+    """Return the half-way epoch of the alignment minus that of the loss, in the long run of DFA."""
+    rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
+    alignment, loss = (queries.curves(rows, m) for m in ("weight_alignment", "train_loss"))
+    return describe(half_way(alignment, 0.0) - half_way(-loss, -math.log(2)), rows)

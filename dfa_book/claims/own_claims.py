@@ -5,21 +5,30 @@ Each rule was committed before the runs that it judges.
 
 from .judge import Claim, Commit
 from .measures import (
+    RULES,
     accuracy_at_depth,
     accuracy_with,
     agreement_of_layer,
+    aligned_before_learned,
+    alignment_before_loss,
+    all_signs,
+    finite_size_slope,
     passed_the_edge,
     unstable_past_the_edge,
     unstable_with,
 )
-from .thesis_claims import DEEP, above, below, claim
+from .thesis_claims import DEEP, above, below, between, claim
 
 EDGE = Commit("76c373a", "2026-11-28 04:20")
 """The rules on the edge of stability, stated after a pilot of seven runs."""
+ALIGN = Commit("333db15", "2026-11-28 07:48")
+"""The rules on students of a teacher, stated after a pilot with ten other seeds."""
 
 HERE = "this book"
 _RUNS = {"form": "percent", "kind": "binomial", "repeats": "runs"}
 _NOT_ON = {"mnist": "its runs are trained on the bundled digits only"}
+_SHARE = {"form": "percent", "kind": "binomial", "repeats": "students"}
+_NO_DIGITS = {"mnist": "its students see no digits, and are judged once"}
 
 # fmt: off
 OWN_CLAIMS: tuple[Claim, ...] = (
@@ -42,6 +51,37 @@ OWN_CLAIMS: tuple[Claim, ...] = (
         above(0, "accuracy of DFA with clipped updates minus that without, each at its best rate",
               accuracy_with("clip") - accuracy_with("none")),
         not_on=_NOT_ON, note="With uniform B."),
+    claim("16a", ALIGN, "Simulations approach the order-parameter equations as 1/√D.", HERE,
+        "fig-align-theory",
+        *(between(-0.7, -0.3, f"slope of log distance from theory against log D, {name}",
+                  finite_size_slope(method), form=".2f", repeats="students")
+          for method, name in RULES.items()),
+        not_on=_NO_DIGITS),
+    claim("16b", ALIGN, "From a small start, DFA aligns before it learns.", HERE, "fig-align",
+        below(0, "time at which alignment is half way from its start to its highest value, minus that "
+                 "at which the loss is half way to its lowest", aligned_before_learned("small"),
+              form=".2f", repeats="students"),
+        not_on=_NO_DIGITS, note="A time is a number of steps divided by D."),
+    claim("16c", ALIGN, "From a start as large as the teacher, DFA learns before it aligns.", HERE,
+        "fig-align",
+        above(0, "time at which alignment is half way from its start to its highest value, minus that "
+                 "at which the loss is half way to its lowest", aligned_before_learned("large"),
+              form=".2f", repeats="students"),
+        not_on=_NO_DIGITS),
+    claim("16d", ALIGN, "DFA's random matrix picks the solution; with BP, the start does.", HERE,
+        "fig-align",
+        above(0.8, "share of DFA's students that end with all signs of the random matrix",
+              all_signs("dfa", "feedback"), **_SHARE),
+        below(0.5, "share of DFA's students that end with all signs of their start",
+              all_signs("dfa", "start"), **_SHARE),
+        above(0.5, "share of BP's students that end with all signs of their start",
+              all_signs("bp", "start"), **_SHARE),
+        not_on=_NO_DIGITS, note="Signs of output weights; from a small start."),
+    claim("16e", ALIGN, "On parities, too, DFA aligns before its loss falls.", HERE, "fig-alignment",
+        below(0, "epoch at which alignment is half way from 0 to its highest value, minus that at which "
+                 "the training loss is half way from ln 2 to its lowest", alignment_before_loss(),
+              form="epochs"),
+        note="Claim 5c asks the same of the accuracy on test digits."),
     claim("17a", DEEP, "A second hidden layer helps BP.", HERE, "fig-depth-accuracy",
         above(0, "accuracy of BP with two hidden layers minus that with one",
               accuracy_at_depth("bp", 2) - accuracy_at_depth("bp", 1)),

@@ -102,6 +102,7 @@ _FIRST_RESULTS = {
         "fresh_stacks": ("2b16ad5", "2026-11-24 01:45"),
         "edge edge_hold edge_clip edge_warm_up": ("474fc4f", "2026-11-28 05:11"),
         "depth": ("a6f0b4d", "2026-11-28 08:39"),
+        "align": ("a9bb1e1", "2026-11-28 07:51"),
     },
 }
 FIRST_RESULTS = {

@@ -208,7 +208,7 @@ def _data(files: Sequence[Path]) -> list[str]:
     ]
     if "clusters" in used:
         sums.append("clusters, which each run draws from its seed")
-    return list(dict.fromkeys(sums))
+    return list(dict.fromkeys(sums)) or ["inputs, which each run draws from its seed"]
 
 
 def _trained(files: Sequence[Path]) -> list[str]:

@@ -752,15 +752,14 @@ def test_dates_of_rules_and_results_are_those_of_git():
 @needs_history
 def test_own_rules_were_there_in_words_before_their_first_results():
     for made in ledger.OWN_CLAIMS:
-        experiment = {"15": "edge", "17": "depth"}[made.id[:-1]]
-        first = thesis_claims.FIRST_RESULTS["digits"][experiment]
+        experiment = {"15": "edge", "16": "align", "17": "depth"}[made.id[:-1]]
         text = git("show", f"{made.rule_since.hash}:dfa_book/{experiment}.py")
-        number = 1 + "abcdefgh".index(made.id[-1])
+        number = made.id if experiment == "align" else 1 + "abcdefgh".index(made.id[-1])
         rule = re.search(rf"^#? ?{number}\. (.*(?:\n#? +.*)*)", text, flags=re.MULTILINE)[1]
-        for part in made.parts:
-            bound = part.below if math.isinf(part.above) else part.above
-            assert bound == 0 or f"{100 * bound:.0f} %" in rule
-        assert made.rule_since.date < first.date
+        for bound in (end for part in made.parts for end in (part.above, part.below)):
+            written = math.isinf(bound) or f"{100 * bound:.0f} %" in rule or f" {bound:g}" in rule
+            assert bound == 0 or written
+        assert made.rule_since.date < thesis_claims.FIRST_RESULTS["digits"][experiment].date
 
 
 @needs_history

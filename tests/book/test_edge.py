@@ -157,7 +157,7 @@ def test_the_claims_are_judged_by_runs():
 
 def test_the_runs_are_no_evidence_on_mnist_though_its_edition_keeps_them():
     evidence = Evidence("mnist", ROOT / "results" / "mnist")
-    for claim in OWN_CLAIMS:
+    for claim in (each for each in OWN_CLAIMS if each.id.startswith("15")):
         judgement = judge(claim, evidence)
         assert (judgement.verdict, judgement.numbers) == (NOT_TESTED, ())
         assert judgement.reason == "its runs are trained on the bundled digits only"

@@ -66,7 +66,14 @@ def test_the_script_comes_to_the_verdicts_on_own_claims(tmp_path):
     judged = [(claim, {"digits": judge(claim, evidence)}) for claim in ledger.OWN_CLAIMS]
     done = recompute(export.export(judged, {"digits": evidence}), tmp_path, folder, "digits")
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == len(ledger.OWN_CLAIMS)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        claim.id for claim, judgements in judged if judgements["digits"].computed
+    ]
+    assert len(done.stdout.splitlines()) == len(ledger.OWN_CLAIMS) - 1  # 16e is of runs not stored here
+    evidence = Evidence("mnist", STORED)
+    judged = [(claim, {"mnist": judge(claim, evidence)}) for claim in ledger.OWN_CLAIMS]
+    done = recompute(export.export(judged, {"mnist": evidence}), tmp_path)
+    assert (done.returncode, done.stdout) == (0, "16e: holds\n")
 
 
 def test_the_script_tells_a_verdict_that_does_not_follow(claims, tmp_path):

@@ -31,6 +31,7 @@ FIGURES = {
     "deviations.html": [f"Fig. 7.{number}" for number in range(1, 6)],
     "beyond/edge.html": [f"Fig. 8.{number}" for number in range(1, 4)],
     "beyond/depth.html": [f"Fig. 9.{number}" for number in range(1, 4)],
+    "beyond/align.html": [f"Fig. 10.{number}" for number in range(1, 3)],
     "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
     "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 7)],
 }
@@ -113,7 +114,9 @@ def test_below_each_figure_stands_how_it_was_made(html, profile, name):
         line = f"papermill book/{name.removesuffix('.html')}.ipynb out.ipynb"
         assert line + (" -p profile mnist" if profile == "mnist" else "") in text
         if "nothing was trained" not in text:
-            assert re.search(r"(?:digits|mnist), checksum \w{16}|clusters, which each run draws", text)
+            assert re.search(
+                r"(?:digits|mnist), checksum \w{16}|(clusters|inputs), which each run", text
+            )
             code = r"\w{12}\b" if profile == "mnist" else fingerprint().split()[1]
             assert re.search(f"numerical code {code}", text)
             fresh = "the numerical code, torch and the data are those of this build"
