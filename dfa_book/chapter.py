@@ -7,7 +7,7 @@ papermill adds a cell with the given values below it. The next cell calls ``read
 import ast
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ import matplotlib as mpl
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from dfa_lib.experiments.kept_table import Columns, KeptTable
 from dfa_lib.methods import METHODS
 from dfa_lib.training import Run
 from dfa_lib.validation import InputError, choice, nearest, shown, whole_number
@@ -163,6 +164,18 @@ class Settings:
     def stacks(self) -> tuple[int, ...]:
         """Sizes of the samples that lazy methods are solved on; the last for random features only."""
         return PROFILES[self.profile].stacks
+
+    @property
+    def on_digits(self) -> "Settings":
+        """Settings of experiments that the MNIST edition, too, has on the bundled digits."""
+        return replace(self, profile="digits") if self.profile == "mnist" else self
+
+    def stored_seeds(self, experiment: str, columns: Columns, least: int) -> int:
+        """Return how many seeds a kept table of these columns has, or ``least`` if that is more."""
+        path = self.csv(experiment)
+        if path is None or not path.exists():
+            return least
+        return max(least, int(KeptTable(path, columns).frame()["seed"].max()) + 1)
 
     def finished(self) -> list[Path]:
         """Return the results files of all experiments so far, whose runs are reused."""

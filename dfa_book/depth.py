@@ -105,7 +105,7 @@ def layers_table(
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
         parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator", batch_size=1)
-        followed = parallel(delayed(tied(follow))(*by_key[key]) for key in missing)
+        followed = parallel(delayed(tied(follow_layers))(*by_key[key]) for key in missing)
         for key, rows in zip(missing, followed, strict=True):
             yield [(*key, *row) for row in rows], len(by_key[key][1])
 
@@ -124,7 +124,7 @@ def layers_table(
     )
 
 
-def follow(run: Run, held: Sequence[str] = ("none",)) -> list[Row]:
+def follow_layers(run: Run, held: Sequence[str] = ("none",)) -> list[Row]:
     """Train a run once for each of ``held``; return a row for each epoch and hidden layer of each.
 
     Rows have the columns from ``held`` on.

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.names import METHOD_NAMES
 
 from ..align import (
@@ -51,9 +50,8 @@ def trained(settings: Settings) -> pd.DataFrame:
 
     Results that have more seeds than asked for are shown with all of them.
     """
-    path, seeds = settings.csv("align"), 2 * settings.labellings
-    if path is not None and path.exists():
-        seeds = max(seeds, int(KeptTable(path, COLUMNS).frame()["seed"].max()) + 1)
+    path = settings.csv("align")
+    seeds = settings.stored_seeds("align", COLUMNS, 2 * settings.on_digits.labellings)
     return align_table(DIMENSIONS[settings.profile], seeds, results=path, jobs=settings.jobs)
 
 

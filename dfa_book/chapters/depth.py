@@ -1,6 +1,5 @@
 """What the chapter on depth shows: what BP, FA and DFA make of more hidden layers."""
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,7 +11,7 @@ from dfa_lib.training import Run
 from ..captions import INTERVALS
 from ..chapter import Settings
 from ..claims.queries import Sample, sample, select
-from ..depth import HELD_LAYERS, HELD_NAMES, Case, layers_table, with_outcome
+from ..depth import COLUMNS, HELD_LAYERS, HELD_NAMES, Case, layers_table, with_outcome
 from ..depth_plots import depth_curves, layer_curves
 from ..plots import final_accuracies
 from ..words import gap, listed, mean, means, number, percent, plural, table
@@ -33,8 +32,11 @@ class Studied(NamedTuple):
 
 
 def studied(settings: Settings) -> Studied:
-    """Tune each method at each depth and train the repeats, or read them from this edition's results."""
-    scale = replace(settings, profile="digits") if settings.profile == "mnist" else settings
+    """Tune each method at each depth and train the repeats, or read them from this edition's results.
+
+    Results that have more seeds than asked for are shown with all of them.
+    """
+    scale = settings.on_digits
     like = scale.run(method="bp", optimizer="rmsprop", k=3)
     runs = [
         scale.run(method=method, optimizer="rmsprop", k=3, hidden=like.hidden_widths * depth)
@@ -55,7 +57,8 @@ def studied(settings: Settings) -> Studied:
         else Case(run)
         for run in chosen
     ]
-    table = layers_table(cases, settings.seeds, results=settings.csv("depth"), jobs=settings.jobs)
+    seeds = settings.stored_seeds("depth", COLUMNS, settings.seeds)
+    table = layers_table(cases, seeds, results=settings.csv("depth"), jobs=settings.jobs)
     return Studied(table, scores, like)
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dfa_lib.experiments.kept_table import KeptTable
 from dfa_lib.experiments.names import FEEDBACK_NAMES, METHOD_NAMES
 from dfa_lib.experiments.statistics import binomial_interval
 from dfa_lib.training import Run
@@ -63,7 +62,7 @@ def followed(settings: Settings) -> Followed:
 
     Results that have more seeds than asked for are shown with all of them.
     """
-    scale = replace(settings, profile="digits") if settings.profile == "mnist" else settings
+    scale = settings.on_digits
     tables, like = {}, scale.run(method="bp", k=3)
     for remedy, rates_of in PLANS[settings.profile].items():
         runs = [
@@ -73,9 +72,8 @@ def followed(settings: Settings) -> Followed:
             for kind, rates in rates_of.items()
             for rate in rates
         ]
-        path, seeds = settings.csv(table_name(remedy)), settings.seeds
-        if path is not None and path.exists():
-            seeds = max(seeds, int(KeptTable(path, COLUMNS).frame()["seed"].max()) + 1)
+        name = table_name(remedy)
+        seeds, path = settings.stored_seeds(name, COLUMNS, settings.seeds), settings.csv(name)
         tables[remedy] = edge_table(runs, seeds, remedy=remedy, results=path, jobs=settings.jobs)
     return Followed(tables, {name: ended(each) for name, each in tables.items()}, like)
 

@@ -34,7 +34,7 @@ def columns(rows, *names):
 @pytest.mark.parametrize("method", ["bp", "fa", "dfa"])
 def test_without_held_layers_networks_train_as_elsewhere(method):
     run = small(method=method)
-    rows, history = depth.follow(run), train(run)
+    rows, history = depth.follow_layers(run), train(run)
     places = [(epoch, layer) for epoch in (1, 2, 3, 4) for layer in (1, 2)]
     assert columns(rows, "epoch", "layer") == places
     reached, losses, first, second = zip(
@@ -73,7 +73,9 @@ def test_a_held_layer_does_not_move(optimizer):
 def test_a_layer_that_waits_is_held_for_half_of_the_epochs(layer):
     run = small(samples=1_000, learning_rate=0.02)
     measured = [name for name in depth.COLUMNS if "alignment" in name or "test" in name]
-    waits, held = (columns(depth.follow(run, [name]), *measured) for name in (f"{layer} waits", layer))
+    waits, held = (
+        columns(depth.follow_layers(run, [name]), *measured) for name in (f"{layer} waits", layer)
+    )
     assert waits[:4] == held[:4]
     assert waits[4:] != held[4:]
 
@@ -87,7 +89,7 @@ def test_a_table_is_kept_and_read_again_and_more_seeds_are_added(tmp_path, monke
     }
     more = depth.layers_table(cases, 2, results=file)
     assert len(more) == 2 * len(first)
-    monkeypatch.setattr(depth, "follow", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(depth, "follow_layers", lambda *_: pytest.fail("trained again"))
     assert depth.layers_table(cases, 2, results=file).equals(more)
     with pytest.raises(InputError, match="belongs to another experiment"):
         depth.layers_table([depth.Case(small(k=1))], 1, results=file)
