@@ -95,9 +95,10 @@ def finding(shown: pd.DataFrame) -> str:
     shares = _shares(shown)
     return (
         "**What came out.** Simulations follow the equations: their distance from theory is a power of "
-        f"the number of inputs D, with the exponent {_slopes(shown)}, where theory says −½. DFA's "
-        "alignment is half-way before its loss or after it, in steps / D: from a small start "
-        f"{_order(shown, 'small')}, from a large one {_order(shown, 'large')}. Output weights end with "
+        f"the number of inputs D, with the exponent {_slopes(shown)}, where theory says −½. Against "
+        "the time, in steps / D, at which DFA's loss has fallen half-way, its alignment is half-way "
+        f"{_order(shown, 'small')} from a small start, and {_order(shown, 'large')} from a large one. "
+        "Output weights end with "
         f"all signs of the random matrix in {percent(shares['dfa', 'feedback'], '.0f')} of students of "
         f"DFA, and with all signs of their start in {percent(shares['bp', 'start'], '.0f')} of BP's."
     )
@@ -116,8 +117,9 @@ def two_phases(shown: pd.DataFrame) -> dict[str, Any]:
         "figure": phases(panels),
         "results": ("align",),
         "caption": (
-            f"DFA's alignment is half-way before its loss or after it, in steps / D: {order}. Cosine of "
-            "output weights and random matrix, and loss as a share of the first, against time, for "
+            "Half-way of DFA's alignment against half-way of its loss, in steps / D: "
+            f"{order}. Cosine of output weights and random matrix, and loss as a share of the first, "
+            "against time, for "
             f"{_setting(shown)}, with {shown['dimensions'].min()} inputs. First weights have a standard "
             f"deviation of (a) {STARTS['small']:g} and (b) {STARTS['large']:g}, the teacher's are of "
             "size 1. Lines are means, bands 95 % Student-t intervals, faint lines single students."

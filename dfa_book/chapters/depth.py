@@ -137,7 +137,7 @@ def accuracy_table(shown: Studied) -> str:
                 rows.append(
                     [METHOD_NAMES[method], str(layers), f"{rate:g}", mean(reached, interval=True)]
                 )
-    return table(["method", "hidden layers", "rate", "accuracy"], rows)
+    return table(["method", "hidden layers", "accuracy", "rate"], rows)
 
 
 def layers(shown: Studied) -> dict[str, Any]:
