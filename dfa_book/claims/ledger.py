@@ -233,7 +233,7 @@ def summary_of_rules(ledger: Ledger) -> str:
         tested = [answer for answer in first if answer is not None]
         if tested:
             sentences.append(
-                f"On {name}, {sum(tested)} of {len(tested)} rules were stated before their first result."
+                f"Rules stated before their first result on {name}: {sum(tested)} of {len(tested)}."
             )
     return " ".join(sentences) or "No claim rests on results here."
 
