@@ -134,9 +134,8 @@ def accuracy_table(shown: Studied) -> str:
             if (method, layers) in chosen.index:
                 reached = _ends(shown, method, layers)
                 rate = chosen.loc[(method, layers), "learning_rate"]
-                rows.append(
-                    [METHOD_NAMES[method], str(layers), f"{rate:g}", mean(reached, interval=True)]
-                )
+                accuracy = mean(reached, interval=True)
+                rows.append([METHOD_NAMES[method], str(layers), accuracy, f"{rate:g}"])
     return table(["method", "hidden layers", "accuracy", "rate"], rows)
 
 
