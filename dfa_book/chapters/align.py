@@ -33,7 +33,7 @@ from ..claims.measures import (
     students,
 )
 from ..claims.queries import Sample
-from ..words import DATASETS, enumerated, listed, number, percent, plural, span, table
+from ..words import DATASETS, enumerated, number, percent, plural, span, table
 
 DIMENSIONS = {
     "digits": (100, 200, 400, 800),
@@ -81,7 +81,15 @@ def _order(shown: pd.DataFrame, start: str) -> str:
     late = aligned_before_learned(start)(_as_evidence(shown))
     before = late.mean < 0
     size = late.mapped(lambda values: -values) if before else late
-    return f"{_interval(size)} {'before' if before else 'after'} it"
+    return f"{_interval(size)} {'before' if before else 'after'} its loss"
+
+
+def _both_orders(shown: pd.DataFrame) -> str:
+    small, large = (_order(shown, start) for start in SIZES)
+    return (
+        f"From a small start, DFA's alignment is half-way {small}, and from a large one {large}, in "
+        "steps / D."
+    )
 
 
 def _slopes(shown: pd.DataFrame) -> str:
@@ -95,10 +103,8 @@ def finding(shown: pd.DataFrame) -> str:
     shares = _shares(shown)
     return (
         "**What came out.** Simulations follow the equations: their distance from theory is a power of "
-        f"the number of inputs D, with the exponent {_slopes(shown)}, where theory says −½. Against "
-        "the time, in steps / D, at which DFA's loss has fallen half-way, its alignment is half-way "
-        f"{_order(shown, 'small')} from a small start, and {_order(shown, 'large')} from a large one. "
-        "Output weights end with "
+        f"the number of inputs D, with the exponent {_slopes(shown)}, where theory says −½. "
+        f"{_both_orders(shown)} Output weights end with "
         f"all signs of the random matrix in {percent(shares['dfa', 'feedback'], '.0f')} of students of "
         f"DFA, and with all signs of their start in {percent(shares['bp', 'start'], '.0f')} of BP's."
     )
@@ -112,21 +118,19 @@ def two_phases(shown: pd.DataFrame) -> dict[str, Any]:
         name: {(m, measure): students(evidence, measure, start=start, method=m) for m, measure in lines}
         for start, name in SIZES.items()
     }
-    order = listed({f"from {name}": _order(shown, start) for start, name in SIZES.items()})
     return {
         "figure": phases(panels),
         "results": ("align",),
         "caption": (
-            "Half-way of DFA's alignment against half-way of its loss, in steps / D: "
-            f"{order}. Cosine of output weights and random matrix, and loss as a share of the first, "
-            "against time, for "
-            f"{_setting(shown)}, with {shown['dimensions'].min()} inputs. First weights have a standard "
-            f"deviation of (a) {STARTS['small']:g} and (b) {STARTS['large']:g}, the teacher's are of "
+            f"{_both_orders(shown)} Cosine of output weights and random matrix, and loss as a share of "
+            f"the first, against time, for {_setting(shown)}, with {shown['dimensions'].min()} inputs. "
+            "First weights have a standard deviation of "
+            f"(a) {STARTS['small']:g} and (b) {STARTS['large']:g}, the teacher's are of "
             "size 1. Lines are means, bands 95 % Student-t intervals, faint lines single students."
         ),
         "alt": (
             "Two panels against time, from a small and from a large start: DFA's alignment, its loss "
-            f"and BP's loss. Half-way of the alignment, against that of the loss: {order}."
+            f"and BP's loss. {_both_orders(shown)}"
         ),
     }
 

@@ -99,17 +99,23 @@ def _passed(runs: pd.DataFrame) -> tuple[int, int, int, int]:
     return hits, burst, alarms, quiet
 
 
+def _passing(runs: pd.DataFrame) -> str:
+    hits, burst, alarms, stable = _passed(runs[runs["method"] == "dfa"])
+    return (
+        f"Of {plural(burst, 'unstable run')} of DFA, {hits} had passed a gain of 2 before, and of "
+        f"{plural(stable, 'stable run')} {alarms} ever did."
+    )
+
+
 def finding(shown: Followed) -> str:
     """Say in short what became of the runs."""
     plain, clipped = shown.runs["none"], shown.runs["clip"]
-    hits, burst, alarms, stable = _passed(plain[plain["method"] == "dfa"])
     lost, _, kept, _ = _passed(_kind(plain, BP))
     bp = best_rate(_kind(plain, BP)).accuracy
     lags = [gap(bp - best_rate(_kind(runs, "uniform")).accuracy) for runs in (plain, clipped)]
     return (
-        f"**What came out.** Of {plural(burst, 'unstable run')} of DFA, {hits} had passed a gain of 2 "
-        f"before, and of {plural(stable, 'stable run')} {alarms} ever did. Of {lost + kept} runs of BP "
-        f"that passed it, {lost} became unstable. BP minus DFA with uniform B, each at its best "
+        f"**What came out.** {_passing(plain)} Of {lost + kept} runs of BP that passed it, {lost} "
+        "became unstable. BP minus DFA with uniform B, each at its best "
         f"rate, is {lags[0]} points; with DFA's updates clipped, which allows a higher rate, it is "
         f"{lags[1]} points."
     )
@@ -148,8 +154,8 @@ def gains(shown: Followed) -> dict[str, Any]:
         "figure": gain_curves(lines, epoch),
         "results": ("edge",),
         "caption": (
-            f"Unstable runs: {counts}. The gain ηλ against epoch, measured twice an epoch on 1,000 of "
-            "its stacks, for SGD on "
+            f"{_passing(runs)} Unstable of the runs drawn: {counts}. The gain ηλ against epoch, "
+            "measured twice an epoch on 1,000 of its stacks, for SGD on "
             f"{_setting(shown.like)}. A line is a seed; a dashed line with a cross is a run that ends "
             "unstable, up to its last measurement before the explosion; the thick line is the mean of "
             "the others. Above 2, the dotted line, small disturbances grow from step to step. Each "

@@ -177,7 +177,7 @@ def records_table(entries: Entries) -> str:
         sessions[name, entry["commit"], code] = (
             runs + entry["runs"],
             seconds + entry["seconds"],
-            entry["finished"][:16].replace("T", SPACE),
+            entry["finished"][:16].replace("T", SPACE).replace("-", "-\u2060"),  # no breaks
         )
     rows = [
         [as_text(name), str(runs), _clock(seconds), finished, as_code(commit), as_code(code)]

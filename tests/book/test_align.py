@@ -256,7 +256,7 @@ def shown():
 def test_the_chapter_says_what_its_students_did(shown):
     said = chapter.finding(shown).replace("\u00a0", " ")
     assert said.startswith("**What came out.** Simulations follow the equations")
-    assert "before it from a small start, and" in said
+    assert "its loss, and from a large one" in said
     for figure in (chapter.two_phases(shown), chapter.theory_and_students(shown)):
         assert figure["results"] == ("align",)
         assert len(figure["figure"].axes) == 2

@@ -156,7 +156,7 @@ def test_both_editions_have_the_same_runs():
 
 def test_the_chapter_says_what_its_runs_did():
     shown = chapter.studied(check_parameters({"profile": "smoke", "jobs": 1}))
-    assert "What a second hidden layer adds to the accuracy: BP:" in chapter.finding(shown)
+    assert "A second hidden layer changes the accuracy by" in chapter.finding(shown)
     heads, _, *rows = (line.split("|")[1:-1] for line in chapter.accuracy_table(shown).splitlines())
     assert len(rows) == 5
     by_name = [dict(zip((head.strip() for head in heads), row, strict=True)) for row in rows]

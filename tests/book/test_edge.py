@@ -179,7 +179,10 @@ def shown():
 
 def test_the_chapter_says_what_its_runs_did(shown):
     figure = chapter.gains(shown)
-    assert figure["caption"].startswith("Unstable runs: BP, η = 0.5: 0 of 2; DFA, B uniform")
+    assert figure["caption"].startswith(
+        "Of 0\u00a0unstable runs of DFA, 0 had passed a gain of 2 before"
+    )
+    assert "Unstable of the runs drawn: BP, η = 0.5: 0 of 2; DFA, B uniform" in figure["caption"]
     assert len(figure["figure"].axes) == 2
     said = chapter.finding(shown).replace("\u00a0", " ")
     assert "Of 0 unstable runs of DFA, 0 had passed a gain of 2 before, and of 2 stable runs" in said
