@@ -9,6 +9,8 @@ SWAPPED = {
 }  # fmt: skip
 NAMES = {"max": "min", "min": "max", "mean": "sum", "sum": "mean", "sigmoid": "tanh", "argmax": "argmin"}
 
+_RANK = "int(torch.linalg.matrix_rank(errors @ torch.randn(outputs, units, dtype=torch.float64)))"
+
 # For solutions of which few slips run to the end: what stands there, and what does in a wrong answer.
 BY_HAND = {
     "ex-extension-uphill": [
@@ -17,6 +19,11 @@ BY_HAND = {
     ],
     "ex-extension-target": [("X.float()).logits", "X[:5].float()).logits")],
     "ex-representations-shuffled": [("judged.images, judged.labels)", "X, meaningless)")],
+    "ex-depth-rank": [
+        ("errors @ torch.randn(outputs, units, dtype=torch.float64)", "errors"),
+        (_RANK, "min(outputs, units)"),
+        (_RANK, "outputs"),
+    ],
     "ex-foundations-scale": [
         ("(1.0, 100.0)", "(1.0, 1.0)"),
         ("ends[0] - ends[1]", "ends[0] - ends[0]"),
