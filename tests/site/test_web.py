@@ -247,7 +247,8 @@ def test_a_page_that_loads_from_another_host_is_a_warning_and_so_an_error_of_the
 ):
     page = html / "one.html"
     page.write_text(page.read_text().replace("</body>", "<img src='https://img.example/b.svg'></body>"))
-    config, said = SimpleNamespace(dfa_other_hosts=[], dfa_complete=True, dfa_moved={}), []
+    given = {"dfa_other_hosts": [], "dfa_complete": True, "dfa_moved": {}, "html_baseurl": ""}
+    config, said = SimpleNamespace(**given), []
     app = Mock(Sphinx, builder=SimpleNamespace(format="html"), outdir=html, config=config)
     monkeypatch.setattr(web.logger, "warning", said.append)
     web._finish(app, None)
