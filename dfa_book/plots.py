@@ -137,6 +137,7 @@ BAND, TILE = "band", "tile"
 # Legend entry of all single seeds; more seeds than this are drawn fainter.
 SEEDS = "seeds"
 MANY_SEEDS = 10
+DOTTED_SEEDS = 20
 UNSTABLE_SEEDS = "unstable seeds"
 UNSTABLE_LINE: Any = (0, (2, 2))
 UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
@@ -902,7 +903,8 @@ def _difference_panel(
     unstable = _is_unstable(pairs) | _is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
     colour, gid = COLOURS[line[0]], belongs_to(label(*line), SEEDS)
     look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "alpha": 0.4}
-    _seed_dots(panel, pairs[x], pairs["points"], unstable, **look, gid=gid)
+    dotted = pairs[pairs["seed"] < DOTTED_SEEDS]  # more would make the page heavy
+    _seed_dots(panel, dotted[x], dotted["points"], unstable[dotted.index], **look, gid=gid)
     summary = summarise(pairs[~unstable], [x], "points")
     ends = (summary[end] for end in (x, "mean", "low", "high"))
     curve = Curve(label(*line), *ends, form="+.1f", color=colour, linewidth=1.6)
