@@ -137,7 +137,7 @@ BAND, TILE = "band", "tile"
 # Legend entry of all single seeds; more seeds than this are drawn fainter.
 SEEDS = "seeds"
 MANY_SEEDS = 10
-DOTTED_SEEDS = 20
+DOTTED_SEEDS = 12
 UNSTABLE_SEEDS = "unstable seeds"
 UNSTABLE_LINE: Any = (0, (2, 2))
 UNSTABLE_MARK: dict[str, Any] = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.4}
@@ -868,7 +868,8 @@ def _error_panel(
     for method, optimizer in lines:
         runs = select(rows, method=method, optimizer=optimizer)
         summary = summarise(runs, [x], accuracy)
-        unstable = [([run[x]], [1 - run[accuracy]]) for _, run in runs[_is_unstable(runs)].iterrows()]
+        drawn = runs[_is_unstable(runs) & (runs["seed"] < DOTTED_SEEDS)]
+        unstable = [([run[x]], [1 - run[accuracy]]) for _, run in drawn.iterrows()]
         draw_means(
             panel, label(method, optimizer), summary[x], summary, (), unstable, error=True,
             shade=shade, **line_look(lines, method, optimizer),

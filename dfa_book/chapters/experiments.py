@@ -627,7 +627,7 @@ def clusters(study: Study, sizes: ClusterSizes, settings: Settings) -> dict[str,
             f"number of inputs d, of which two matter; {run.hidden} hidden units. Each has the rate "
             f"that was best on validation points at d = {INPUTS}. Lines are means over "
             f"{settings.labellings} seeds, each with one of the 126 labellings, bands their "
-            f"{INTERVALS}, and dots, where errors are compared, single labellings (20 at "
+            f"{INTERVALS}, and dots, where errors are compared, single labellings (12 at "
             "most); the dotted line is the error of always answering 0. " + unstable_runs(study.table)
         ),
         "alt": (

@@ -273,7 +273,7 @@ def clusters(
             "convergence with a penalty chosen on held-out points. Lines are means over "
             f"{settings.labellings} seeds, each with one of the 126 labellings, drawn at random; bands "
             f"are their {INTERVALS}, and dots, where errors are compared, single labellings "
-            f"(20 at most); the dotted line is the error of always answering 0. {unstable_runs(trained)}"
+            f"(12 at most); the dotted line is the error of always answering 0. {unstable_runs(trained)}"
         ),
         "alt": (
             "First, two squares of nine round clusters on a grid, four of one colour, five of another; "
