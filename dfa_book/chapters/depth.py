@@ -24,7 +24,7 @@ TUNING_SEEDS = 5
 
 
 class Studied(NamedTuple):
-    """A table as from ``layers_table``, the scores of the rates, and a run of one hidden layer."""
+    """A table as from ``layers_table`` with outcomes, scores of the rates, a run of one hidden layer."""
 
     table: pd.DataFrame
     scores: pd.DataFrame
@@ -59,12 +59,12 @@ def studied(settings: Settings) -> Studied:
     ]
     seeds = settings.stored_seeds("depth", COLUMNS, settings.seeds)
     table = layers_table(cases, seeds, results=settings.csv("depth"), jobs=settings.jobs)
-    return Studied(table, scores, like)
+    return Studied(with_outcome(table), scores, like)
 
 
 def _last(shown: Studied, **fields: object) -> pd.DataFrame:
     """Return the last epoch of the runs with these fields, a row a run, with its outcome."""
-    rows = select(with_outcome(shown.table), layer=1, **fields)
+    rows = select(shown.table, layer=1, **fields)
     last: pd.DataFrame = rows[rows["epoch"] == rows["epoch"].max()]
     return last
 
@@ -145,7 +145,7 @@ def accuracy_table(shown: Studied) -> str:
 def layers(shown: Studied) -> dict[str, Any]:
     """Return the figure of each layer's agreement with BP along training."""
     deepest = int(shown.table["layers"].max())
-    rows = select(with_outcome(shown.table), layers=deepest, held="none")
+    rows = select(shown.table, layers=deepest, held="none")
     rows = rows[rows["method"] != "bp"]
     last = rows[rows["epoch"] == rows["epoch"].max()]
 
@@ -173,7 +173,7 @@ def layers(shown: Studied) -> dict[str, Any]:
 
 def held(shown: Studied) -> dict[str, Any]:
     """Return the figure of accuracies when a layer does not learn, or not from the start."""
-    runs = select(with_outcome(shown.table), layers=2, layer=1)
+    runs = select(shown.table, layers=2, layer=1)
     runs = runs[runs["method"] != "fa"].assign(epochs=shown.like.epochs)
     reached = {
         name: " and ".join(percent(_ends(shown, m, 2, held).mean) for m in ("bp", "dfa"))

@@ -16,6 +16,7 @@ from dfa_lib.validation import InputError
 from ..chapter import FOR_THE_SITE
 from ..site.book import find_book
 from ..site.launch import site_address
+from ..words import DATASETS
 from .judge import INTERVALS, VERDICTS, Claim, Evidence, Judgement, Ledger, Number, Part, overall
 from .measures import Quantity
 
@@ -48,8 +49,7 @@ _commit = cache(commit)
 
 def citation(claim: Claim, judgements: Mapping[str, Judgement]) -> str:
     """Return a citation of a claim's verdicts with the commit and the entry's address."""
-    names = {"digits": "the digits", "mnist": "MNIST"}
-    verdicts = ", ".join(f"{j.in_words()} on {names[name]}" for name, j in judgements.items())
+    verdicts = ", ".join(f"{j.in_words()} on {DATASETS[name]}" for name, j in judgements.items())
     return (
         f"An executable companion to ‘The Dynamics of Learning Beyond Stochastic Gradient Descent’, "
         f"claim {claim.id}, ‘{claim.text}’: {verdicts}; commit {_commit()}, {address(claim)}"

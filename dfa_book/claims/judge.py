@@ -97,21 +97,22 @@ class Evidence:
 
     def ended(self, experiment: str) -> pd.DataFrame:
         """Return runs as from ``edge.ended``, or raise ``NotComputed``: they are of the digits only."""
-        if self.dataset != "digits":  # the MNIST edition keeps the same runs
-            raise NotComputed(experiment)
-        return self._read(experiment, lambda path: ended(KeptTable(path, EDGE_COLUMNS).frame()))
+        return self._read_digits(experiment, lambda path: ended(KeptTable(path, EDGE_COLUMNS).frame()))
 
     def layers(self) -> pd.DataFrame:
         """Return a table as from ``depth.layers_table`` with outcomes, or raise ``NotComputed``."""
-        if self.dataset != "digits":  # as for ``ended``
-            raise NotComputed("depth")
-        return self._read("depth", lambda path: with_outcome(KeptTable(path, LAYER_COLUMNS).frame()))
+        return self._read_digits(
+            "depth", lambda path: with_outcome(KeptTable(path, LAYER_COLUMNS).frame())
+        )
 
     def students(self) -> pd.DataFrame:
         """Return a table as from ``align_table``, or raise ``NotComputed``; the digits keep it."""
-        if self.dataset != "digits":
-            raise NotComputed("align")
-        return self._read("align", lambda path: KeptTable(path, ALIGN_COLUMNS).frame())
+        return self._read_digits("align", lambda path: KeptTable(path, ALIGN_COLUMNS).frame())
+
+    def _read_digits(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        if self.dataset != "digits":  # the MNIST edition keeps the same runs
+            raise NotComputed(experiment)
+        return self._read(experiment, read)
 
     def _read(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         self.used.add(experiment)

@@ -608,6 +608,10 @@ def accuracy_with(evidence: Evidence, remedy: str, feedback: str = "uniform") ->
 # ---- several hidden layers ----
 
 
+def _last(rows: pd.DataFrame, metric: str) -> Sample:
+    return queries.sample(rows[rows["epoch"] == rows["epoch"].max()], metric)
+
+
 def _layer(evidence: Evidence, method: str, layers: int, held: str, layer: int) -> pd.DataFrame:
     """Return the rows of a hidden layer of all seeds, as from ``depth.layers_table``."""
     fields = {"method": method, "layers": layers, "held": held, "layer": layer}
@@ -620,15 +624,13 @@ def _layer(evidence: Evidence, method: str, layers: int, held: str, layer: int) 
 @quantity
 def accuracy_at_depth(evidence: Evidence, method: str, layers: int, held: str = "none") -> Sample:
     """Return the last test accuracy of networks with so many hidden layers, of which some are held."""
-    rows = _layer(evidence, method, layers, held, 1)
-    return queries.sample(rows[rows["epoch"] == rows["epoch"].max()], "test_accuracy")
+    return _last(_layer(evidence, method, layers, held, 1), "test_accuracy")
 
 
 @quantity
 def agreement_of_layer(evidence: Evidence, method: str, layers: int, layer: int) -> Sample:
     """Return the cosine of the rule's update of a hidden layer's W with BP's at the last epoch."""
-    rows = _layer(evidence, method, layers, "none", layer)
-    return queries.sample(rows[rows["epoch"] == rows["epoch"].max()], "gradient_alignment")
+    return _last(_layer(evidence, method, layers, "none", layer), "gradient_alignment")
 
 
 @quantity

@@ -17,7 +17,7 @@ from .measures import (
     unstable_past_the_edge,
     unstable_with,
 )
-from .thesis_claims import DEEP, above, below, between, claim
+from .thesis_claims import DEEP, DIGITS_ONLY, above, below, between, claim
 
 EDGE = Commit("76c373a", "2026-11-28 04:20")
 """The rules on the edge of stability, stated after a pilot of seven runs."""
@@ -26,7 +26,6 @@ ALIGN = Commit("333db15", "2026-11-28 07:48")
 
 HERE = "this book"
 _RUNS = {"form": "percent", "kind": "binomial", "repeats": "runs"}
-_NOT_ON = {"mnist": "its runs are trained on the bundled digits only"}
 _SHARE = {"form": "percent", "kind": "binomial", "repeats": "students"}
 _NO_DIGITS = {"mnist": "its students see no digits, and are judged once"}
 
@@ -37,20 +36,20 @@ OWN_CLAIMS: tuple[Claim, ...] = (
               passed_the_edge("dfa", unstable=True), **_RUNS),
         below(0.2, "share of DFA's stable runs whose gain ever passed 2",
               passed_the_edge("dfa", unstable=False), **_RUNS),
-        not_on=_NOT_ON, note="The gain is measured twice an epoch, from the first half epoch on."),
+        not_on=DIGITS_ONLY, note="The gain is measured twice an epoch, from the first half epoch on."),
     claim("15b", EDGE, "BP with SGD stays stable at a gain of 2.", HERE, "fig-edge",
         below(0.1, "share of unstable runs among BP's runs whose gain passes 2",
               unstable_past_the_edge("bp"), **_RUNS),
-        not_on=_NOT_ON),
+        not_on=DIGITS_ONLY),
     claim("15c", EDGE, "A rate that follows the gain keeps DFA stable.", HERE, "fig-edge-remedies",
         below(0.1, "share of unstable runs with the gain held at 1.2, among those that are unstable "
                    "without at the same rate and seed", unstable_with("hold"), **_RUNS),
-        not_on=_NOT_ON),
+        not_on=DIGITS_ONLY),
     claim("15d", EDGE, "The edge of stability is a part of DFA's lag behind BP.", HERE,
         "fig-edge-remedies",
         above(0, "accuracy of DFA with clipped updates minus that without, each at its best rate",
               accuracy_with("clip") - accuracy_with("none")),
-        not_on=_NOT_ON, note="With uniform B."),
+        not_on=DIGITS_ONLY, note="With uniform B."),
     claim("16a", ALIGN, "Simulations approach the order-parameter equations as 1/√D.", HERE,
         "fig-align-theory",
         *(between(-0.7, -0.3, f"slope of log distance from theory against log D, {name}",
@@ -85,18 +84,18 @@ OWN_CLAIMS: tuple[Claim, ...] = (
     claim("17a", DEEP, "A second hidden layer helps BP.", HERE, "fig-depth-accuracy",
         above(0, "accuracy of BP with two hidden layers minus that with one",
               accuracy_at_depth("bp", 2) - accuracy_at_depth("bp", 1)),
-        not_on=_NOT_ON),
+        not_on=DIGITS_ONLY),
     claim("17b", DEEP, "Depth helps DFA less than BP.", HERE, "fig-depth-accuracy",
         *(above(0, f"what BP gains over one hidden layer minus what DFA gains, {layers} layers",
                 accuracy_at_depth("bp", layers) - accuracy_at_depth("bp", 1)
                 - (accuracy_at_depth("dfa", layers) - accuracy_at_depth("dfa", 1)))
           for layers in (2, 4)),
-        not_on=_NOT_ON),
+        not_on=DIGITS_ONLY),
     claim("17c", DEEP, "Depth helps FA more than DFA.", HERE, "fig-depth-accuracy",
         *(above(0, f"accuracy of FA minus that of DFA, {layers} hidden layers",
                 accuracy_at_depth("fa", layers) - accuracy_at_depth("dfa", layers))
           for layers in (2, 4)),
-        not_on=_NOT_ON, note="With one hidden layer the two rules are the same."),
+        not_on=DIGITS_ONLY, note="With one hidden layer the two rules are the same."),
     claim("17d", DEEP, "DFA's update agrees with BP's less in the first layer than in the last.", HERE,
         "fig-depth-layers",
         *(below(0, "cosine of DFA's update with BP's at the last epoch, first hidden layer minus last, "
@@ -104,5 +103,5 @@ OWN_CLAIMS: tuple[Claim, ...] = (
                 agreement_of_layer("dfa", layers, 1) - agreement_of_layer("dfa", layers, layers),
                 form=".2f")
           for layers in (2, 4)),
-        not_on=_NOT_ON),
+        not_on=DIGITS_ONLY),
 )

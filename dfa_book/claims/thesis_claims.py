@@ -65,6 +65,7 @@ from .measures import (
 )
 from .queries import Sample
 
+DIGITS_ONLY = {"mnist": "its runs are trained on the bundled digits only"}
 ALIKE = 0.03
 # Bioequivalence's range for a ratio: 0.8 to 1.25.
 ALIKE_RATIO = 1.25
@@ -557,8 +558,7 @@ CLAIMS: tuple[Claim, ...] = (
         below(0.02, "accuracy of DFA when the first hidden layer is held at its random start and the "
                     "second learns, minus that when both are held",
               accuracy_at_depth("dfa", 2, "first") - accuracy_at_depth("dfa", 2, "both")),
-        not_on={"mnist": "its runs are trained on the bundled digits only"},
-        note="A first layer that is held is never aligned."),
+        not_on=DIGITS_ONLY, note="A first layer that is held is never aligned."),
     Claim("13g", "How robust DFA is to adversarial attacks has not been looked into.", "section 1.2",
         by_literature=FAILS,
         reason="by the literature: Akrout {cite}`akrout2019` had attacked networks trained by "
