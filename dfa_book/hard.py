@@ -192,3 +192,8 @@ def fastest(tried: pd.DataFrame, by: Sequence[str]) -> pd.Series:
     means = needed.map(math.log).groupby([*by, "learning_rate"]).mean()
     best: pd.Series = means.groupby(list(by)).idxmin().map(lambda place: place[-1])
     return best
+
+
+def with_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a results table with the column ``step``: steps made until the end of an epoch."""
+    return table.assign(step=table["epoch"] * table["samples"] // table["batch_size"])
