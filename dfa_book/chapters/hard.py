@@ -1,16 +1,43 @@
 """What the chapter on the hardness of parities shows: steps to learn one, by several methods."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dfa_lib.experiments import run_all
-from dfa_lib.experiments.statistics import with_outcomes
+from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.statistics import interval_of, with_outcomes
 
 from ..chapter import Settings
-from ..hard import COLUMNS, SMALL_RATE, Case, bits_table, fastest, with_steps
+from ..claims.judge import Evidence
+from ..claims.measures import (
+    Quantity,
+    hidden_progress,
+    size_slope,
+    small_rate,
+    steps_at_small_rate,
+    steps_on_bits,
+)
+from ..claims.queries import Sample
+from ..hard import (
+    BATCH,
+    COLUMNS,
+    GOAL,
+    HIDDEN,
+    SMALL_RATE,
+    UNMOVED,
+    Case,
+    bits_table,
+    fastest,
+    steps_needed,
+    with_steps,
+)
+from ..hard_plots import progress_curves, step_curves
+from ..plots import label
+from ..words import enumerated, listed, number, percent, plural, span, table
 
 METHODS = ("bp", "dfa")
 BITS = 20
@@ -45,7 +72,7 @@ SIZES = {
     "digits": PUBLISHED,
     "mnist": PUBLISHED,
     "class": Size((1, 2, 3), (10, 20), 1_024, 3, {1: 128, 2: 1_280}, 40, 3, 1, every=2),
-    "smoke": Size((1, 2), (8, 12), 32, 2, {1: 128, 2: 256}, 2, 2, 1, every=3),
+    "smoke": Size((1, 2, 3), (12, 20), 16, 2, {1: 128, 2: 256}, 2, 2, 1, every=3),
 }
 """Sizes by profile. The runs of the MNIST edition are on bits and on the bundled digits, too."""
 
@@ -116,3 +143,133 @@ def _digits(settings: Settings, size: Size) -> pd.DataFrame:
     chosen = [run for run in runs if rates[run.k, run.method, run.optimizer] == run.learning_rate]
     repeats = [replace(run, seed=seed) for run in chosen for seed in range(size.digit_seeds)]
     return with_steps(with_outcomes(run_all(repeats, settings.csv("hard_digits"), jobs=settings.jobs)))
+
+
+def _evidence(shown: Studied) -> Evidence:
+    return Evidence("digits", None, tables={"hard": shown.bits, "hard_digits": shown.digits})
+
+
+def _times(sample: Sample) -> str:
+    """Write a ratio of steps with the interval of its geometric mean."""
+    middle, low, high, n = sample.interval("ratio")
+    return number(middle) + (f" ({span(low, high)})" if n > 1 else "")
+
+
+def _ratios(samples: Sequence[Quantity], evidence: Evidence) -> str:
+    return enumerated([number(each(evidence).interval("ratio").mean) for each in samples])
+
+
+def _lags(shown: Studied) -> str:
+    """Say how many times the steps of BP each optimizer's DFA needs."""
+    some, evidence = shown.size.bits[1:], _evidence(shown)
+    each = [
+        f"with {OPTIMIZER_NAMES[o]} "
+        + _ratios([steps_on_bits(k, "dfa", o) / steps_on_bits(k, "bp", o) for k in some], evidence)
+        for o in RATES["bits"]
+    ]
+    parts = enumerated([str(k) for k in some])
+    return (
+        f"For a parity of {parts} of {BITS} bits, DFA needs {', and '.join(each)} times the steps of "
+        "BP, each at its tuned rate."
+    )
+
+
+def _powers(shown: Studied) -> str:
+    """Say how steps grow with n, and with the last bit, at the small rate."""
+    some, evidence = shown.size.bits[1:], _evidence(shown)
+    before, last = shown.size.bits[-2:]
+    powers, ratios = {}, {}
+    for method in METHODS:
+        slopes = [number(size_slope(k, method)(evidence).mean, ".1f") for k in some]
+        powers[METHOD_NAMES[method]] = enumerated(slopes)
+        ratio = steps_at_small_rate(last, method) / steps_at_small_rate(before, method)
+        ratios[METHOD_NAMES[method]] = _times(ratio(evidence))
+    parts = enumerated([str(k) for k in some])
+    return (
+        f"At the same small rate, {last} bits take these multiples of the steps of {before}: "
+        f"{listed(ratios)}; and steps grow as powers of the number n of bits, for k = {parts} with the "
+        f"exponents {listed(powers)}."
+    )
+
+
+def finding(shown: Studied) -> str:
+    """Say in short how the effort grows."""
+    return f"**What came out.** {_lags(shown)} {_powers(shown)}"
+
+
+def effort(shown: Studied) -> dict[str, Any]:
+    """Return the figure of steps against k, on bits and on digits, at tuned rates."""
+    bits = shown.bits[shown.bits["learning_rate"] != SMALL_RATE]
+    tables = {"bits": bits, "digits": shown.digits}
+    runs = {title: steps_needed(of, [*KEY, "seed"]).reset_index() for title, of in tables.items()}
+    lost = sum(int((~of["reached"]).sum()) for of in runs.values())
+    return {
+        "figure": step_curves(runs, "k", "parts k of the parity"),
+        "results": ("hard", "hard_tuning", "hard_digits", "hard_digits_tuning"),
+        "caption": (
+            f"{_lags(shown)} Steps until the test accuracy is first {percent(GOAL, '.0f')}, against the "
+            f"number of parts of the parity: (a) k among {BITS} bits, {HIDDEN} hidden units, batches of "
+            f"{BATCH}, {plural(bits['seed'].nunique(), 'seed')}; (b) k bundled digits, the book's "
+            f"network, {plural(shown.digits['seed'].nunique(), 'seed')}. Rates are tuned on other "
+            "seeds, but for fixed features. Lines are geometric means, bands their 95 % intervals. "
+            f"Circles: some runs did not get there ({lost} in all), and count with the steps that they "
+            "were given."
+        ),
+        "alt": f"Two panels of steps against k, logarithmic, for bits and digits. {_lags(shown)}",
+    }
+
+
+def growth(shown: Studied) -> dict[str, Any]:
+    """Return the figure of steps against the number of bits, at the small rate."""
+    small = shown.bits[shown.bits["learning_rate"] == SMALL_RATE]
+    needed = steps_needed(small, [*KEY, "dimensions", "seed"]).reset_index()
+    panels = {f"k = {k}": rows for k, rows in needed.groupby("k")}
+    said = _powers(shown)
+    return {
+        "figure": step_curves(panels, "dimensions", "bits n", log=True),
+        "results": ("hard",),
+        "caption": (
+            f"{said} Steps until the test accuracy is "
+            f"first {percent(GOAL, '.0f')} against the number n of bits, for SGD at the rate "
+            f"{SMALL_RATE:g}, {plural(small['seed'].nunique(), 'seed')}, {HIDDEN} hidden units, batches "
+            f"of {BATCH}. Lines are geometric means, bands their 95 % intervals."
+        ),
+        "alt": f"Steps of BP and DFA against n on logarithmic axes, a panel for each k. {said}",
+    }
+
+
+def progress(shown: Studied) -> dict[str, Any]:
+    """Return the figure of accuracy and of the first layer's movement along training."""
+    k, evidence = shown.size.bits[-1], _evidence(shown)
+    each = {METHOD_NAMES[m]: f"{_times(hidden_progress(k, m)(evidence))}" for m in METHODS}
+    said = (
+        f"Before the accuracy is {percent(UNMOVED, '.0f')}, the weights of relevant inputs have moved "
+        f"further than the others, by these factors: {listed(each)}."
+    )
+    rows = small_rate(evidence, k=k, dimensions=BITS)
+    return {
+        "figure": progress_curves(rows, (0.5, 1.0)),
+        "results": ("hard",),
+        "caption": (
+            f"{said} (a) Test accuracy and (b) root mean square movement of first-layer weights of "
+            f"the {k} relevant inputs over that of the other {BITS - k}, for SGD at the rate "
+            f"{SMALL_RATE:g}. Lines are means over {plural(rows['seed'].nunique(), 'seed')}, bands 95 % "
+            "Student-t intervals; a run that has ended keeps its last value. Dotted: chance, and equal "
+            "movement."
+        ),
+        "alt": f"Two panels against the step: accuracy, and movement of relevant weights. {said}",
+    }
+
+
+def rates(shown: Studied) -> str:
+    """Return the table of tuned rates and steps."""
+    rows = []
+    for name, of in (("bits", shown.bits), ("digits", shown.digits)):
+        tuned = of[of["learning_rate"] != SMALL_RATE]
+        needed = steps_needed(tuned, [*KEY, "learning_rate", "seed"])
+        for (k, method, optimizer, rate), runs in needed.groupby([*KEY, "learning_rate"]):
+            middle, low, high, _ = interval_of(runs["steps"], "ratio")
+            steps = f"{middle:,.0f} ({span(low, high, ',.0f')})"
+            lost = f"{int((~runs['reached']).sum())} of {len(runs)}"
+            rows.append([f"{k} {name}, {label(str(method), str(optimizer))}", steps, lost, f"{rate:g}"])
+    return table(["parity and method", "steps", "not reached", "rate"], rows)
