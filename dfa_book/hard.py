@@ -2,23 +2,6 @@
 
 Inputs are uniform on ±1; the label is 1 where the product of the first k is 1. All seeds of a case train
 as one batch of runs.
-
-Rules, stated after a pilot with the seeds 1001 to 1003. Steps are those until the test accuracy is first
-75 %; a run that never gets there counts with the steps that it was given, and is counted. Bits: 20 of
-them unless said otherwise. Intervals are 95 % over seeds, paired by seed, of the geometric mean for
-ratios. A rate is *tuned* if it is the fastest of a grid for other seeds; the *small rate* is 0.25, SGD.
-
-19a. DFA needs more steps than BP for parities of bits: steps of DFA over those of BP, each at its tuned
-     rate, above 1, for k = 2, 3 and 4, by SGD and by Adam (six numbers).
-19b. At the same small rate, DFA's steps grow with n by the same power as BP's, up to what one more bit
-     adds to the power by theory: slope of log steps against log n, DFA minus BP, between -0.5 and 0.5
-     (n = 10, 20, 40), for k = 2, 3 and 4.
-19c. Progress is hidden: at the small rate, at the last measurement before the accuracy is first 55 %,
-     the weights of relevant inputs have moved further than the others, root mean square over root mean
-     square above 1.5, for k = 3 and 4, BP and DFA.
-19d. On digits, a third digit costs DFA more than BP: steps with three digits over steps with two, each
-     at its tuned rate, DFA's ratio over BP's above 1, by SGD and by RMSProp. Theory says that the first
-     signals are the same; that DFA lags with SGD at three digits was known from chapter 3.
 """
 
 import hashlib
@@ -136,19 +119,10 @@ def bits_table(
 ) -> pd.DataFrame:
     """Train each case with each seed for at most so many steps, and measure at the steps of ``TIMES``.
 
-    ``results`` is a CSV to read from and to save to.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per run and measured step: the case, ``seed``, ``step``, ``test_accuracy``, and
-        ``relevant``, the root mean square movement of the first layer's weights of relevant inputs over
-        that of the others (nan if none moved).
-
-    Raises
-    ------
-    InputError
-        If the CSV is damaged or belongs to another experiment.
+    Returns one row per run and measured step: the case, ``seed``, ``step``, ``test_accuracy``, and
+    ``relevant``, the root mean square movement of the first layer's weights of relevant inputs over that
+    of the others (nan if none moved). Raises ``InputError`` if the CSV ``results`` is damaged or belongs
+    to another experiment.
     """
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:

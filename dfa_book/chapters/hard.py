@@ -1,6 +1,5 @@
 """What the chapter on the hardness of parities shows: steps to learn one, by several methods."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -9,12 +8,13 @@ import pandas as pd
 
 from dfa_lib.experiments import run_all
 from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
+from dfa_lib.experiments.results import COLUMNS as RESULT_COLUMNS
 from dfa_lib.experiments.statistics import interval_of, with_outcomes
+from dfa_lib.training import Run
 
 from ..chapter import Settings
 from ..claims.judge import Evidence
 from ..claims.measures import (
-    Quantity,
     hidden_progress,
     size_slope,
     small_rate,
@@ -57,22 +57,18 @@ class Size(NamedTuple):
     bits: tuple[int, ...]  #: numbers k of relevant bits
     sizes: tuple[int, ...]  #: numbers n of bits, at the small rate
     steps: int  #: at most, on bits
-    seeds: int
     digits: dict[int, int]  #: training stacks an epoch for each number of digits
-    epochs: int
-    digit_seeds: int
-    tuning_seeds: int
+    epochs: int = 40
+    tuning_seeds: int = 1
     every: int = 1  #: which rates of the grids are tried
 
 
-PUBLISHED = Size(
-    (1, 2, 3, 4), (10, 20, 40), 8_192, 20, {1: 128, 2: 1_280, 3: 12_800}, 40, 10, tuning_seeds=3
-)
+PUBLISHED = Size((1, 2, 3, 4), (10, 20, 40), 8_192, {1: 128, 2: 1_280, 3: 12_800}, tuning_seeds=3)
 SIZES = {
     "digits": PUBLISHED,
     "mnist": PUBLISHED,
-    "class": Size((1, 2, 3), (10, 20), 1_024, 3, {1: 128, 2: 1_280}, 40, 3, 1, every=2),
-    "smoke": Size((1, 2, 3), (12, 20), 16, 2, {1: 128, 2: 256}, 2, 2, 1, every=3),
+    "class": Size((1, 2, 3), (10, 20), 1_024, {1: 128, 2: 1_280}, every=2),
+    "smoke": Size((1, 2, 3), (12, 20), 16, {1: 128, 2: 256}, epochs=2, every=3),
 }
 """Sizes by profile. The runs of the MNIST edition are on bits and on the bundled digits, too."""
 
@@ -91,58 +87,47 @@ def studied(settings: Settings) -> Studied:
     Results that have more seeds than asked for are shown with all of them.
     """
     size = SIZES[settings.profile]
-    return Studied(_bits(settings, size), _digits(settings, size), size)
+    trials = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
+    return Studied(_bits(settings, size, trials), _digits(settings, size, trials), size)
 
 
-def _tuning_seeds(size: Size) -> range:
-    return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
+def _bits(settings: Settings, size: Size, trials: range) -> pd.DataFrame:
+    def trained(name: str, cases: list[Case], seeds: range) -> pd.DataFrame:
+        return bits_table(cases, seeds, size.steps, results=settings.csv(name), jobs=settings.jobs)
 
-
-def _bits(settings: Settings, size: Size) -> pd.DataFrame:
     cases = [
         Case(k, BITS, method, optimizer, rate)
         for k, method, (optimizer, rates) in product(size.bits, METHODS, RATES["bits"].items())
         for rate in rates[:: size.every]
     ]
-    tried = bits_table(
-        cases,
-        _tuning_seeds(size),
-        size.steps,
-        results=settings.csv("hard_tuning"),
-        jobs=settings.jobs,
-    )
-    rates = fastest(tried, KEY).to_dict()
+    rates = fastest(trained("hard_tuning", cases, trials), KEY).to_dict()
     tuned = [each for each in cases if rates[each.k, each.method, each.optimizer] == each.learning_rate]
     fixed = [Case(k, BITS, *FEATURES) for k in size.bits]
     small = [
         Case(k, n, m, "sgd", SMALL_RATE) for k in size.bits[1:] for n in size.sizes for m in METHODS
     ]
-    seeds = range(settings.stored_seeds("hard", COLUMNS, size.seeds))
-    return bits_table(
-        [*tuned, *fixed, *small], seeds, size.steps, results=settings.csv("hard"), jobs=settings.jobs
-    )
+    seeds = range(settings.stored_seeds("hard", COLUMNS, settings.seeds))
+    return trained("hard", [*tuned, *fixed, *small], seeds)
 
 
-def _digits(settings: Settings, size: Size) -> pd.DataFrame:
-    scale = settings.on_digits
+def _digits(settings: Settings, size: Size, trials: range) -> pd.DataFrame:
+    def trained(name: str, runs: list[Run], seeds: range, judged: str) -> pd.DataFrame:
+        each = [replace(run, seed=seed, evaluate_on=judged) for run in runs for seed in seeds]
+        return with_steps(run_all(each, settings.csv(name), jobs=settings.jobs))
+
     runs = [
-        scale.run(
+        settings.on_digits.run(
             k=k, samples=samples, test_samples=1_000, epochs=size.epochs,
             method=method, optimizer=optimizer, learning_rate=rate,
         )
-        for (k, samples), method, (optimizer, rates) in product(
-            size.digits.items(), METHODS, RATES["digits"].items()
-        )
+        for k, samples in size.digits.items()
+        for method, (optimizer, rates) in product(METHODS, RATES["digits"].items())
         for rate in rates[:: size.every]
     ]  # fmt: skip
-    trials = [
-        replace(run, seed=seed, evaluate_on="validation") for run in runs for seed in _tuning_seeds(size)
-    ]
-    tried = run_all(trials, settings.csv("hard_digits_tuning"), jobs=settings.jobs)
-    rates = fastest(with_steps(tried), KEY).to_dict()
+    rates = fastest(trained("hard_digits_tuning", runs, trials, "validation"), KEY).to_dict()
     chosen = [run for run in runs if rates[run.k, run.method, run.optimizer] == run.learning_rate]
-    repeats = [replace(run, seed=seed) for run in chosen for seed in range(size.digit_seeds)]
-    return with_steps(with_outcomes(run_all(repeats, settings.csv("hard_digits"), jobs=settings.jobs)))
+    seeds = range(settings.stored_seeds("hard_digits", RESULT_COLUMNS, settings.seeds))
+    return with_outcomes(trained("hard_digits", chosen, seeds, "test"))
 
 
 def _evidence(shown: Studied) -> Evidence:
@@ -155,23 +140,21 @@ def _times(sample: Sample) -> str:
     return number(middle) + (f" ({span(low, high)})" if n > 1 else "")
 
 
-def _ratios(samples: Sequence[Quantity], evidence: Evidence) -> str:
-    return enumerated([number(each(evidence).interval("ratio").mean) for each in samples])
-
-
 def _lags(shown: Studied) -> str:
     """Say how many times the steps of BP each optimizer's DFA needs."""
-    some, evidence = shown.size.bits[1:], _evidence(shown)
-    each = [
-        f"with {OPTIMIZER_NAMES[o]} "
-        + _ratios([steps_on_bits(k, "dfa", o) / steps_on_bits(k, "bp", o) for k in some], evidence)
-        for o in RATES["bits"]
-    ]
-    parts = enumerated([str(k) for k in some])
+    evidence, each = _evidence(shown), []
+    for o in RATES["bits"]:
+        ratios = [steps_on_bits(k, "dfa", o) / steps_on_bits(k, "bp", o) for k in shown.size.bits[1:]]
+        means = [number(ratio(evidence).interval("ratio").mean, ".1f") for ratio in ratios]
+        each.append(f"with {OPTIMIZER_NAMES[o]} {enumerated(means)}")
     return (
-        f"For a parity of {parts} of {BITS} bits, DFA needs {', and '.join(each)} times the steps of "
-        "BP, each at its tuned rate."
+        f"For a parity of {_parts(shown)} of {BITS} bits, DFA needs {', and '.join(each)} times the "
+        "steps of BP, each at its tuned rate."
     )
+
+
+def _parts(shown: Studied) -> str:
+    return enumerated([str(k) for k in shown.size.bits[1:]])
 
 
 def _powers(shown: Studied) -> str:
@@ -184,11 +167,10 @@ def _powers(shown: Studied) -> str:
         powers[METHOD_NAMES[method]] = enumerated(slopes)
         ratio = steps_at_small_rate(last, method) / steps_at_small_rate(before, method)
         ratios[METHOD_NAMES[method]] = _times(ratio(evidence))
-    parts = enumerated([str(k) for k in some])
     return (
         f"At the same small rate, {last} bits take these multiples of the steps of {before}: "
-        f"{listed(ratios)}; and steps grow as powers of the number n of bits, for k = {parts} with the "
-        f"exponents {listed(powers)}."
+        f"{listed(ratios)}; and steps grow as powers of the number n of bits, for k = {_parts(shown)} "
+        f"with the exponents {listed(powers)}."
     )
 
 
@@ -243,8 +225,8 @@ def progress(shown: Studied) -> dict[str, Any]:
     k, evidence = shown.size.bits[-1], _evidence(shown)
     each = {METHOD_NAMES[m]: f"{_times(hidden_progress(k, m)(evidence))}" for m in METHODS}
     said = (
-        f"Before the accuracy is {percent(UNMOVED, '.0f')}, the weights of relevant inputs have moved "
-        f"further than the others, by these factors: {listed(each)}."
+        f"Before the accuracy is {percent(UNMOVED, '.0f')}, relevant inputs' weights have moved by these "
+        f"multiples of the others' movement: {listed(each)}."
     )
     rows = small_rate(evidence, k=k, dimensions=BITS)
     return {
