@@ -225,8 +225,8 @@ def progress(shown: Studied) -> dict[str, Any]:
     k, evidence = shown.size.bits[-1], _evidence(shown)
     each = {METHOD_NAMES[m]: f"{_times(hidden_progress(k, m)(evidence))}" for m in METHODS}
     said = (
-        f"Before the accuracy is {percent(UNMOVED, '.0f')}, relevant inputs' weights have moved by these "
-        f"multiples of the others' movement: {listed(each)}."
+        f"Before the accuracy is {percent(UNMOVED, '.0f')}, relevant inputs' weights have moved by "
+        f"these multiples of the others' movement: {listed(each)}."
     )
     rows = small_rate(evidence, k=k, dimensions=BITS)
     return {
