@@ -40,7 +40,7 @@ COLUMNS = {
 }
 
 
-class Case(NamedTuple):
+class BitsCase(NamedTuple):
     """A problem, k of so many bits, and how it is learned."""
 
     k: int
@@ -55,12 +55,12 @@ def signs(shape: Sequence[int], stream: torch.Generator) -> Tensor:
     return 2 * torch.randint(2, tuple(shape), generator=stream, dtype=torch.int8) - 1
 
 
-def parity(X: Tensor, k: int) -> Tensor:
+def parity_labels(X: Tensor, k: int) -> Tensor:
     """Return the labels of rows of signs: 1 where the product of the first k is 1, else 0."""
     return (X[..., :k].prod(dim=-1, keepdim=True) > 0).float()
 
 
-def start_networks(case: Case, seeds: Sequence[int]) -> Parameters:
+def start_networks(case: BitsCase, seeds: Sequence[int]) -> Parameters:
     """Draw the networks of some seeds, stacked; methods that share a seed share their weights."""
     method, widths = METHODS[case.method], (case.dimensions, HIDDEN, 1)
     networks = []
@@ -72,7 +72,7 @@ def start_networks(case: Case, seeds: Sequence[int]) -> Parameters:
     return {name: torch.stack([each[name] for each in networks]).float() for name in networks[0]}
 
 
-def train_bits(case: Case, seeds: Sequence[int], steps: int) -> list[Row]:
+def train_bits(case: BitsCase, seeds: Sequence[int], steps: int) -> list[Row]:
     """Train a case with some seeds; return a row for each seed and measured step, from ``k`` on.
 
     A run ends when its accuracy is ``DONE``, or after so many ``steps``.
@@ -81,7 +81,7 @@ def train_bits(case: Case, seeds: Sequence[int], steps: int) -> list[Row]:
         return list(_train(case, seeds, steps))
 
 
-def _train(case: Case, seeds: Sequence[int], steps: int) -> Iterator[Row]:
+def _train(case: BitsCase, seeds: Sequence[int], steps: int) -> Iterator[Row]:
     k, n = case.k, case.dimensions
     parameters = start_networks(case, seeds)
     start, state = parameters["W1"], dict[str, State]()
@@ -94,7 +94,7 @@ def _train(case: Case, seeds: Sequence[int], steps: int) -> Iterator[Row]:
         if place == 0:
             block = torch.stack([signs((BLOCK, BATCH, n), stream) for stream in streams])
         X = block[:, place].float()
-        y = parity(X, k)
+        y = parity_labels(X, k)
         parameters, state = step(
             optimizer,
             parameters,
@@ -104,7 +104,7 @@ def _train(case: Case, seeds: Sequence[int], steps: int) -> Iterator[Row]:
         )
         if t not in TIMES and t != steps:
             continue
-        right = accuracy(forward(parameters, test).logits, parity(test, k)).tolist()
+        right = accuracy(forward(parameters, test).logits, parity_labels(test, k)).tolist()
         moved = (parameters["W1"] - start).square()
         further = (moved[:, :k].mean(dim=(1, 2)) / moved[:, k:].mean(dim=(1, 2))).sqrt().tolist()
         for i in sorted(training):
@@ -115,7 +115,12 @@ def _train(case: Case, seeds: Sequence[int], steps: int) -> Iterator[Row]:
 
 
 def bits_table(
-    cases: Sequence[Case], seeds: Sequence[int], steps: int, *, results: TablePath = None, jobs: int = 1
+    cases: Sequence[BitsCase],
+    seeds: Sequence[int],
+    steps: int,
+    *,
+    results: TablePath = None,
+    jobs: int = 1,
 ) -> pd.DataFrame:
     """Train each case with each seed for at most so many steps, and measure at the steps of ``TIMES``.
 
@@ -126,9 +131,9 @@ def bits_table(
     """
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        new: dict[Case, list[int]] = {}
+        new: dict[BitsCase, list[int]] = {}
         for *case, seed in missing:
-            new.setdefault(Case(*case), []).append(seed)
+            new.setdefault(BitsCase(*case), []).append(seed)
         parallel = Parallel(n_jobs=min(jobs, len(new)), return_as="generator", batch_size=1)
         trained = parallel(delayed(tied(train_bits))(case, own, steps) for case, own in new.items())
         for rows, own in zip(trained, new.values(), strict=True):

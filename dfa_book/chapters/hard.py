@@ -29,7 +29,7 @@ from ..hard import (
     HIDDEN,
     SMALL_RATE,
     UNMOVED,
-    Case,
+    BitsCase,
     bits_table,
     fastest,
     steps_needed,
@@ -92,19 +92,19 @@ def studied(settings: Settings) -> Studied:
 
 
 def _bits(settings: Settings, size: Size, trials: range) -> pd.DataFrame:
-    def trained(name: str, cases: list[Case], seeds: range) -> pd.DataFrame:
+    def trained(name: str, cases: list[BitsCase], seeds: range) -> pd.DataFrame:
         return bits_table(cases, seeds, size.steps, results=settings.csv(name), jobs=settings.jobs)
 
     cases = [
-        Case(k, BITS, method, optimizer, rate)
+        BitsCase(k, BITS, method, optimizer, rate)
         for k, method, (optimizer, rates) in product(size.bits, METHODS, RATES["bits"].items())
         for rate in rates[:: size.every]
     ]
     rates = fastest(trained("hard_tuning", cases, trials), KEY).to_dict()
     tuned = [each for each in cases if rates[each.k, each.method, each.optimizer] == each.learning_rate]
-    fixed = [Case(k, BITS, *FEATURES) for k in size.bits]
+    fixed = [BitsCase(k, BITS, *FEATURES) for k in size.bits]
     small = [
-        Case(k, n, m, "sgd", SMALL_RATE) for k in size.bits[1:] for n in size.sizes for m in METHODS
+        BitsCase(k, n, m, "sgd", SMALL_RATE) for k in size.bits[1:] for n in size.sizes for m in METHODS
     ]
     seeds = range(settings.stored_seeds("hard", COLUMNS, settings.seeds))
     return trained("hard", [*tuned, *fixed, *small], seeds)

@@ -26,9 +26,9 @@ def test_the_label_is_the_product_of_the_first_bits_alone():
     X = hard.signs((500, 6), generator(0, "train"))
     assert set(X.unique().tolist()) == {-1, 1}
     products = [int(np.prod(row[:3])) for row in X.tolist()]
-    assert hard.parity(X, 3)[:, 0].tolist() == [float(product == 1) for product in products]
+    assert hard.parity_labels(X, 3)[:, 0].tolist() == [float(product == 1) for product in products]
     X[:, 3:] *= -1
-    assert hard.parity(X, 3)[:, 0].tolist() == [float(product == 1) for product in products]
+    assert hard.parity_labels(X, 3)[:, 0].tolist() == [float(product == 1) for product in products]
 
 
 def by_hand(case, seed, steps):
@@ -40,7 +40,7 @@ def by_hand(case, seed, steps):
     test = hard.signs((hard.TEST, case.dimensions), generator(seed, "test")).double()
     measured = []
     for t in range(steps):
-        x, y = block[t], hard.parity(block[t], case.k).double()
+        x, y = block[t], hard.parity_labels(block[t], case.k).double()
         weights = [w.clone().requires_grad_() for w in (W1, b1, W2, b2)]
         a = x @ weights[0] + weights[1]
         logits = torch.relu(a) @ weights[2] + weights[3]
@@ -54,7 +54,7 @@ def by_hand(case, seed, steps):
             w - case.learning_rate * g for w, g in zip((W1, b1, W2, b2), slopes, strict=True)
         )
         answers = torch.relu(test @ W1 + b1) @ W2 + b2 > 0
-        right = (answers == (hard.parity(test, case.k) > 0.5)).double().mean().item()
+        right = (answers == (hard.parity_labels(test, case.k) > 0.5)).double().mean().item()
         moved = (W1 - start) ** 2
         measured.append((right, math.sqrt(moved[: case.k].mean() / moved[case.k :].mean())))
     return measured
@@ -62,7 +62,7 @@ def by_hand(case, seed, steps):
 
 @pytest.mark.parametrize("method", ["bp", "dfa"])
 def test_training_is_that_of_autograd_and_a_seed_does_not_depend_on_others(method):
-    case = hard.Case(2, 6, method, "sgd", 0.25)
+    case = hard.BitsCase(2, 6, method, "sgd", 0.25)
     rows = hard.train_bits(case, [3, 4], 3)
     for seed in (3, 4):
         own = [row for row in rows if row[5] == seed]
@@ -75,30 +75,30 @@ def test_training_is_that_of_autograd_and_a_seed_does_not_depend_on_others(metho
 
 
 def test_bp_and_dfa_of_a_seed_share_weights_and_differ_by_a_factor_for_each_unit():
-    start = {m: hard.start_networks(hard.Case(2, 6, m, "sgd", 1.0), [0]) for m in ("bp", "dfa")}
+    start = {m: hard.start_networks(hard.BitsCase(2, 6, m, "sgd", 1.0), [0]) for m in ("bp", "dfa")}
     assert all(torch.equal(start["dfa"][name], value) for name, value in start["bp"].items())
     X = hard.signs((1, 50, 6), generator(0, "train")).float()
-    y = hard.parity(X, 2)
+    y = hard.parity_labels(X, 2)
     bp = gradients(backpropagation(start["bp"], X, y))["W1"]
     dfa = gradients(direct_feedback_alignment(start["dfa"], X, y))["W1"]
     torch.testing.assert_close(dfa, bp * start["dfa"]["B1"] / start["dfa"]["W2"].mT)
 
 
 def test_fixed_features_do_not_move():
-    rows = hard.train_bits(hard.Case(2, 6, "relu_features", "sgd", 1.0), [0], 4)
+    rows = hard.train_bits(hard.BitsCase(2, 6, "relu_features", "sgd", 1.0), [0], 4)
     assert all(math.isnan(row[8]) for row in rows)
 
 
 def test_a_run_ends_when_it_has_learned_or_has_no_steps_left():
-    rows = hard.train_bits(hard.Case(1, 6, "bp", "sgd", 1.0), [0, 1], 9)
+    rows = hard.train_bits(hard.BitsCase(1, 6, "bp", "sgd", 1.0), [0, 1], 9)
     for seed in (0, 1):
         reached = [row[7] >= hard.DONE for row in rows if row[5] == seed]
         assert not any(reached[:-1])
-    assert hard.train_bits(hard.Case(6, 6, "bp", "sgd", 0.01), [0], 9)[-1][6] == 9
+    assert hard.train_bits(hard.BitsCase(6, 6, "bp", "sgd", 0.01), [0], 9)[-1][6] == 9
 
 
 def test_a_table_grows_by_seeds_and_keeps_what_it_has(tmp_path):
-    file, cases = tmp_path / "hard.csv", [hard.Case(1, 6, m, "sgd", 0.5) for m in ("bp", "dfa")]
+    file, cases = tmp_path / "hard.csv", [hard.BitsCase(1, 6, m, "sgd", 0.5) for m in ("bp", "dfa")]
     hard.bits_table(cases, range(1), 4, results=file)
     more = hard.bits_table(cases, range(2), 4, results=file)
     assert more["seed"].nunique() == 2
@@ -164,7 +164,7 @@ def test_stored_runs_are_judged_once_and_both_editions_keep_the_same():
 
 def test_stored_runs_are_those_of_this_code():
     stored = pd.read_csv(ROOT / "results" / "digits" / "hard.csv")
-    case = hard.Case(2, 10, "dfa", "sgd", hard.SMALL_RATE)
+    case = hard.BitsCase(2, 10, "dfa", "sgd", hard.SMALL_RATE)
     again = pd.DataFrame(hard.train_bits(case, [7], 16), columns=list(hard.COLUMNS)[1:])
     there = stored[(stored[list(hard.CASE)] == list(case)).all(axis=1) & (stored["seed"] == 7)].head(
         len(again)
