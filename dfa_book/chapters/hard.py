@@ -146,10 +146,10 @@ def _lags(shown: Studied) -> str:
     for o in RATES["bits"]:
         ratios = [steps_on_bits(k, "dfa", o) / steps_on_bits(k, "bp", o) for k in shown.size.bits[1:]]
         means = [number(ratio(evidence).interval("ratio").mean, ".1f") for ratio in ratios]
-        each.append(f"with {OPTIMIZER_NAMES[o]} {enumerated(means)}")
+        each.append(f"with {OPTIMIZER_NAMES[o]} {enumerated(means)} times")
     return (
-        f"For a parity of {_parts(shown)} of {BITS} bits, DFA needs {', and '.join(each)} times the "
-        "steps of BP, each at its tuned rate."
+        f"The parity of {_parts(shown)} of {BITS} bits takes DFA {' and '.join(each)} the steps of BP, "
+        "each at its tuned rate."
     )
 
 
@@ -168,9 +168,9 @@ def _powers(shown: Studied) -> str:
         ratio = steps_at_small_rate(last, method) / steps_at_small_rate(before, method)
         ratios[METHOD_NAMES[method]] = _times(ratio(evidence))
     return (
-        f"At the same small rate, {last} bits take these multiples of the steps of {before}: "
-        f"{listed(ratios)}; and steps grow as powers of the number n of bits, for k = {_parts(shown)} "
-        f"with the exponents {listed(powers)}."
+        f"At the same small rate, steps for {last} bits over steps for {before} are {listed(ratios)}. Steps "
+        f"grow as powers of the number n of bits; the exponents for k = {_parts(shown)} are "
+        f"{listed(powers)}."
     )
 
 
@@ -244,14 +244,16 @@ def progress(shown: Studied) -> dict[str, Any]:
 
 
 def rates(shown: Studied) -> str:
-    """Return the table of tuned rates and steps."""
-    rows = []
+    """Return the table of steps and tuned rates, and of runs that did not reach the goal."""
+    rows: dict[str, list[str]] = {}
     for name, of in (("bits", shown.bits), ("digits", shown.digits)):
         tuned = of[of["learning_rate"] != SMALL_RATE]
         needed = steps_needed(tuned, [*KEY, "learning_rate", "seed"])
-        for (k, method, optimizer, rate), runs in needed.groupby([*KEY, "learning_rate"]):
-            middle, low, high, _ = interval_of(runs["steps"], "ratio")
-            steps = f"{middle:,.0f} ({span(low, high, ',.0f')})"
-            lost = f"{int((~runs['reached']).sum())} of {len(runs)}"
-            rows.append([f"{k} {name}, {label(str(method), str(optimizer))}", steps, lost, f"{rate:g}"])
-    return table(["parity and method", "steps", "not reached", "rate"], rows)
+        for (_, method, optimizer, rate), runs in needed.groupby([*KEY, "learning_rate"]):
+            lost = int((~runs["reached"]).sum())
+            note = f", {lost} of {len(runs)} not reached" if lost else ""
+            cell = f"{interval_of(runs['steps'], 'ratio').mean:,.0f} (at {rate:g}{note})"
+            rows.setdefault(f"{name}, {label(str(method), str(optimizer))}", []).append(cell)
+    heads = [f"k = {k}" for k in shown.size.bits]
+    full = [[name, *cells, *[""] * (len(heads) - len(cells))] for name, cells in rows.items()]
+    return table(["parities and method", *heads], full)

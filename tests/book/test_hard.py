@@ -195,8 +195,8 @@ def shown():
 
 def test_the_chapter_says_how_many_steps_were_needed(shown):
     said = chapter.finding(shown).replace("\u00a0", " ")
-    assert said.startswith("**What came out.** For a parity of 2 and 3 of 20 bits, DFA needs with SGD ")
-    assert "At the same small rate, 3 bits take these multiples of the steps of 2: " in said
+    assert said.startswith("**What came out.** The parity of 2 and 3 of 20 bits takes DFA with SGD ")
+    assert "At the same small rate, steps for 3 bits over steps for 2 are BP " in said
     figures = [chapter.effort(shown), chapter.growth(shown), chapter.progress(shown)]
     for figure in figures:
         assert figure["results"][0] == "hard"
