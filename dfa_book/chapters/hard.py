@@ -168,8 +168,8 @@ def _powers(shown: Studied) -> str:
         ratio = steps_at_small_rate(last, method) / steps_at_small_rate(before, method)
         ratios[METHOD_NAMES[method]] = _times(ratio(evidence))
     return (
-        f"At the same small rate, steps for {last} bits over steps for {before} are {listed(ratios)}. Steps "
-        f"grow as powers of the number n of bits; the exponents for k = {_parts(shown)} are "
+        f"At the same small rate, steps for {last} bits over steps for {before} are {listed(ratios)}. "
+        f"Steps grow as powers of the number n of bits; the exponents for k = {_parts(shown)} are "
         f"{listed(powers)}."
     )
 
