@@ -4,9 +4,11 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
+from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
 from dfa_lib.experiments.statistics import summarise
 
 from .plots import (
@@ -15,11 +17,13 @@ from .plots import (
     STYLE,
     Curve,
     against_epoch,
+    belongs_to,
     curves_in,
     draw_curve,
     grid_of_panels,
     legend_below,
     row_of_panels,
+    seed_dots,
 )
 
 
@@ -30,22 +34,26 @@ def depth_curves(last: pd.DataFrame) -> Figure:
     ``last`` has a row for each run, with its ``outcome``.
     """
     figure, (panel,) = grid_of_panels(1, 1, 5.2, 3.9)
-    for method in last["method"].unique():
-        runs = last[last["method"] == method]
-        means = summarise(runs, ["layers"])
-        ends = [means[end] for end in ("mean", "low", "high")]
-        look: dict[str, Any] = {"color": COLOURS[method], "marker": "o", "linewidth": 1.9}
-        name = METHOD_NAMES[method]
-        draw_curve(panel, Curve(name, means["layers"], *ends, label=name, **look))
-        panel.plot(
-            runs["layers"], runs["test_accuracy"], "o",
-            color=COLOURS[method], alpha=0.35, markersize=3.5, markeredgewidth=0,
-        )  # fmt: skip
+    method_curves(panel, last, "layers")
     panel.axhline(0.5, **REFERENCE_LINE)
     panel.set(xlabel="hidden layers", ylabel="test accuracy, last epoch")
     panel.set_xticks(sorted(last["layers"].unique()))
     legend_below(figure, curves_in(panel))
     return figure
+
+
+def method_curves(panel: Axes, last: pd.DataFrame, x: str, metric: str = "test_accuracy") -> None:
+    """Draw means of stable runs against a column x, a curve a method; runs are dots, or crosses."""
+    for method in last["method"].unique():
+        runs = last[last["method"] == method].sort_values(x)
+        means = summarise(runs, [x], metric)
+        ends = [means[f"{end}_sound"] for end in ("mean", "low", "high")]
+        name, colour = METHOD_NAMES[method], COLOURS[method]
+        look: dict[str, Any] = {"color": colour, "marker": "o", "linewidth": 1.9}
+        draw_curve(panel, Curve(name, means[x], *ends, label=name, **look))
+        dots: dict[str, Any] = {"color": colour, "gid": belongs_to(name), "alpha": 0.35}
+        unstable = runs["outcome"].isin([UNSTABLE, NON_FINITE])
+        seed_dots(panel, runs[x], runs[metric], unstable, marker="o", markersize=3.5, **dots)
 
 
 @mpl.rc_context(STYLE)

@@ -1,25 +1,37 @@
 """What the chapter on lazy and rich training shows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.tuning import FIRST_SEED, tune
 from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.training import Run
 
+from ..captions import INTERVALS
 from ..chapter import Settings
-from ..rich import COLUMNS, LINEAR, Case, at_best_rates, rich_table
+from ..claims.queries import Sample, sample, select
+from ..plots import final_accuracies
+from ..rich import COLUMNS, LINEAR, PLAIN, Case, at_best_rates, rich_table
+from ..rich_plots import scale_curves
+from ..words import listed, mean, means, number, percent, plural, table
 
 METHODS = ("bp", "dfa")
 LAZY = ("ntk", "relu_features")
 FULL = ("0.25", "1", "4", "16", "64", "256")
 SCALES = {"digits": FULL, "mnist": FULL, "class": ("1", "16", "256"), "smoke": ("1", "256")}
 """Values of α by profile. The runs of the MNIST edition are on the bundled digits, too."""
+LAZIEST = FULL[-1]
 RATES = (0.02, 0.05, 0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0)
 FEW_RATES = (0.05, 0.2, 0.5)
 TUNING_SEEDS = 3
 K, K_OF_OPTIMIZERS = 2, 3
+MEASURES = {
+    "moved_1": "distance moved by W₁, relative",
+    "kernel": "change of the tangent kernel",
+    "first_layer": "first layer's share in the rule's kernel",
+}
 
 
 class Scaled(NamedTuple):
@@ -40,7 +52,7 @@ def trained(settings: Settings) -> Scaled:
     trials = [
         Case(
             scale.run(method=method, k=K, learning_rate=rate, evaluate_on="validation"),
-            (*SCALES[settings.profile], LINEAR) if method in METHODS else ("none",),
+            (*SCALES[settings.profile], LINEAR) if method in METHODS else (PLAIN,),
         )
         for method in (*METHODS, *LAZY)
         for rate in (RATES if full else FEW_RATES)
@@ -62,3 +74,133 @@ def trained(settings: Settings) -> Scaled:
     seeds = settings.stored_seeds("rich", COLUMNS, settings.seeds)
     table = rich_table(cases, range(seeds), results=settings.csv("rich"), jobs=jobs)
     return Scaled(table, like)
+
+
+def _end(shown: Scaled, method: str, scale: str, metric: str = "test_accuracy", **more: str) -> Sample:
+    """Return a metric at the last epoch, by default of the runs by SGD."""
+    fields = {"method": method, "scale": scale, "optimizer": "sgd", "epoch": shown.like.epochs}
+    return sample(select(shown.table, **fields | more), metric)
+
+
+def _both(shown: Scaled, scale: str, metric: str, **more: str) -> str:
+    each = [number(_end(shown, m, scale, metric, **more).sound.mean) for m in METHODS]
+    return " and ".join(each)
+
+
+def _reached(shown: Scaled) -> str:
+    """Say what is reached at the largest α, by random features, and at α = 1."""
+    lazy, rich = ({METHOD_NAMES[m]: _end(shown, m, scale) for m in METHODS} for scale in (LAZIEST, "1"))
+    lazy["random ReLU features"] = _end(shown, "relu_features", PLAIN)
+    return f"Right at α = {LAZIEST}: {means(lazy)}. At α = 1: {means(rich)}."
+
+
+def _setting(shown: Scaled, digits: str) -> str:
+    run, seeds = shown.like, shown.table["seed"].nunique()
+    return (
+        f"the parity of {digits} bundled digits, {run.samples:,} fresh training stacks an epoch, "
+        f"{run.hidden} hidden units, {plural(run.epochs, 'epoch')}, {plural(seeds, 'seed')}. Lines and "
+        f"upright strokes are means over stable seeds, bands and bars their {INTERVALS}, dots seeds, "
+        "crosses unstable ones"
+    )
+
+
+def finding(shown: Scaled) -> str:
+    """Say in short what lazy and rich training reach."""
+    return (
+        f"**What came out.** {_reached(shown)} In the book's own networks, SGD changes the tangent "
+        f"kernel by {_both(shown, PLAIN, 'kernel')} (BP and DFA), where 0 is lazy."
+    )
+
+
+def accuracies(shown: Scaled) -> dict[str, Any]:
+    """Return the figure of accuracy against α."""
+    flat = {method: _end(shown, method, PLAIN) for method in LAZY}
+    said = means({METHOD_NAMES[method]: ends for method, ends in flat.items()})
+    panels = {"test_accuracy": "test accuracy, last epoch"}
+    intervals = {method: ends.interval() for method, ends in flat.items()}
+    return {
+        "figure": scale_curves(_against_alpha(shown), panels, intervals),
+        "results": ("rich", "rich_tuning"),
+        "caption": (
+            f"{_reached(shown)} Test accuracy at the last epoch against the scale α of the output, and "
+            f"of the linear model, for {_setting(shown, 'two')}. Dashed lines are methods of chapter 2, "
+            f"which have no α ({said}); the dotted line is chance. Each rule has the rate that was best "
+            "at its α on validation digits."
+        ),
+        "alt": f"Test accuracy of BP and DFA against α on a logarithmic axis. {_reached(shown)}",
+    }
+
+
+def _against_alpha(shown: Scaled) -> pd.DataFrame:
+    """Return the ends of the runs with a scale; the linear model stands beyond the largest α."""
+    rows = select(shown.table, epoch=shown.like.epochs)
+    rows = rows[rows["scale"] != PLAIN]
+    alpha = pd.to_numeric(rows["scale"], errors="coerce")
+    return rows.assign(alpha=alpha.fillna(4 * alpha.max()))
+
+
+def kernels(shown: Scaled) -> dict[str, Any]:
+    """Return the figure of movement, kernel change and the first layer's share against α."""
+    rows = _against_alpha(shown)
+    said = listed(
+        {
+            f"{what},": f"{_both(shown, '1', of)}; {_both(shown, LAZIEST, of)}"
+            for of, what in MEASURES.items()
+        }
+    )
+    shares = [percent(_end(shown, "dfa", alpha, "first_layer").sound.mean) for alpha in ("1", LAZIEST)]
+    return {
+        "figure": scale_curves(rows[rows["scale"] != LINEAR], MEASURES),
+        "results": ("rich", "rich_tuning"),
+        "caption": (
+            f"In the kernel by which DFA moves the logit, the first layer has a share of {shares[0]} at "
+            f"α = 1 and of {shares[1]} at α = {LAZIEST}. (a) How far W₁ moved, in lengths of its start; "
+            "(b) 1 minus the centred alignment of the tangent kernels before and after training; (c) "
+            "the first layer's share in the trace of the rule's own kernel. BP and DFA at α = 1, then "
+            f"at α = {LAZIEST}: {said}. For {_setting(shown, 'two')}."
+        ),
+        "alt": f"Three panels against α. BP and DFA at α = 1, then at α = {LAZIEST}: {said}.",
+    }
+
+
+def _own(shown: Scaled) -> pd.DataFrame:
+    """Return the rows of the book's own networks."""
+    return select(shown.table, scale=PLAIN, k=K_OF_OPTIMIZERS).assign(epochs=shown.like.epochs)
+
+
+def optimizers(shown: Scaled) -> dict[str, Any]:
+    """Return the figure of the kernel's change by each optimizer."""
+    rows = _own(shown)
+    said = listed(
+        {
+            f"{OPTIMIZER_NAMES[of]}:": _both(shown, PLAIN, "kernel", optimizer=of)
+            for of in rows["optimizer"].unique()
+        }
+    )
+    return {
+        "figure": final_accuracies(rows, by="optimizer", metric="kernel"),
+        "results": ("rich", "tuning"),
+        "caption": (
+            f"BP and DFA with SGD change the tangent kernel by {_both(shown, PLAIN, 'kernel')}. By "
+            f"optimizer: {said}. 1 minus the centred alignment of the kernels before and after training "
+            f"on {_setting(shown, 'three')}. Rates are those of chapter 3."
+        ),
+        "alt": f"A row for each optimizer, change of the kernel by BP and by DFA. {said}.",
+    }
+
+
+def optimizer_table(shown: Scaled) -> str:
+    """Return the table of what the book's own networks did, by optimizer."""
+    rows = []
+    for key, runs in _own(shown).groupby(["optimizer", "method"], sort=False):
+        of, method = map(str, key)
+        ends = {
+            name: _end(shown, method, PLAIN, name, optimizer=of)
+            for name in ("test_accuracy", "kernel", "moved_1", "moved_2", "gates", "first_layer")
+        }
+        moved = [number(ends[name].sound.mean) for name in ("kernel", "moved_1", "moved_2")]
+        shares = [percent(ends[name].sound.mean, ".0f") for name in ("gates", "first_layer")]
+        name, rate = f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[of]}", runs["learning_rate"].iloc[0]
+        rows.append([name, mean(ends["test_accuracy"]), *moved, *shares, f"{rate:g}"])
+    heads = ["run", "accuracy", "kernel", "W₁", "W₂", "gates flipped", "share of layer 1", "rate"]
+    return table(heads, rows)
