@@ -34,7 +34,7 @@ from dfa_lib.training import (
 )
 from dfa_lib.validation import choice, whole_number
 
-from .followed import experiment, followed_table
+from .followed import followed_table
 
 HELD_LAYERS = {
     "none": ((), 0.0),
@@ -104,17 +104,8 @@ def layers_table(
     like = cases[0].run
     width = like.hidden_widths[0]
     shared = replace(like, method="bp", feedback=None, hidden=width, learning_rate=1.0, seed=0)
-    return followed_table(
-        follow_layers,
-        by_key,
-        COLUMNS,
-        experiment(shared),
-        ("method", "hidden", "learning_rate", "seed"),
-        runs=lambda _, held: len(held),
-        datasets=[shared.dataset],
-        results=results,
-        jobs=jobs,
-    )
+    key = ("method", "hidden", "learning_rate", "seed")
+    return followed_table(results, COLUMNS, key, follow_layers, by_key, shared, jobs=jobs, count=True)
 
 
 def follow_layers(run: Run, held: Sequence[str] = ("none",)) -> list[Row]:

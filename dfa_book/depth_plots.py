@@ -1,5 +1,6 @@
-"""Figures of the chapter on depth."""
+"""Figures of the chapters on depth and on lazy and rich training."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
-from dfa_lib.experiments.statistics import summarise
+from dfa_lib.experiments.statistics import Interval, summarise
 
 from .plots import (
     MARKERS,
@@ -78,4 +79,34 @@ def layer_curves(table: pd.DataFrame) -> Figure:
         panel.set(title=METHOD_NAMES[method], ylabel="cosine with BP's update", ylim=(-0.4, 1.005))
         against_epoch(panel)
     legend_below(figure, curves_in(panels[0]), columns=4)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def scale_curves(
+    last: pd.DataFrame, panels_of: Mapping[str, str], flat: Mapping[str, Interval] | None = None
+) -> Figure:
+    """Draw metrics of the last epoch against α, a panel for each, with its label.
+
+    ``last`` has a row for each run with its ``outcome`` and ``alpha``; beyond the largest number stands
+    the linear model, if it is there. ``flat`` are accuracies that no α belongs to, by method.
+    """
+    count = len(panels_of)
+    figure, panels = (
+        grid_of_panels(1, 1, 5.6, 4.0) if count == 1 else row_of_panels(count, 3.7, same_y=False)
+    )
+    names = last.drop_duplicates("scale").set_index("alpha")["scale"].sort_index()
+    for panel, (metric, what) in zip(panels, panels_of.items(), strict=True):
+        method_curves(panel, last, "alpha", metric)
+        for method, (mean, low, high, _) in (flat or {}).items():
+            ends = [[value, value] for value in (mean, low, high)]
+            name, x = METHOD_NAMES[method], [names.index[0], names.index[-1]]
+            look: dict[str, Any] = {"label": name, "color": COLOURS[method], "linestyle": "--"}
+            draw_curve(panel, Curve(name, x, *ends, **look), shade=0.1)
+        panel.set(xscale="log", xlabel="scale α of the output", ylabel=what)
+        panel.set_xticks(names.index, names)
+        panel.minorticks_off()
+    if "test_accuracy" in panels_of:
+        panels[0].axhline(0.5, **REFERENCE_LINE)
+    legend_below(figure, curves_in(panels[0]))
     return figure

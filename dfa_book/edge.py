@@ -32,7 +32,7 @@ from dfa_lib.training import Problem, Run, evaluate, initial_parameters, load_pr
 from dfa_lib.validation import choice, whole_number
 
 from .claims.queries import Sample
-from .followed import experiment, followed_table
+from .followed import followed_table
 
 EDGE = 2.0
 # Training stacks of the epoch on which loss and Jacobian are measured.
@@ -130,16 +130,8 @@ def edge_table(
     }
 
     shared = replace(runs[0], method="bp", feedback=None, learning_rate=1.0, seed=0)
-    return followed_table(
-        follow,
-        by_key,
-        COLUMNS,
-        experiment(shared) | {"remedy": remedy},
-        ("method", "feedback", "learning_rate", "seed"),
-        datasets=[shared.dataset],
-        results=results,
-        jobs=jobs,
-    )
+    key = ("method", "feedback", "learning_rate", "seed")
+    return followed_table(results, COLUMNS, key, follow, by_key, shared, jobs=jobs, remedy=remedy)
 
 
 def follow(run: Run, remedy: str = "none") -> list[Row]:

@@ -1,4 +1,4 @@
-"""Tables of runs that are followed while they train: a run in a process of its own, kept in a CSV."""
+"""Tables of runs that are followed while they train, each in a process that takes one thread."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,38 +9,26 @@ from joblib import Parallel, delayed
 
 from dfa_lib.experiments.kept_table import Columns, Row, TablePath, kept_table
 from dfa_lib.experiments.orphans import tied
-
-
-def experiment(*plan: object) -> dict[str, str]:
-    """Return the first column of a table: a digest of what its runs share."""
-    shared = repr(plan[0] if len(plan) == 1 else plan)
-    return {"experiment": hashlib.sha256(shared.encode()).hexdigest()[:16]}
+from dfa_lib.training import Run
 
 
 def followed_table(
-    follow: Callable[..., list[Row]],
-    arguments: Mapping[Row, Sequence[Any]],
-    columns: Columns,
-    same: Mapping[str, str],
-    key: Sequence[str],
-    *,
-    runs: Callable[..., int] = lambda *_: 1,
-    datasets: Sequence[str],
-    results: TablePath = None,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """Call ``follow`` for each key that the table lacks; return the table.
+    results: TablePath, columns: Columns, key: Sequence[str], follow: Callable[..., list[Row]],
+    arguments: Mapping[Row, Sequence[Any]], shared: Run, *, jobs: int, count: bool = False, **same: str,
+) -> pd.DataFrame:  # fmt: skip
+    """Call ``follow`` for each key that a table lacks, and return the table.
 
-    ``arguments`` are those of ``follow`` by key. It returns rows without ``same`` and the key; ``runs``
-    counts the runs that it trains. The rest is as for ``kept_table``.
+    ``arguments`` are those of ``follow`` by key; with ``count``, it trains a run for each item of the
+    last one. It returns rows without the first columns, ``experiment``, those of ``same``, and ``key``.
+    ``shared`` is what all runs have in common.
     """
 
     def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
         parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator", batch_size=1)
         followed = parallel(delayed(tied(follow))(*arguments[one]) for one in missing)
         for one, rows in zip(missing, followed, strict=True):
-            yield [(*one, *row) for row in rows], runs(*arguments[one])
+            yield [(*one, *row) for row in rows], len(arguments[one][-1]) if count else 1
 
-    return kept_table(
-        results, columns, same, make, key=key, wanted=list(arguments), datasets=datasets, jobs=jobs
-    )
+    first = {"experiment": hashlib.sha256(repr(shared).encode()).hexdigest()[:16]} | same
+    record: dict[str, Any] = {"datasets": [shared.dataset], "jobs": jobs}
+    return kept_table(results, columns, first, make, key=key, wanted=list(arguments), **record)

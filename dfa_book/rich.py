@@ -7,7 +7,7 @@ The logit is ``α (h(θ) - h(θ₀))``, and the rate η/α² (Chizat et al., 201
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -25,27 +25,14 @@ from dfa_lib.optimizers import OPTIMIZERS
 from dfa_lib.training import Run, evaluate, initial_parameters, load_problem, train_epoch, using_threads
 
 from .edge import best_rate
-from .followed import experiment, followed_table
-
-# Rules of the claims, stated before the runs that they judge, after a pilot of 131 runs with the seeds
-# 2000 to 2002, which no run below has. Two digits (a: 20 repeats), SGD, each case at its best rate.
-# 18a. A large α makes training linear: with α = 256, the accuracy of BP, and that of DFA, are within
-#    0.03 of those of the model that is linear in its weights, trained by the same rule.
-# 18b. In the lazy limit, DFA learns with last-layer features only: with α = 256, its accuracy is within
-#    0.03 of that of random ReLU features.
-# 18c. The rich regime is better: with α = 1, the accuracy of BP, and that of DFA, is above that with
-#    α = 256.
-# 18d. In the book's networks (three digits, no α), DFA with SGD changes the tangent kernel less than BP
-#    with SGD does: the difference of the changes is below 0. BP's signal to the first layer grows with
-#    W2, DFA's does not.
+from .followed import followed_table
 
 PLAIN, LINEAR = "none", "linear"
 """Names of scales that are no number: the network as elsewhere in the book, and the linear model."""
 # Held-out stacks on which kernels and gates are compared, and the epochs after which they are.
 MEASURED_ON, MEASURED_AFTER = 256, (1, 2, 5, 10)
 TRAINED = ("W1", "b1", "W2", "b2")
-NO_MEASURES = (math.nan,) * 5
-
+KEY = ("method", "k", "optimizer", "learning_rate", "seed")
 COLUMNS = {
     **{"experiment": TEXT, "method": TEXT, "k": WHOLE, "optimizer": TEXT, "learning_rate": REAL},
     **{"seed": WHOLE, "scale": TEXT, "epoch": WHOLE, "moved_1": REAL, "moved_2": REAL, "kernel": REAL},
@@ -73,12 +60,12 @@ def scaled(name: str, scale: str) -> Method:
         first = forward(start, X, activation)
         if not linear:
             now = forward(parameters, X, activation)
-            difference = now.logits - first.logits
-            return ForwardPass(now.hidden, [now.pre_activations[0], alpha * difference])
+            logits = alpha * (now.logits - first.logits)
+            return ForwardPass(now.hidden, [now.pre_activations[0], logits])
         moved = {of: parameters[of] - start[of] for of in TRAINED}
-        open_ = ACTIVATIONS[activation].derivative(first.pre_activations[0])
-        logits = (pre_activation(X, moved, 1) * open_) @ start["W2"]
-        logits = logits + pre_activation(first.hidden[1], moved, 2)
+        slope = ACTIVATIONS[activation].derivative(first.pre_activations[0])
+        of_first, of_output = pre_activation(X, moved, 1), pre_activation(first.hidden[1], moved, 2)
+        logits = (of_first * slope) @ start["W2"] + of_output
         return ForwardPass(first.hidden, [first.pre_activations[0], logits])
 
     def rule(parameters: Parameters, X: Tensor, y: Tensor, activation: str = "relu") -> Products:
@@ -122,8 +109,8 @@ def compared(start: Parameters, now: Parameters, X: Tensor) -> tuple[float, ...]
     moved = [(now[W] - start[W]).norm() / start[W].norm() for W in ("W1", "W2")]
     before, after = (torch.stack(kernel_parts(of, X, of["W2"].mT)).sum(0) for of in (start, now))
     flipped = (forward(start, X).hidden[1] > 0) != (forward(now, X).hidden[1] > 0)
-    features, first = (part.trace() for part in kernel_parts(now, X, now.get("B1", now["W2"].mT)))
-    values = (*moved, 1 - cosine(before, after), flipped.double().mean(), first / (features + first))
+    output, first = (part.trace() for part in kernel_parts(now, X, now.get("B1", now["W2"].mT)))
+    values = (*moved, 1 - cosine(before, after), flipped.double().mean(), first / (output + first))
     return tuple(value if math.isfinite(value := float(one)) else math.nan for one in values)
 
 
@@ -136,69 +123,46 @@ def follow(run: Run, scales: Sequence[str]) -> list[Row]:
 def _follow(run: Run, scale: str) -> Iterator[Row]:
     problem, method = load_problem(run), scaled(run.method, scale)
     start = initial_parameters(run, problem.inputs)
-    engine = Engine(
-        start if scale == PLAIN else with_start(start),
-        method.rule,
-        OPTIMIZERS[run.optimizer],
-        learning_rate=run.learning_rate,
-        activation=run.activation,
-    )
+    network = start if scale == PLAIN else with_start(start)
+    optimizer = OPTIMIZERS[run.optimizer]
+    engine = Engine(network, method.rule, optimizer, learning_rate=run.learning_rate)
     for epoch in range(1, run.epochs + 1):
         examples = problem.training()
         train_epoch(engine, examples, run.batch_size)
         held_out = problem.held_out()
-        if epoch not in (*MEASURED_AFTER, run.epochs):
-            continue
-        now = engine.parameters
-        seen = held_out.batch(0, MEASURED_ON)[0]
-        fixed = scale == LINEAR or method.lazy
-        measures = NO_MEASURES if fixed else compared(start, now, seen)
-        loss, _ = evaluate(method, now, examples.head(len(held_out)), run.activation)
-        _, accuracy = evaluate(method, now, held_out, run.activation)
-        shown = float(loss) if math.isfinite(loss) else math.nan
-        yield scale, epoch, *measures, shown, float(accuracy), run.test_samples
+        if epoch in (*MEASURED_AFTER, run.epochs):
+            now, measures = engine.parameters, (math.nan,) * 5
+            if scale != LINEAR and not method.lazy:
+                measures = compared(start, now, held_out.batch(0, MEASURED_ON)[0])
+            loss, _ = evaluate(method, now, examples.head(len(held_out)), run.activation)
+            _, accuracy = evaluate(method, now, held_out, run.activation)
+            shown = float(loss) if math.isfinite(loss) else math.nan
+            yield scale, epoch, *measures, shown, float(accuracy), run.test_samples
 
 
 def rich_table(
     cases: Sequence[Case], seeds: Sequence[int], *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
-    """Train networks at several scales, and measure after some epochs how far they moved.
+    """Train networks at several scales, which may differ in method, k, optimizer and rate.
 
-    Runs may differ in method, k, optimizer and rate. ``results`` is a CSV to read from and to save to.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per run, scale and epoch: the measures of ``compared`` (nan where the kernel is fixed),
-        the loss (nats) on as many training stacks as there are held-out ones, the accuracy on those,
-        and their number. The column ``outcome`` has one value for each run and scale.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be loaded, or the CSV is damaged or belongs to another experiment.
+    Returns one row per run, scale and epoch: the measures of ``compared`` (nan where the kernel is
+    fixed), the loss (nats) on as many training stacks as there are held-out ones, the accuracy on those,
+    and their number; the column ``outcome`` has one value for each run and scale. Raises ``InputError``
+    if the data cannot be loaded, or the CSV ``results`` is damaged or belongs to another experiment.
     """
-    key = ("method", "k", "optimizer", "learning_rate", "seed")
-    arguments = {}
-    for seed in seeds:
-        for case in cases:
-            run = replace(case.run, seed=seed)
-            arguments[tuple(getattr(run, name) for name in key)] = (run, case.scales)
-    shared = replace(
-        cases[0].run, method="bp", feedback=None, k=1, optimizer="sgd", learning_rate=1.0, seed=0
+    runs = [(replace(run, seed=seed), scales) for seed in seeds for run, scales in cases]
+    by_key = {tuple(getattr(run, name) for name in KEY): (run, scales) for run, scales in runs}
+    fixed: dict[str, Any] = {
+        "method": "bp",
+        "feedback": None,
+        "k": 1,
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+    }
+    shared = replace(cases[0].run, seed=0, **fixed)
+    return with_outcomes(
+        followed_table(results, COLUMNS, KEY, follow, by_key, shared, jobs=jobs, count=True)
     )
-    table = followed_table(
-        follow,
-        arguments,
-        COLUMNS,
-        experiment(shared),
-        key,
-        runs=lambda _, scales: len(scales),
-        datasets=[shared.dataset],
-        results=results,
-        jobs=jobs,
-    )
-    return with_outcomes(table)
 
 
 def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[Case]:
@@ -206,10 +170,9 @@ def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[Case]:
     last = tuning[tuning["epoch"] == tuning["epoch"].max()]
     unstable = last["outcome"].isin([UNSTABLE, NON_FINITE])
     last = last.assign(unstable=unstable, accuracy=last["test_accuracy"].fillna(0.0))
-    scales: dict[tuple[str, float], list[str]] = {}
+    scales: dict[tuple[str, float], tuple[str, ...]] = {}
     for (method, scale), runs in last.groupby(["method", "scale"], sort=False):
-        scales.setdefault((method, best_rate(runs).rate), []).append(scale)
-    return [
-        Case(replace(like, method=method, feedback=None, learning_rate=rate), tuple(names))
-        for (method, rate), names in scales.items()
-    ]
+        at = method, best_rate(runs).rate
+        scales[at] = (*scales.get(at, ()), scale)
+    runs_at = [replace(like, method=m, feedback=None, learning_rate=rate) for m, rate in scales]
+    return [Case(run, names) for run, names in zip(runs_at, scales.values(), strict=True)]

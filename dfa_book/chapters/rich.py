@@ -12,9 +12,9 @@ from dfa_lib.training import Run
 from ..captions import INTERVALS
 from ..chapter import Settings
 from ..claims.queries import Sample, sample, select
+from ..depth_plots import scale_curves
 from ..plots import final_accuracies
 from ..rich import COLUMNS, LINEAR, PLAIN, Case, at_best_rates, rich_table
-from ..rich_plots import scale_curves
 from ..words import listed, mean, means, number, percent, plural, table
 
 METHODS = ("bp", "dfa")
