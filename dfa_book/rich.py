@@ -7,7 +7,7 @@ The logit is ``α (h(θ) - h(θ₀))``, and the rate η/α² (Chizat et al., 201
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -31,6 +31,7 @@ PLAIN, LINEAR = "none", "linear"
 """Names of scales that are no number: the network as elsewhere in the book, and the linear model."""
 # Held-out stacks on which kernels and gates are compared, and the epochs after which they are.
 MEASURED_ON, MEASURED_AFTER = 256, (1, 2, 5, 10)
+NOT_MEASURED: Row = (math.nan,) * 5
 TRAINED = ("W1", "b1", "W2", "b2")
 KEY = ("method", "k", "optimizer", "learning_rate", "seed")
 COLUMNS = {
@@ -41,7 +42,7 @@ COLUMNS = {
 }
 
 
-class Case(NamedTuple):
+class AtScales(NamedTuple):
     """A run without its seed, and its scales in turn: numbers α, ``LINEAR``, or ``PLAIN``."""
 
     run: Run
@@ -114,7 +115,7 @@ def compared(start: Parameters, now: Parameters, X: Tensor) -> tuple[float, ...]
     return tuple(value if math.isfinite(value := float(one)) else math.nan for one in values)
 
 
-def follow(run: Run, scales: Sequence[str]) -> list[Row]:
+def follow_scales(run: Run, scales: Sequence[str]) -> list[Row]:
     """Train a run once at each scale; return rows, from the column ``scale`` on."""
     with using_threads(1):
         return [row for scale in scales for row in _follow(run, scale)]
@@ -131,7 +132,7 @@ def _follow(run: Run, scale: str) -> Iterator[Row]:
         train_epoch(engine, examples, run.batch_size)
         held_out = problem.held_out()
         if epoch in (*MEASURED_AFTER, run.epochs):
-            now, measures = engine.parameters, (math.nan,) * 5
+            now, measures = engine.parameters, NOT_MEASURED
             if scale != LINEAR and not method.lazy:
                 measures = compared(start, now, held_out.batch(0, MEASURED_ON)[0])
             loss, _ = evaluate(method, now, examples.head(len(held_out)), run.activation)
@@ -141,7 +142,7 @@ def _follow(run: Run, scale: str) -> Iterator[Row]:
 
 
 def rich_table(
-    cases: Sequence[Case], seeds: Sequence[int], *, results: TablePath = None, jobs: int = 1
+    cases: Sequence[AtScales], seeds: Sequence[int], *, results: TablePath = None, jobs: int = 1
 ) -> pd.DataFrame:
     """Train networks at several scales, which may differ in method, k, optimizer and rate.
 
@@ -152,20 +153,14 @@ def rich_table(
     """
     runs = [(replace(run, seed=seed), scales) for seed in seeds for run, scales in cases]
     by_key = {tuple(getattr(run, name) for name in KEY): (run, scales) for run, scales in runs}
-    fixed: dict[str, Any] = {
-        "method": "bp",
-        "feedback": None,
-        "k": 1,
-        "optimizer": "sgd",
-        "learning_rate": 1.0,
-    }
-    shared = replace(cases[0].run, seed=0, **fixed)
+    like = replace(cases[0].run, method="bp", feedback=None, optimizer="sgd")
+    shared = replace(like, k=1, learning_rate=1.0, seed=0)
     return with_outcomes(
-        followed_table(results, COLUMNS, KEY, follow, by_key, shared, jobs=jobs, count=True)
+        followed_table(results, COLUMNS, KEY, follow_scales, by_key, shared, jobs=jobs, count=True)
     )
 
 
-def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[Case]:
+def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[AtScales]:
     """Return the runs of a table at their best rates, each with the scales that it is best for."""
     last = tuning[tuning["epoch"] == tuning["epoch"].max()]
     unstable = last["outcome"].isin([UNSTABLE, NON_FINITE])
@@ -175,4 +170,4 @@ def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[Case]:
         at = method, best_rate(runs).rate
         scales[at] = (*scales.get(at, ()), scale)
     runs_at = [replace(like, method=m, feedback=None, learning_rate=rate) for m, rate in scales]
-    return [Case(run, names) for run, names in zip(runs_at, scales.values(), strict=True)]
+    return [AtScales(run, names) for run, names in zip(runs_at, scales.values(), strict=True)]

@@ -14,7 +14,7 @@ from ..chapter import Settings
 from ..claims.queries import Sample, sample, select
 from ..depth_plots import scale_curves
 from ..plots import final_accuracies
-from ..rich import COLUMNS, LINEAR, PLAIN, Case, at_best_rates, rich_table
+from ..rich import COLUMNS, LINEAR, PLAIN, AtScales, at_best_rates, rich_table
 from ..words import listed, mean, means, number, percent, plural, table
 
 METHODS = ("bp", "dfa")
@@ -34,14 +34,14 @@ MEASURES = {
 }
 
 
-class Scaled(NamedTuple):
+class Trained(NamedTuple):
     """The table of ``rich_table``, and a run of it."""
 
     table: pd.DataFrame
     like: Run
 
 
-def trained(settings: Settings) -> Scaled:
+def trained(settings: Settings) -> Trained:
     """Choose rates and train the repeats, or read them from this edition's results.
 
     Results that have more seeds than asked for are shown with all of them.
@@ -50,7 +50,7 @@ def trained(settings: Settings) -> Scaled:
     full = SCALES[settings.profile] == FULL
     like, jobs = scale.run(method="bp", k=K), settings.jobs
     trials = [
-        Case(
+        AtScales(
             scale.run(method=method, k=K, learning_rate=rate, evaluate_on="validation"),
             (*SCALES[settings.profile], LINEAR) if method in METHODS else (PLAIN,),
         )
@@ -70,31 +70,31 @@ def trained(settings: Settings) -> Scaled:
         reuse=scale.kept("tuning"),
         jobs=jobs,
     )
-    cases = at_best_rates(tuning, like) + [Case(run) for run in own]
+    cases = at_best_rates(tuning, like) + [AtScales(run) for run in own]
     seeds = settings.stored_seeds("rich", COLUMNS, settings.seeds)
     table = rich_table(cases, range(seeds), results=settings.csv("rich"), jobs=jobs)
-    return Scaled(table, like)
+    return Trained(table, like)
 
 
-def _end(shown: Scaled, method: str, scale: str, metric: str = "test_accuracy", **more: str) -> Sample:
+def _end(shown: Trained, method: str, scale: str, metric: str = "test_accuracy", **more: str) -> Sample:
     """Return a metric at the last epoch, by default of the runs by SGD."""
     fields = {"method": method, "scale": scale, "optimizer": "sgd", "epoch": shown.like.epochs}
     return sample(select(shown.table, **fields | more), metric)
 
 
-def _both(shown: Scaled, scale: str, metric: str, **more: str) -> str:
+def _both(shown: Trained, scale: str, metric: str, **more: str) -> str:
     each = [number(_end(shown, m, scale, metric, **more).sound.mean) for m in METHODS]
     return " and ".join(each)
 
 
-def _reached(shown: Scaled) -> str:
+def _reached(shown: Trained) -> str:
     """Say what is reached at the largest α, by random features, and at α = 1."""
     lazy, rich = ({METHOD_NAMES[m]: _end(shown, m, scale) for m in METHODS} for scale in (LAZIEST, "1"))
     lazy["random ReLU features"] = _end(shown, "relu_features", PLAIN)
     return f"Right at α = {LAZIEST}: {means(lazy)}. At α = 1: {means(rich)}."
 
 
-def _setting(shown: Scaled, digits: str) -> str:
+def _setting(shown: Trained, digits: str) -> str:
     run, seeds = shown.like, shown.table["seed"].nunique()
     return (
         f"the parity of {digits} bundled digits, {run.samples:,} fresh training stacks an epoch, "
@@ -104,7 +104,7 @@ def _setting(shown: Scaled, digits: str) -> str:
     )
 
 
-def finding(shown: Scaled) -> str:
+def finding(shown: Trained) -> str:
     """Say in short what lazy and rich training reach."""
     return (
         f"**What came out.** {_reached(shown)} In the book's own networks, SGD changes the tangent "
@@ -112,7 +112,7 @@ def finding(shown: Scaled) -> str:
     )
 
 
-def accuracies(shown: Scaled) -> dict[str, Any]:
+def accuracies(shown: Trained) -> dict[str, Any]:
     """Return the figure of accuracy against α."""
     flat = {method: _end(shown, method, PLAIN) for method in LAZY}
     said = means({METHOD_NAMES[method]: ends for method, ends in flat.items()})
@@ -131,7 +131,7 @@ def accuracies(shown: Scaled) -> dict[str, Any]:
     }
 
 
-def _against_alpha(shown: Scaled) -> pd.DataFrame:
+def _against_alpha(shown: Trained) -> pd.DataFrame:
     """Return the ends of the runs with a scale; the linear model stands beyond the largest α."""
     rows = select(shown.table, epoch=shown.like.epochs)
     rows = rows[rows["scale"] != PLAIN]
@@ -139,7 +139,7 @@ def _against_alpha(shown: Scaled) -> pd.DataFrame:
     return rows.assign(alpha=alpha.fillna(4 * alpha.max()))
 
 
-def kernels(shown: Scaled) -> dict[str, Any]:
+def kernels(shown: Trained) -> dict[str, Any]:
     """Return the figure of movement, kernel change and the first layer's share against α."""
     rows = _against_alpha(shown)
     said = listed(
@@ -163,12 +163,12 @@ def kernels(shown: Scaled) -> dict[str, Any]:
     }
 
 
-def _own(shown: Scaled) -> pd.DataFrame:
+def _own(shown: Trained) -> pd.DataFrame:
     """Return the rows of the book's own networks."""
     return select(shown.table, scale=PLAIN, k=K_OF_OPTIMIZERS).assign(epochs=shown.like.epochs)
 
 
-def optimizers(shown: Scaled) -> dict[str, Any]:
+def optimizers(shown: Trained) -> dict[str, Any]:
     """Return the figure of the kernel's change by each optimizer."""
     rows = _own(shown)
     said = listed(
@@ -189,7 +189,7 @@ def optimizers(shown: Scaled) -> dict[str, Any]:
     }
 
 
-def optimizer_table(shown: Scaled) -> str:
+def optimizer_table(shown: Trained) -> str:
     """Return the table of what the book's own networks did, by optimizer."""
     rows = []
     for key, runs in _own(shown).groupby(["optimizer", "method"], sort=False):

@@ -138,27 +138,27 @@ def test_a_start_has_moved_nowhere_and_dead_units_have_no_kernel():
 
 def test_without_a_scale_networks_train_as_elsewhere():
     run = small(optimizer="rmsprop", learning_rate=0.002)
-    rows, history = rich.follow(run, ["none"]), train(run)
+    rows, history = rich.follow_scales(run, ["none"]), train(run)
     assert [row[-2] for row in rows] == history.test_accuracy
     assert [row[-3] for row in rows] == history.train_loss
 
 
 def test_lazy_runs_have_no_measures_of_movement():
     for run, scale in ((small(), "linear"), (small(method="ntk"), "none")):
-        assert all(pd.isna(value) for row in rich.follow(run, [scale]) for value in row[2:7])
+        assert all(pd.isna(value) for row in rich.follow_scales(run, [scale]) for value in row[2:7])
 
 
 def test_a_table_is_kept_and_read_again_and_more_seeds_are_added(tmp_path, monkeypatch):
-    cases = [rich.Case(small(), ("1", "linear")), rich.Case(small(k=3, optimizer="adam"))]
+    cases = [rich.AtScales(small(), ("1", "linear")), rich.AtScales(small(k=3, optimizer="adam"))]
     file = tmp_path / "rich.csv"
     assert len(rich.rich_table(cases, range(1), results=file)) == 6
     more = rich.rich_table(cases, range(2), results=file)
     assert len(more) == 12
     assert set(more["outcome"]) <= {"learned", "at chance", "unstable"}
-    monkeypatch.setattr(rich, "follow", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(rich, "follow_scales", lambda *_: pytest.fail("trained again"))
     assert rich.rich_table(cases, range(2), results=file).equals(more)
     with pytest.raises(InputError, match="belongs to another experiment"):
-        rich.rich_table([rich.Case(small(hidden=8))], range(1), results=file)
+        rich.rich_table([rich.AtScales(small(hidden=8))], range(1), results=file)
 
 
 # ---- the chapter ----
