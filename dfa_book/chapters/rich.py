@@ -23,7 +23,7 @@ FULL = ("0.25", "1", "4", "16", "64", "256")
 SCALES = {"digits": FULL, "mnist": FULL, "class": ("1", "16", "256"), "smoke": ("1", "256")}
 """Values of α by profile. The runs of the MNIST edition are on the bundled digits, too."""
 LAZIEST = FULL[-1]
-RATES = (0.02, 0.05, 0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0)
+RATES = (0.02, 0.05, 0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 FEW_RATES = (0.05, 0.2, 0.5)
 TUNING_SEEDS = 3
 K, K_OF_OPTIMIZERS = 2, 3
