@@ -136,6 +136,21 @@ def accuracies(shown: Trained) -> dict[str, Any]:
     }
 
 
+def higher_rates(shown: Trained) -> str:
+    """Say what rates beyond those that are chosen from do to BP; nothing where none was tried."""
+    last = select(shown.tuning, method="bp", epoch=shown.like.epochs)
+    means = last.groupby(["scale", "learning_rate"])["test_accuracy"].mean().unstack("scale")
+    if means.index.max() < HIGHER[-1]:
+        return ""
+    grid, high = means.loc[: RATES[-1]].max(), means.loc[HIGHER[-1]]
+    said = {f"α = {of}:": f"{percent(grid[of])} and {percent(high[of])}" for of in ("16", "64", LAZIEST)}
+    return (
+        f"On validation digits, BP gets at its best rate up to {RATES[-1]:g}, and at the rate "
+        f"{HIGHER[-1]:g}: {listed(said)}; the linear model {percent(grid[LINEAR])} and "
+        f"{percent(high[LINEAR])}."
+    )
+
+
 def _against_alpha(shown: Trained) -> pd.DataFrame:
     """Return the ends of the runs with a scale; the linear model stands beyond the largest α."""
     rows = select(shown.table, epoch=shown.like.epochs)

@@ -214,6 +214,16 @@ def test_the_best_rate_is_a_stable_one_for_each_method_and_scale():
     )
 
 
+def test_higher_rates_are_said_beside_the_best_that_may_be_chosen():
+    ends = {
+        ("bp", s, 2, rate): (right, 0)
+        for s in ("16", "64", "256", "linear")
+        for rate, right in ((0.1, 0.7), (2.0, 0.6), (5.0, 0.8), (10.0, 0.9))
+    }
+    shown = chapter.Trained(pd.DataFrame(), table_of(ends, seeds=1), small(method="bp"))
+    assert "α = 64: 70.0\N{NO-BREAK SPACE}% and 90.0\N{NO-BREAK SPACE}%;" in chapter.higher_rates(shown)
+
+
 def test_both_editions_have_the_same_runs():
     digits, mnist = (
         {path.name: path.read_bytes() for path in (ROOT / "results" / name).glob("rich*")}
@@ -229,5 +239,6 @@ def test_the_chapter_says_what_its_runs_did():
     heads, _, *rows = (line.split("|")[1:-1] for line in chapter.optimizer_table(shown).splitlines())
     assert len(rows) == 4
     assert all(len(row) == len(heads) for row in rows)
+    assert chapter.higher_rates(shown) == ""
     for figure in (chapter.accuracies(shown), chapter.kernels(shown), chapter.optimizers(shown)):
         assert "nan" not in figure["caption"] + figure["alt"]
