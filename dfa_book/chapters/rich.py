@@ -142,11 +142,11 @@ def higher_rates(shown: Trained) -> str:
     means = last.groupby(["scale", "learning_rate"])["test_accuracy"].mean().unstack("scale")
     if means.index.max() < HIGHER[-1]:
         return ""
-    grid, high = means.loc[: RATES[-1]].max(), means.loc[HIGHER[-1]]
-    said = {f"α = {of}:": f"{percent(grid[of])} and {percent(high[of])}" for of in ("16", "64", LAZIEST)}
+    grid, high = means.loc[: RATES[-1]].max(), means.loc[HIGHER[-1] :].max()
+    said = {f"α = {of}": f"{percent(grid[of])} and {percent(high[of])}" for of in ("16", "64", LAZIEST)}
     return (
         f"On validation digits, BP gets at its best rate up to {RATES[-1]:g}, and at the rate "
-        f"{HIGHER[-1]:g}: {listed(said)}; the linear model {percent(grid[LINEAR])} and "
+        f"{HIGHER[-1]:g}: with {listed(said)}; the linear model {percent(grid[LINEAR])} and "
         f"{percent(high[LINEAR])}."
     )
 
