@@ -27,7 +27,7 @@ RATES = (0.02, 0.05, 0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Among these a rate is chosen: the grid of the rules' commit."""
 HIGHER = (5.0, 10.0)
 """Tried, too, but not chosen: they show that a high rate ends laziness at any α."""
-FEW_RATES = (0.05, 0.2, 0.5)
+FEW_RATES = (0.02, 0.1, 0.5)
 TUNING_SEEDS = 3
 K, K_OF_OPTIMIZERS = 2, 3
 MEASURES = {
@@ -61,7 +61,7 @@ def trained(settings: Settings) -> Trained:
         for method in (*METHODS, *LAZY)
         for rate in ((*RATES, *HIGHER) if full else FEW_RATES)
     ]
-    chosen = range(FIRST_SEED, FIRST_SEED + (scale.tuning_seeds or TUNING_SEEDS))
+    chosen = range(FIRST_SEED, FIRST_SEED + (TUNING_SEEDS if full else 1))
     tuning = rich_table(trials, chosen, results=settings.csv("rich_tuning"), jobs=jobs)
     own, _ = tune(
         [
