@@ -105,6 +105,8 @@ def scale_curves(
             draw_curve(panel, Curve(name, x, *ends, **look), shade=0.1)
         panel.set(xscale="log", xlabel="scale α of the output", ylabel=what)
         panel.set_xticks(names.index, names)
+        if metric == "moved_1":
+            panel.set_yscale("log")
         panel.minorticks_off()
     if "test_accuracy" in panels_of:
         panels[0].axhline(0.5, **REFERENCE_LINE)

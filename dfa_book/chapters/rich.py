@@ -109,11 +109,16 @@ def _setting(shown: Trained, digits: str) -> str:
     )
 
 
+def _changes(shown: Trained) -> str:
+    sgd, rmsprop = (_both(shown, PLAIN, "kernel", optimizer=of) for of in ("sgd", "rmsprop"))
+    return f"BP and DFA change the tangent kernel by {sgd} with SGD, and by {rmsprop} with RMSProp"
+
+
 def finding(shown: Trained) -> str:
     """Say in short what lazy and rich training reach."""
     return (
-        f"**What came out.** {_reached(shown)} In the book's own networks, SGD changes the tangent "
-        f"kernel by {_both(shown, PLAIN, 'kernel')} (BP and DFA), where 0 is lazy."
+        f"**What came out.** {_reached(shown)} In the book's own networks, {_changes(shown)}, where 0 "
+        "is lazy."
     )
 
 
@@ -201,9 +206,8 @@ def optimizers(shown: Trained) -> dict[str, Any]:
         "figure": final_accuracies(rows, by="optimizer", metric="kernel"),
         "results": ("rich", "tuning"),
         "caption": (
-            f"BP and DFA with SGD change the tangent kernel by {_both(shown, PLAIN, 'kernel')}. By "
-            f"optimizer: {said}. 1 minus the centred alignment of the kernels before and after training "
-            f"on {_setting(shown, 'three')}. Rates are those of chapter 3."
+            f"{_changes(shown)}. By optimizer: {said}. 1 minus the centred alignment of the kernels "
+            f"before and after training on {_setting(shown, 'three')}. Rates are those of chapter 3."
         ),
         "alt": f"A row for each optimizer, change of the kernel by BP and by DFA. {said}.",
     }
