@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 SITE ?= _build/html
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Checks the shapes in annotations at every call. Tests of the book, which call a thousand times, would take twice as long.
+SHAPES := --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
 
 .DEFAULT_GOAL := help
 .PHONY: help book pdf teach test test-long test-site bench serve clean
@@ -35,14 +38,15 @@ test: $(VENV)/.installed ## check style, types and spelling, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/codespell
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
+	$(PYTEST) --dist loadfile --no-loadscope-reorder $(SHAPES) tests/library tests/experiments
+	$(PYTEST) --dist loadfile --no-loadscope-reorder tests/book tests/site
 
 test-long: $(VENV)/.installed ## run the tests that take minutes: attacks on everything, which are counted
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n 2 --dist load --jaxtyping-packages=dfa_lib,dfa_book,type_checker.checked
+	$(PYTEST) -m long --dist load $(SHAPES)
 
 test-site: $(VENV)/.installed ## look at the built site, in Chromium too: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }
-	$(BIN)/python -m pytest tests/site/test_site.py tests/site/test_browser.py --site $(SITE)
+	$(PYTEST) --dist load tests/site/test_site.py tests/site/test_browser.py --site $(SITE)
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py

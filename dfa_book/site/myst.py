@@ -26,8 +26,8 @@ DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>.*)")
 OPTION = re.compile(r":(?P<name>[\w-]+):[ ]*(?P<value>.*)")
 # Tokens without a counterpart in plain Markdown: labels, comments, cell breaks.
 UNSEEN = {"myst_target", "myst_line_comment", "myst_block_break"}
-# Scripts of the site, which notebooks lack.
-SCRIPT = re.compile(r"\s*<script\b[^>]*></script>\s*")
+# Scripts of the site, and networks that train by them, which notebooks lack.
+SCRIPT = re.compile(r'\s*<(script\b|div class="dfa-live").*', re.DOTALL)
 # In code cells roles are in strings; f-strings double the braces.
 ROLE = re.compile(r"(?P<open>\{{1,2})(?P<name>[\w:-]+)\}{1,2}`(?P<text>[^`]+)`")
 IN_CODE = re.compile(r"(cite.*|doc|eq|glue.*|numref|prf:ref|py:.*|ref|term)$")

@@ -21,11 +21,11 @@ from sphinx.transforms import SphinxTransform
 
 _ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?(dfa_(?:lib|book)[\w.]+)")
 _DIRECTIVE = re.compile(r"^\.\. auto(module|class|function):: (dfa_(?:lib|book)[\w.]+)", re.MULTILINE)
-# Names with an underscore or a capital only: others, such as ``label``, may be arguments.
 # A sentence at the end of a list of parameters, which napoleon takes for the name of one.
 _SENTENCE = re.compile(r"^( *[*-] |:param )\*\*(.*\.)\*\*$")
 # What numpy's ArrayLike stands for.
 _ARRAY_LIKE = re.compile(r"~numpy\._typing\.\S*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
+# Names with an underscore or a capital only: others, such as ``label``, may be arguments.
 _NAME_AS_CODE = re.compile(r"(?<![`:])``([A-Za-z]\w*_\w+|[A-Z][a-z]\w+)``")
 
 

@@ -8,6 +8,7 @@ seeds must not hide such runs, so every table counts them.
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from ..training import History
@@ -63,10 +64,13 @@ def outcome_of(history: History) -> str:
 def outcomes(table: pd.DataFrame) -> pd.Series:
     """Return for each row of a results table, with all epochs of its runs, the outcome of the run."""
     fields = list(table.columns[: table.columns.get_loc("epoch")])
-    column = pd.Series("", index=table.index, name="outcome", dtype=object)
-    for _, run in table.groupby(fields, sort=False, dropna=False):
-        run = run.sort_values("epoch")
-        column[run.index] = outcome(
-            run["train_loss"].tolist(), run["test_accuracy"].tolist(), int(run["test_samples"].iloc[0])
-        )
-    return column
+    run = table.groupby(fields, sort=False, dropna=False).ngroup().to_numpy()
+    order = np.lexsort((table["epoch"].to_numpy(), run))
+    loss, right, size = (
+        table[name].to_numpy() for name in ("train_loss", "test_accuracy", "test_samples")
+    )
+    found = np.empty(len(table), dtype=object)
+    for rows in np.split(order, np.flatnonzero(np.diff(run[order])) + 1):
+        if len(rows):
+            found[rows] = outcome(loss[rows].tolist(), right[rows].tolist(), int(size[rows[0]]))
+    return pd.Series(found, index=table.index, name="outcome")

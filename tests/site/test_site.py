@@ -87,6 +87,8 @@ def test_networks_train_in_the_page_by_one_script_whose_classes_keep_their_rules
         text = (html / f"{name}.html").read_text(encoding="utf-8")
         assert re.findall(r'class="dfa-live" data-view="(\w+)"', text) == views
         assert text.count('src="_static/live.mjs"') == 1
+        without = re.findall(r'class="dfa-live"[^>]*></div>\s*<\w+ class="live-still">', text)
+        assert len(without) == len(views)  # what stands there without scripts
     static = html / "_static"
     assert not (static / "live").exists()
     assert (static / "live-digits.mjs").is_file()

@@ -230,6 +230,7 @@ APPENDIX = [markdown("```{prf:theorem} Big\n:label: thm-big\nTrue.\n```")]
         ("```python\n(sec-a)=\n{eq}`x`\n```", "```python\n(sec-a)=\n{eq}`x`\n```"),
         ("% a comment\ntext", "text"),
         ('text\n\n<script defer src="_static/a.mjs"></script>', "text"),
+        ('text\n\n<div class="dfa-live" data-view="turn"></div>\n<p>Without scripts.</p>', "text"),
         ("text\n\n```{only} html\nIt is folded.\n```", "text"),
         ("term\n: what it means", "**term:** what it means"),
         (
