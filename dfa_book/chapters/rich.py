@@ -1,5 +1,6 @@
 """What the chapter on lazy and rich training shows."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -35,6 +36,7 @@ MEASURES = {
     "kernel": "change of the tangent kernel",
     "first_layer": "first layer's share in the rule's kernel",
 }
+SHOWN = ("kernel", "moved_1", "moved_2", "gates", "first_layer")
 
 
 class Trained(NamedTuple):
@@ -50,46 +52,42 @@ def trained(settings: Settings) -> Trained:
 
     Results that have more seeds than asked for are shown with all of them.
     """
-    scale = settings.on_digits
-    full = SCALES[settings.profile] == FULL
-    like, jobs = scale.run(method="bp", k=K), settings.jobs
+    scale, jobs = settings.on_digits, settings.jobs
+    full, alphas = SCALES[settings.profile] == FULL, (*SCALES[settings.profile], LINEAR)
+    rates, optimizers = ((*RATES, *HIGHER), OPTIMIZERS) if full else (FEW_RATES, ("sgd", "rmsprop"))
+    like = scale.run(method="bp", k=K, evaluate_on="validation")
     trials = [
-        AtScales(
-            scale.run(method=method, k=K, learning_rate=rate, evaluate_on="validation"),
-            (*SCALES[settings.profile], LINEAR) if method in METHODS else (PLAIN,),
-        )
-        for method in (*METHODS, *LAZY)
-        for rate in ((*RATES, *HIGHER) if full else FEW_RATES)
+        AtScales(replace(like, method=method, learning_rate=rate), scales)
+        for methods, scales in ((METHODS, alphas), (LAZY, (PLAIN,)))
+        for method in methods
+        for rate in rates
     ]
     chosen = range(FIRST_SEED, FIRST_SEED + (TUNING_SEEDS if full else 1))
     tuning = rich_table(trials, chosen, results=settings.csv("rich_tuning"), jobs=jobs)
+    among = tuning[tuning["learning_rate"] <= RATES[-1]]
+    cases = at_best_rates(among, replace(like, evaluate_on="test"))
     own, _ = tune(
-        [
-            scale.run(method=method, optimizer=optimizer, k=K_OF_OPTIMIZERS)
-            for method in METHODS
-            for optimizer in (OPTIMIZERS if full else ("sgd", "rmsprop"))
-        ],
+        [scale.run(method=m, optimizer=of, k=K_OF_OPTIMIZERS) for m in METHODS for of in optimizers],
         seeds=scale.tuning_seeds,
         results=settings.csv("tuning") if scale is settings else None,
         reuse=scale.kept("tuning"),
         jobs=jobs,
     )
-    among = tuning[tuning["learning_rate"] <= RATES[-1]]
-    cases = at_best_rates(among, like) + [AtScales(run) for run in own]
-    seeds = settings.stored_seeds("rich", COLUMNS, settings.seeds)
-    table = rich_table(cases, range(seeds), results=settings.csv("rich"), jobs=jobs)
-    return Trained(table, tuning, like)
+    seeds = range(settings.stored_seeds("rich", COLUMNS, settings.seeds))
+    cases += [AtScales(run) for run in own]
+    return Trained(rich_table(cases, seeds, results=settings.csv("rich"), jobs=jobs), tuning, like)
 
 
-def _end(shown: Trained, method: str, scale: str, metric: str = "test_accuracy", **more: str) -> Sample:
-    """Return a metric at the last epoch, by default of the runs by SGD."""
-    fields = {"method": method, "scale": scale, "optimizer": "sgd", "epoch": shown.like.epochs}
-    return sample(select(shown.table, **fields | more), metric)
+def _end(
+    shown: Trained, method: str, scale: str, metric: str = "test_accuracy", of: str = "sgd"
+) -> Sample:
+    """Return a metric at the last epoch of the runs by an optimizer."""
+    fields = {"method": method, "scale": scale, "optimizer": of, "epoch": shown.like.epochs}
+    return sample(select(shown.table, **fields), metric)
 
 
-def _both(shown: Trained, scale: str, metric: str, **more: str) -> str:
-    each = [number(_end(shown, m, scale, metric, **more).sound.mean) for m in METHODS]
-    return " and ".join(each)
+def _both(shown: Trained, scale: str, metric: str, of: str = "sgd") -> str:
+    return " and ".join(number(_end(shown, m, scale, metric, of).sound.mean) for m in METHODS)
 
 
 def _reached(shown: Trained) -> str:
@@ -97,6 +95,11 @@ def _reached(shown: Trained) -> str:
     lazy, rich = ({METHOD_NAMES[m]: _end(shown, m, scale) for m in METHODS} for scale in (LAZIEST, "1"))
     lazy["random ReLU features"] = _end(shown, "relu_features", PLAIN)
     return f"Right at α = {LAZIEST}: {means(lazy)}. At α = 1: {means(rich)}."
+
+
+def _changes(shown: Trained) -> str:
+    sgd, rmsprop = (_both(shown, PLAIN, "kernel", of) for of in ("sgd", "rmsprop"))
+    return f"BP and DFA change the tangent kernel by {sgd} with SGD, and by {rmsprop} with RMSProp"
 
 
 def _setting(shown: Trained, digits: str) -> str:
@@ -109,27 +112,27 @@ def _setting(shown: Trained, digits: str) -> str:
     )
 
 
-def _changes(shown: Trained) -> str:
-    sgd, rmsprop = (_both(shown, PLAIN, "kernel", optimizer=of) for of in ("sgd", "rmsprop"))
-    return f"BP and DFA change the tangent kernel by {sgd} with SGD, and by {rmsprop} with RMSProp"
-
-
 def finding(shown: Trained) -> str:
     """Say in short what lazy and rich training reach."""
-    return (
-        f"**What came out.** {_reached(shown)} In the book's own networks, {_changes(shown)}, where 0 "
-        "is lazy."
-    )
+    changes = f"In the book's own networks, {_changes(shown)}, where 0 is lazy."
+    return f"**What came out.** {_reached(shown)} {changes}"
+
+
+def _against_alpha(shown: Trained) -> pd.DataFrame:
+    """Return the ends of the runs with a scale; the linear model stands beyond the largest α."""
+    rows = select(shown.table, epoch=shown.like.epochs)
+    rows = rows[rows["scale"] != PLAIN]
+    alpha = pd.to_numeric(rows["scale"], errors="coerce")
+    return rows.assign(alpha=alpha.fillna(4 * alpha.max()))
 
 
 def accuracies(shown: Trained) -> dict[str, Any]:
     """Return the figure of accuracy against α."""
-    flat = {method: _end(shown, method, PLAIN) for method in LAZY}
-    said = means({METHOD_NAMES[method]: ends for method, ends in flat.items()})
-    panels = {"test_accuracy": "test accuracy, last epoch"}
-    intervals = {method: ends.interval() for method, ends in flat.items()}
+    flat = {method: _end(shown, method, PLAIN).interval() for method in LAZY}
+    said = listed({METHOD_NAMES[method]: percent(ends.mean) for method, ends in flat.items()})
+    metric = {"test_accuracy": "test accuracy, last epoch"}
     return {
-        "figure": scale_curves(_against_alpha(shown), panels, intervals),
+        "figure": scale_curves(_against_alpha(shown), metric, flat),
         "results": ("rich", "rich_tuning"),
         "caption": (
             f"{_reached(shown)} Test accuracy at the last epoch against the scale α of the output, and "
@@ -156,24 +159,11 @@ def higher_rates(shown: Trained) -> str:
     )
 
 
-def _against_alpha(shown: Trained) -> pd.DataFrame:
-    """Return the ends of the runs with a scale; the linear model stands beyond the largest α."""
-    rows = select(shown.table, epoch=shown.like.epochs)
-    rows = rows[rows["scale"] != PLAIN]
-    alpha = pd.to_numeric(rows["scale"], errors="coerce")
-    return rows.assign(alpha=alpha.fillna(4 * alpha.max()))
-
-
 def kernels(shown: Trained) -> dict[str, Any]:
     """Return the figure of movement, kernel change and the first layer's share against α."""
-    rows = _against_alpha(shown)
-    said = listed(
-        {
-            f"{what},": f"{_both(shown, '1', of)}; {_both(shown, LAZIEST, of)}"
-            for of, what in MEASURES.items()
-        }
-    )
-    shares = [percent(_end(shown, "dfa", alpha, "first_layer").sound.mean) for alpha in ("1", LAZIEST)]
+    rows, ends = _against_alpha(shown), ("1", LAZIEST)
+    said = listed({f"{MEASURES[of]},": "; ".join(_both(shown, a, of) for a in ends) for of in MEASURES})
+    shares = [percent(_end(shown, "dfa", alpha, "first_layer").sound.mean) for alpha in ends]
     return {
         "figure": scale_curves(rows[rows["scale"] != LINEAR], MEASURES),
         "results": ("rich", "rich_tuning"),
@@ -196,12 +186,8 @@ def _own(shown: Trained) -> pd.DataFrame:
 def optimizers(shown: Trained) -> dict[str, Any]:
     """Return the figure of the kernel's change by each optimizer."""
     rows = _own(shown)
-    said = listed(
-        {
-            f"{OPTIMIZER_NAMES[of]}:": _both(shown, PLAIN, "kernel", optimizer=of)
-            for of in rows["optimizer"].unique()
-        }
-    )
+    changes = {of: _both(shown, PLAIN, "kernel", of) for of in rows["optimizer"].unique()}
+    said = listed({f"{OPTIMIZER_NAMES[of]}:": change for of, change in changes.items()})
     return {
         "figure": final_accuracies(rows, by="optimizer", metric="kernel"),
         "results": ("rich", "tuning"),
@@ -218,13 +204,11 @@ def optimizer_table(shown: Trained) -> str:
     rows = []
     for key, runs in _own(shown).groupby(["optimizer", "method"], sort=False):
         of, method = map(str, key)
-        ends = {
-            name: _end(shown, method, PLAIN, name, optimizer=of)
-            for name in ("test_accuracy", "kernel", "moved_1", "moved_2", "gates", "first_layer")
-        }
-        moved = [number(ends[name].sound.mean) for name in ("kernel", "moved_1", "moved_2")]
-        shares = [percent(ends[name].sound.mean, ".0f") for name in ("gates", "first_layer")]
-        name, rate = f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[of]}", runs["learning_rate"].iloc[0]
-        rows.append([name, mean(ends["test_accuracy"]), *moved, *shares, f"{rate:g}"])
+        ends = {name: _end(shown, method, PLAIN, name, of).sound.mean for name in SHOWN}
+        moved = [number(ends[name]) for name in SHOWN[:3]]
+        shares = [percent(ends[name], ".0f") for name in SHOWN[3:]]
+        reached, rate = mean(_end(shown, method, PLAIN, of=of)), runs["learning_rate"].iloc[0]
+        name = f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[of]}"
+        rows.append([name, reached, *moved, *shares, f"{rate:g}"])
     heads = ["run", "accuracy", "kernel", "W₁", "W₂", "gates flipped", "share of layer 1", "rate"]
     return table(heads, rows)
