@@ -1,6 +1,7 @@
 """What the chapter on lazy and rich training shows."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -201,13 +202,13 @@ def optimizers(shown: Trained) -> dict[str, Any]:
 
 def optimizer_table(shown: Trained) -> str:
     """Return the table of what the book's own networks did, by optimizer."""
-    rows = []
-    for key, runs in _own(shown).groupby(["optimizer", "method"], sort=False):
-        of, method = map(str, key)
+    own, rows = _own(shown), []
+    for of, method in product(own["optimizer"].unique(), METHODS):
+        rate = select(own, optimizer=of, method=method)["learning_rate"].iloc[0]
         ends = {name: _end(shown, method, PLAIN, name, of).sound.mean for name in SHOWN}
         moved = [number(ends[name]) for name in SHOWN[:3]]
         shares = [percent(ends[name], ".0f") for name in SHOWN[3:]]
-        reached, rate = mean(_end(shown, method, PLAIN, of=of)), runs["learning_rate"].iloc[0]
+        reached = mean(_end(shown, method, PLAIN, of=of))
         name = f"{METHOD_NAMES[method]}, {OPTIMIZER_NAMES[of]}"
         rows.append([name, reached, *moved, *shares, f"{rate:g}"])
     heads = ["run", "accuracy", "kernel", "W₁", "W₂", "gates flipped", "share of layer 1", "rate"]
