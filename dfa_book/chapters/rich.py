@@ -199,7 +199,8 @@ def optimizers(shown: Trained) -> dict[str, Any]:
         "results": ("rich",),  # the MNIST edition has other tuning runs
         "caption": (
             f"{_changes(shown)}. By optimizer: {said}. 1 minus the centred alignment of the kernels "
-            f"before and after training on {_setting(shown, 'three')}. Rates are those that chapter 3 chose on the bundled digits."
+            f"before and after training on {_setting(shown, 'three')}. Rates are those that "
+            "chapter 3 chose on the bundled digits."
         ),
         "alt": f"A row for each optimizer, change of the kernel by BP and by DFA. {said}.",
     }
