@@ -26,7 +26,7 @@ SCALES = {"fisher": (math.atanh, math.tanh), "ratio": (math.log, math.exp), "t":
 
 @cache
 def table(name):
-    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype={"hidden": str})
+    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype={"hidden": str, "scale": str})
     return rows[rows["dataset"].isin([sys.argv[3], "clusters"])] if "dataset" in rows else rows
 
 
@@ -206,6 +206,8 @@ FUNCTIONS = {
     "agreement_of_layer": lambda method, layers, layer:
         in_layer(method, layers, layer, "none", "gradient_alignment").iloc[-1],
     "half_agreed": half_agreed,
+    "at_scale": lambda method, scale, metric:
+        last(runs("rich", method=method, scale=scale, optimizer="sgd"), metric),
     "finite_size_slope": finite_size_slope, "aligned_before_learned": aligned_before_learned,
     "alignment_before_loss": alignment_before_loss,
     "all_signs": lambda method, of:

@@ -21,6 +21,7 @@ from ..depth import with_outcome
 from ..edge import COLUMNS as EDGE_COLUMNS
 from ..edge import ended
 from ..probes import PROBE_COLUMNS
+from ..rich import COLUMNS as RICH_COLUMNS
 from ..words import SPACE, number, span
 from .queries import Sample
 from .significance import (
@@ -108,6 +109,12 @@ class Evidence:
     def students(self) -> pd.DataFrame:
         """Return a table as from ``align_table``, or raise ``NotComputed``; the digits keep it."""
         return self._read_digits("align", lambda path: KeptTable(path, ALIGN_COLUMNS).frame())
+
+    def scaled(self) -> pd.DataFrame:
+        """Return a table as from ``rich_table``, or raise ``NotComputed``; the digits keep it."""
+        return self._read_digits(
+            "rich", lambda path: with_outcomes(KeptTable(path, RICH_COLUMNS).frame())
+        )
 
     def _read_digits(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         if self.dataset != "digits":  # the MNIST edition keeps the same runs
