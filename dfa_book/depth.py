@@ -1,13 +1,11 @@
 """Networks with several hidden layers: what each rule makes of them, and how their layers learn."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 from dfa_lib.alignment import layer_cosines, weight_alignment
 from dfa_lib.engine import Engine
@@ -19,9 +17,7 @@ from dfa_lib.experiments.kept_table import (
     WHOLE,
     Row,
     TablePath,
-    kept_table,
 )
-from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import outcome
 from dfa_lib.experiments.runner import MOST_SEEDS
 from dfa_lib.learning_rules import Products, backpropagation, gradients
@@ -37,6 +33,8 @@ from dfa_lib.training import (
     using_threads,
 )
 from dfa_lib.validation import choice, whole_number
+
+from .followed import followed_table
 
 HELD_LAYERS = {
     "none": ((), 0.0),
@@ -103,25 +101,11 @@ def layers_table(
         for run, held in cases
     }
 
-    def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator", batch_size=1)
-        followed = parallel(delayed(tied(follow_layers))(*by_key[key]) for key in missing)
-        for key, rows in zip(missing, followed, strict=True):
-            yield [(*key, *row) for row in rows], len(by_key[key][1])
-
     like = cases[0].run
     width = like.hidden_widths[0]
     shared = replace(like, method="bp", feedback=None, hidden=width, learning_rate=1.0, seed=0)
-    return kept_table(
-        results,
-        COLUMNS,
-        {"experiment": hashlib.sha256(repr(shared).encode()).hexdigest()[:16]},
-        make,
-        key=("method", "hidden", "learning_rate", "seed"),
-        wanted=list(by_key),
-        datasets=[shared.dataset],
-        jobs=jobs,
-    )
+    key = ("method", "hidden", "learning_rate", "seed")
+    return followed_table(results, COLUMNS, key, follow_layers, by_key, shared, jobs=jobs, count=True)
 
 
 def follow_layers(run: Run, held: Sequence[str] = ("none",)) -> list[Row]:

@@ -4,7 +4,6 @@ The *gain* is ηλ: the learning rate times the largest eigenvalue of the Jacobi
 Above 2, small disturbances grow (``dfa_lib.experiments.stability``).
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 
 from dfa_lib.data.examples import Examples
 from dfa_lib.experiments.kept_table import (
@@ -24,9 +22,7 @@ from dfa_lib.experiments.kept_table import (
     WHOLE,
     Row,
     TablePath,
-    kept_table,
 )
-from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE, UNSTABLE_ON_THE_WAY, outcome
 from dfa_lib.experiments.runner import MOST_SEEDS
 from dfa_lib.experiments.stability import Mode, leading_mode
@@ -36,6 +32,7 @@ from dfa_lib.training import Problem, Run, evaluate, initial_parameters, load_pr
 from dfa_lib.validation import choice, whole_number
 
 from .claims.queries import Sample
+from .followed import followed_table
 
 EDGE = 2.0
 # Training stacks of the epoch on which loss and Jacobian are measured.
@@ -127,29 +124,14 @@ def edge_table(
     """
     choice("remedy", remedy, REMEDIES)
     by_key = {
-        (run.method, run.feedback, run.learning_rate, seed): replace(run, seed=seed)
+        (run.method, run.feedback, run.learning_rate, seed): (replace(run, seed=seed), remedy)
         for seed in range(whole_number("seeds", seeds, maximum=MOST_SEEDS))
         for run in runs
     }
 
-    def make(missing: list[Row]) -> Iterator[tuple[list[Row], int]]:
-        parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator", batch_size=1)
-        followed = parallel(delayed(tied(follow))(by_key[key], remedy) for key in missing)
-        for key, rows in zip(missing, followed, strict=True):
-            yield [(*key, *row) for row in rows], 1
-
     shared = replace(runs[0], method="bp", feedback=None, learning_rate=1.0, seed=0)
-    digest = hashlib.sha256(repr(shared).encode()).hexdigest()[:16]
-    return kept_table(
-        results,
-        COLUMNS,
-        {"experiment": digest, "remedy": remedy},
-        make,
-        key=("method", "feedback", "learning_rate", "seed"),
-        wanted=list(by_key),
-        datasets=[shared.dataset],
-        jobs=jobs,
-    )
+    key = ("method", "feedback", "learning_rate", "seed")
+    return followed_table(results, COLUMNS, key, follow, by_key, shared, jobs=jobs, remedy=remedy)
 
 
 def follow(run: Run, remedy: str = "none") -> list[Row]:

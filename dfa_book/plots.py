@@ -57,6 +57,7 @@ METRIC_NAMES = {
     "sign_share": "share of units with the right sign",
     "gradient_alignment": "cosine of DFA's and BP's update of W₁",
     "update_alignment": "cosine of all updates, DFA and BP",
+    "kernel": "change of the tangent kernel",
     "step_alignment": "cosine of the optimizer's step and BP's update",
 }
 # Neutral colours that change with the theme: book/_static/figures.css has those of the dark theme.
@@ -317,7 +318,7 @@ def draw_unstable(panel: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
     panel.plot(x[last], y[last], **look | UNSTABLE_MARK | {"linestyle": ""})
 
 
-def _seed_dots(panel: Axes, x: pd.Series, y: pd.Series, unstable: pd.Series, **look: Any) -> None:
+def seed_dots(panel: Axes, x: pd.Series, y: pd.Series, unstable: pd.Series, **look: Any) -> None:
     """Draw stable seeds as dots, unstable ones as crosses."""
     panel.plot(x[~unstable], y[~unstable], linestyle="", markeredgewidth=0, **look)
     for each in x.index[unstable]:
@@ -552,8 +553,8 @@ def _stack_strip(panel: Axes, stacks: Examples, digits: Digits) -> None:
 
 
 @mpl.rc_context(STYLE)
-def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
-    """Draw the test accuracy of the last epoch for one k, a row for each of ``by``, in ``NAMES_BY``.
+def final_accuracies(table: pd.DataFrame, by: str, metric: str = "test_accuracy") -> Figure:
+    """Draw a metric of the last epoch for one k, a row for each of ``by``, in ``NAMES_BY``.
 
     A dot is a seed, an upright stroke the mean, a bar its 95 % Student-t interval. Rows are sorted by
     the distance between the means of the methods, which a grey line joins, or by the mean of a single
@@ -563,7 +564,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
     names = NAMES_BY[by]
     last = final_epoch(judged(table))
     methods = list(last["method"].unique())
-    summary = summarise(last, [by, "method"])
+    summary = summarise(last, [by, "method"], metric)
     summary["shown"] = summary["mean_sound"].fillna(summary["mean"])
     means = summary.pivot(index=by, columns="method", values="shown")
     key = means.max(axis=1) - means.min(axis=1) if len(methods) > 1 else means[methods[0]]
@@ -577,7 +578,7 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         shift = 0.2 * (place - (len(methods) - 1) / 2)
         own = summary[summary["method"] == method].set_index(by).reindex(rows).reset_index()
         for i, row in enumerate(rows):
-            _ending(panel, select(last, **{by: row, "method": method}), i + shift, method)
+            _ending(panel, select(last, **{by: row, "method": method}), i + shift, method, metric)
         panel.add_line(
             Curve(
                 METHOD_NAMES[method], np.arange(len(rows)), own["mean_sound"], own["low_sound"],
@@ -587,9 +588,9 @@ def final_accuracies(table: pd.DataFrame, by: str) -> Figure:
         )  # fmt: skip
     low, high = panel.dataLim.intervalx + np.array([-0.02, 0.02])
     panel.set_xlim(low, high)
-    if low < 0.5 < high:
+    if metric == "test_accuracy" and low < 0.5 < high:
         panel.axvline(0.5, **REFERENCE_LINE)
-    panel.set_xlabel("test accuracy, last epoch")
+    panel.set_xlabel(f"{METRIC_NAMES[metric]}, last epoch")
     panel.grid(visible=False, axis="y")
     several = methods if len(methods) > 1 else ()
     entries = [_mark_entry(METHOD_NAMES[method], "o", COLOURS[method]) for method in several]
@@ -607,16 +608,16 @@ def _mark_entry(name: str, marker: str, colour: str) -> Line2D:
     return Line2D([], [], label=name, gid=belongs_to(name), **look)
 
 
-def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str) -> None:
-    """Draw final accuracies of a method at the height ``y``: seeds, and the interval of their mean."""
+def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str, metric: str) -> None:
+    """Draw final values of a method at the height ``y``: seeds, and the interval of their mean."""
     if runs.empty:
         return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
     unstable = _is_unstable(runs)
-    summary = summarise(runs, ["method"]).iloc[0]
+    summary = summarise(runs, ["method"], metric).iloc[0]
     panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=1.4, alpha=0.6, **look)
     dots = look | {"marker": "o", "markersize": 5.5, "alpha": 0.75}
-    _seed_dots(panel, runs["test_accuracy"], pd.Series(y, runs.index), unstable, **dots)
+    seed_dots(panel, runs[metric], pd.Series(y, runs.index), unstable, **dots)
     if unstable.any():
         panel.plot(summary["mean"], y, linestyle="", **look | MEAN_OF_ALL)
         # Beside the axes, where it does not cover dots.
@@ -726,7 +727,7 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
             x, y = runs[measure], runs["test_accuracy"]
             seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
-            _seed_dots(panel, x, y, unstable, **seeds)
+            seed_dots(panel, x, y, unstable, **seeds)
             if not unstable.all():
                 look |= {"markersize": 8, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
                 means = [x[~unstable].mean()], [y[~unstable].mean()]
@@ -905,7 +906,7 @@ def _difference_panel(
     colour, gid = COLOURS[line[0]], belongs_to(label(*line), SEEDS)
     look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "alpha": 0.4}
     dotted = pairs[pairs["seed"] < DOTTED_SEEDS]  # more would make the page heavy
-    _seed_dots(panel, dotted[x], dotted["points"], unstable[dotted.index], **look, gid=gid)
+    seed_dots(panel, dotted[x], dotted["points"], unstable[dotted.index], **look, gid=gid)
     summary = summarise(pairs[~unstable], [x], "points")
     ends = (summary[end] for end in (x, "mean", "low", "high"))
     curve = Curve(label(*line), *ends, form="+.1f", color=colour, linewidth=1.6)

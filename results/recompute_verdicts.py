@@ -26,7 +26,7 @@ SCALES = {"fisher": (math.atanh, math.tanh), "ratio": (math.log, math.exp), "t":
 
 @cache
 def table(name):
-    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype={"hidden": str})
+    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype={"hidden": str, "scale": str})
     return rows[rows["dataset"].isin([sys.argv[3], "clusters"])] if "dataset" in rows else rows
 
 
@@ -232,6 +232,8 @@ FUNCTIONS = {
     "agreement_of_layer": lambda method, layers, layer:
         in_layer(method, layers, layer, "none", "gradient_alignment").iloc[-1],
     "half_agreed": half_agreed,
+    "at_scale": lambda method, scale, metric:
+        last(runs("rich", method=method, scale=scale, optimizer="sgd"), metric),
     "steps_on_bits": lambda k, method, optimizer:
         steps(bits(False, k=k, dimensions=20, method=method, optimizer=optimizer)),
     "steps_on_digits": steps_on_digits, "size_slope": size_slope, "hidden_progress": hidden_progress,

@@ -22,6 +22,7 @@ from ..edge import COLUMNS as EDGE_COLUMNS
 from ..edge import ended
 from ..hard import COLUMNS as BITS_COLUMNS
 from ..probes import PROBE_COLUMNS
+from ..rich import COLUMNS as RICH_COLUMNS
 from ..words import SPACE, number, span
 from .queries import Sample
 from .significance import (
@@ -109,6 +110,12 @@ class Evidence:
     def students(self) -> pd.DataFrame:
         """Return a table as from ``align_table``, or raise ``NotComputed``; the digits keep it."""
         return self._read_digits("align", lambda path: KeptTable(path, ALIGN_COLUMNS).frame())
+
+    def scaled(self) -> pd.DataFrame:
+        """Return a table as from ``rich_table``, or raise ``NotComputed``; the digits keep it."""
+        return self._read_digits(
+            "rich", lambda path: with_outcomes(KeptTable(path, RICH_COLUMNS).frame())
+        )
 
     def bits(self) -> pd.DataFrame:
         """Return a table as from ``bits_table``, or raise ``NotComputed``; the digits keep it."""

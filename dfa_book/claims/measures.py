@@ -641,6 +641,18 @@ def half_agreed(evidence: Evidence, method: str, layers: int, layer: int) -> Sam
     return describe(half_way(queries.curves(rows, "gradient_alignment"), 0.0), rows)
 
 
+# ---- scaled outputs ----
+
+
+@quantity
+def at_scale(evidence: Evidence, method: str, scale: str, metric: str = "test_accuracy") -> Sample:
+    """Return a metric at the last epoch of the runs by SGD with a scale of ``rich_table``."""
+    rows = queries.select(evidence.scaled(), method=method, scale=scale, optimizer="sgd")
+    if rows.empty:
+        raise NotComputed("rich")
+    return _last(rows, metric)
+
+
 # ---- students of a teacher ----
 
 

@@ -12,6 +12,7 @@ from .measures import (
     aligned_before_learned,
     alignment_before_loss,
     all_signs,
+    at_scale,
     finite_size_slope,
     hidden_progress,
     passed_the_edge,
@@ -21,12 +22,14 @@ from .measures import (
     unstable_past_the_edge,
     unstable_with,
 )
-from .thesis_claims import COUNTED, DEEP, DIGITS_ONLY, above, below, between, claim
+from .thesis_claims import COUNTED, DEEP, DIGITS_ONLY, above, alike, below, between, claim
 
 EDGE = Commit("76c373a", "2026-11-28 04:20")
 """The rules on the edge of stability, stated after a pilot of seven runs."""
 ALIGN = Commit("333db15", "2026-11-28 07:48")
 """The rules on students of a teacher, stated after a pilot with ten other seeds."""
+RICH = Commit("58e1d1a", "2026-11-28 11:44")
+"""The rules on scaled outputs, stated after a pilot of 131 runs with three other seeds."""
 HARD = Commit("752a291", "2026-11-28 12:14")
 """The rules on the hardness of parities, stated after a pilot with three other seeds."""
 
@@ -111,6 +114,26 @@ OWN_CLAIMS: tuple[Claim, ...] = (
                 form=".2f")
           for layers in (2, 4)),
         not_on=DIGITS_ONLY),
+    claim("18a", RICH, "A large α makes training linear.", HERE, "fig-rich",
+        *(alike(f"accuracy of {name} with α = 256 minus that of the linear model",
+                at_scale(method, "256") - at_scale(method, "linear"))
+          for method, name in RULES.items()),
+        not_on=DIGITS_ONLY),
+    claim("18b", RICH, "In the lazy limit, DFA learns with last-layer features only.", HERE, "fig-rich",
+        alike("accuracy of DFA with α = 256 minus that of random ReLU features",
+              at_scale("dfa", "256") - at_scale("relu_features", "none")),
+        not_on=DIGITS_ONLY),
+    claim("18c", RICH, "Both rules do better in the rich regime.", HERE, "fig-rich",
+        *(above(0, f"accuracy of {name} with α = 1 minus that with α = 256",
+                at_scale(method, "1") - at_scale(method, "256"))
+          for method, name in RULES.items()),
+        not_on=DIGITS_ONLY),
+    claim("18d", RICH, "With SGD, DFA changes the tangent kernel less than BP does.", HERE,
+        "fig-rich-optimizers",
+        below(0, "change of the tangent kernel by DFA minus that by BP, k = 3",
+              at_scale("dfa", "none", "kernel") - at_scale("bp", "none", "kernel"), form=".2f"),
+        not_on=DIGITS_ONLY,
+        note="The change is 1 minus the centred alignment of the kernels before and after training."),
     claim("19a", HARD, "DFA needs more steps than BP for parities of bits.", HERE, "fig-hard",
         *(above(1, f"steps of DFA over those of BP, {k} of 20 bits, {name}",
                 steps_on_bits(k, "dfa", optimizer) / steps_on_bits(k, "bp", optimizer), **COUNTED)

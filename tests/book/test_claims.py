@@ -752,12 +752,15 @@ def test_dates_of_rules_and_results_are_those_of_git():
 @needs_history
 def test_own_rules_were_there_in_words_before_their_first_results():
     for made in ledger.OWN_CLAIMS:
-        experiment = {"15": "edge", "16": "align", "17": "depth", "19": "hard"}[made.id[:-1]]
+        names = {"15": "edge", "16": "align", "17": "depth", "18": "rich", "19": "hard"}
+        experiment = names[made.id[:-1]]
         text = git("show", f"{made.rule_since.hash}:dfa_book/{experiment}.py")
-        number = made.id if experiment in ("align", "hard") else 1 + "abcdefgh".index(made.id[-1])
+        by_id = experiment in ("align", "rich", "hard")
+        number = made.id if by_id else 1 + "abcdefgh".index(made.id[-1])
         rule = re.search(rf"^#? ?{number}\. (.*(?:\n#? +.*)*)", text, flags=re.MULTILINE)[1]
         for bound in (end for part in made.parts for end in (part.above, part.below)):
-            written = math.isinf(bound) or f"{100 * bound:.0f} %" in rule or f" {bound:g}" in rule
+            either = f"{100 * bound:.0f} %" in rule or f" {bound:g}" in rule
+            written = math.isinf(bound) or either or f"within\n#    {-bound:g} of" in rule
             assert bound == 0 or written
         assert made.rule_since.date < thesis_claims.FIRST_RESULTS["digits"][experiment].date
 
