@@ -26,7 +26,7 @@ from torch import Tensor
 from .networks import ACTIVATIONS, ForwardPass, Parameters, depth, forward
 
 Products = Iterator[tuple[str, Tensor, Tensor]]
-"""The output of a rule, names of parameters, each with two factors of its gradient ``a @ b``."""
+"""A rule's output: names of parameters, each with two factors of its gradient ``a @ b``."""
 
 Transport = Callable[[int, Tensor, Tensor], Tensor]
 """``transport(l, e, δ_{l+1})`` returns what reaches hidden layer l, shape ``(…, n, units of l)``."""

@@ -44,8 +44,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
             pages = ", ".join(f":doc:`/{page}`" for page in used[name])
             lines += ["", f"*Used in* {pages}.", ""]
 
+    def protect(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+        if what in ("attribute", "data", "property"):
+            lines.insert(0, "")  # napoleon takes what is before a colon in the first line for a type
+
     app.add_transform(_WithoutModules)
     app.connect("builder-inited", look)
+    app.connect("autodoc-process-docstring", protect, priority=400)
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", lambda *given: (_tidied(given[5]), given[6]))
     app.connect("autodoc-skip-member", _skip)

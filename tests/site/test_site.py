@@ -262,6 +262,11 @@ def test_the_card_for_links_is_drawn_from_this_build(html):
 # ---- the reference ----
 
 
+def test_no_word_of_the_reference_is_taken_for_a_type(html):
+    pages = (html / "reference").glob("*.html")
+    assert [page.name for page in pages if "Type<span" in page.read_text(encoding="utf-8")] == []
+
+
 def test_everything_in_the_reference_can_be_linked_to(html):
     from sphinx.util.inventory import InventoryFile
 
