@@ -180,6 +180,32 @@ def alignment_before_loss():
     return half_way(curves(rows, "weight_alignment"), 0) - half_way(falling, -math.log(2))
 
 
+def steps(rows):
+    hit = rows[rows["test_accuracy"] >= 0.75].groupby("seed")["step"].min()
+    return hit.reindex(rows["seed"].unique()).fillna(rows.groupby("seed")["step"].max())
+
+
+def bits(small, **fields):
+    return runs("hard", **fields)[lambda rows: (rows["learning_rate"] == 0.25) == small]
+
+
+def steps_on_digits(k, method, optimizer):
+    rows = runs("hard_digits", k=k, method=method, optimizer=optimizer)
+    return steps(rows.assign(step=rows["epoch"] * rows["samples"] // rows["batch_size"]))
+
+
+def size_slope(k, method):
+    rows = bits(True, k=k, method=method)
+    y = pd.DataFrame({n: steps(own).map(math.log) for n, own in rows.groupby("dimensions")}).T
+    return pd.Series({seed: stats.linregress(list(map(math.log, y.index)), y[seed]).slope for seed in y})
+
+
+def hidden_progress(k, method):
+    rows = bits(True, k=k, method=method, dimensions=20)
+    began = rows[rows["test_accuracy"] >= 0.55].groupby("seed")["step"].min()
+    return rows[rows["step"] < rows["seed"].map(began)].groupby("seed")["relevant"].last()
+
+
 FUNCTIONS = {
     "-": lambda self, other: number(self) - number(other),
     "/": lambda self, other: number(self) / number(other),
@@ -208,6 +234,9 @@ FUNCTIONS = {
     "half_agreed": half_agreed,
     "at_scale": lambda method, scale, metric:
         last(runs("rich", method=method, scale=scale, optimizer="sgd"), metric),
+    "steps_on_bits": lambda k, method, optimizer:
+        steps(bits(False, k=k, dimensions=20, method=method, optimizer=optimizer)),
+    "steps_on_digits": steps_on_digits, "size_slope": size_slope, "hidden_progress": hidden_progress,
     "finite_size_slope": finite_size_slope, "aligned_before_learned": aligned_before_learned,
     "alignment_before_loss": alignment_before_loss,
     "all_signs": lambda method, of:

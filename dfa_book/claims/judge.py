@@ -20,6 +20,7 @@ from ..depth import COLUMNS as LAYER_COLUMNS
 from ..depth import with_outcome
 from ..edge import COLUMNS as EDGE_COLUMNS
 from ..edge import ended
+from ..hard import COLUMNS as BITS_COLUMNS
 from ..probes import PROBE_COLUMNS
 from ..rich import COLUMNS as RICH_COLUMNS
 from ..words import SPACE, number, span
@@ -115,6 +116,10 @@ class Evidence:
         return self._read_digits(
             "rich", lambda path: with_outcomes(KeptTable(path, RICH_COLUMNS).frame())
         )
+
+    def bits(self) -> pd.DataFrame:
+        """Return a table as from ``bits_table``, or raise ``NotComputed``; the digits keep it."""
+        return self._read_digits("hard", lambda path: KeptTable(path, BITS_COLUMNS).frame())
 
     def _read_digits(self, experiment: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         if self.dataset != "digits":  # the MNIST edition keeps the same runs

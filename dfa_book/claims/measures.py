@@ -39,6 +39,7 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
 from ..edge import best_rate, table_name
+from ..hard import SMALL_RATE, UNMOVED, steps_needed, with_steps
 from . import queries
 from .judge import Evidence, NotComputed, Number, exactly
 from .queries import Sample, describe, mean_of, tried
@@ -691,3 +692,62 @@ def alignment_before_loss(evidence: Evidence) -> Sample:
     rows = runs(evidence, "alignment", method="dfa", optimizer="sgd")
     alignment, loss = (queries.curves(rows, m) for m in ("weight_alignment", "train_loss"))
     return describe(half_way(alignment, 0.0) - half_way(-loss, -math.log(2)), rows)
+
+
+# ---- parities of bits ----
+
+
+def small_rate(evidence: Evidence, **fields: object) -> pd.DataFrame:
+    """Return the rows of the runs on bits at the small rate with these fields."""
+    return queries.select(evidence.bits(), learning_rate=SMALL_RATE, **fields)
+
+
+def _steps(rows: pd.DataFrame) -> Sample:
+    """Return the steps of each seed until the goal; all steps of a run that did not get there."""
+    if rows.empty:
+        raise NotComputed("hard")
+    return describe(steps_needed(rows, ["seed"])["steps"].astype(float), rows)
+
+
+@quantity
+def steps_on_bits(evidence: Evidence, k: int, method: str, optimizer: str) -> Sample:
+    """Return the steps that a parity of k of 20 bits takes at the tuned rate."""
+    rows = queries.select(evidence.bits(), k=k, dimensions=20, method=method, optimizer=optimizer)
+    return _steps(rows[rows["learning_rate"] != SMALL_RATE])
+
+
+@quantity
+def steps_at_small_rate(evidence: Evidence, k: int, method: str) -> Sample:
+    """Return the steps that a parity of k of 20 bits takes at the small rate."""
+    return _steps(small_rate(evidence, k=k, dimensions=20, method=method))
+
+
+@quantity
+def steps_on_digits(evidence: Evidence, k: int, method: str, optimizer: str) -> Sample:
+    """Return the steps that the parity of k digits takes at the tuned rate."""
+    return _steps(with_steps(runs(evidence, "hard_digits", k=k, method=method, optimizer=optimizer)))
+
+
+@quantity
+def size_slope(evidence: Evidence, k: int, method: str) -> Sample:
+    """Return the slope of log steps against the log of the number of bits, at the small rate."""
+    of_size = small_rate(evidence, k=k, method=method).groupby("dimensions")
+    logs = pd.DataFrame({n: np.log(_steps(rows).values) for n, rows in of_size})
+    if len(logs.columns) < 2:
+        raise NotComputed("hard")
+    at = np.log(logs.columns.to_numpy(float))
+    return Sample(logs.apply(lambda steps: np.polyfit(at, steps, 1)[0], axis=1))
+
+
+@quantity
+def hidden_progress(evidence: Evidence, k: int, method: str) -> Sample:
+    """Return how much further weights of relevant inputs have moved just before the accuracy does.
+
+    That is at the small rate, with 20 bits.
+    """
+    rows = small_rate(evidence, k=k, method=method, dimensions=20).sort_values("step")
+    began = rows[rows["test_accuracy"] >= UNMOVED].groupby("seed")["step"].min()
+    before = rows[rows["step"] < rows["seed"].map(began).fillna(math.inf)]
+    if before.empty:
+        raise NotComputed("hard")
+    return Sample(before.groupby("seed")["relevant"].last())

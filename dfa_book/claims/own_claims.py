@@ -14,11 +14,15 @@ from .measures import (
     all_signs,
     at_scale,
     finite_size_slope,
+    hidden_progress,
     passed_the_edge,
+    size_slope,
+    steps_on_bits,
+    steps_on_digits,
     unstable_past_the_edge,
     unstable_with,
 )
-from .thesis_claims import DEEP, DIGITS_ONLY, above, alike, below, between, claim
+from .thesis_claims import COUNTED, DEEP, DIGITS_ONLY, above, alike, below, between, claim
 
 EDGE = Commit("76c373a", "2026-11-28 04:20")
 """The rules on the edge of stability, stated after a pilot of seven runs."""
@@ -26,11 +30,14 @@ ALIGN = Commit("333db15", "2026-11-28 07:48")
 """The rules on students of a teacher, stated after a pilot with ten other seeds."""
 RICH = Commit("58e1d1a", "2026-11-28 11:44")
 """The rules on scaled outputs, stated after a pilot of 131 runs with three other seeds."""
+HARD = Commit("752a291", "2026-11-28 12:14")
+"""The rules on the hardness of parities, stated after a pilot with three other seeds."""
 
 HERE = "this book"
 _RUNS = {"form": "percent", "kind": "binomial", "repeats": "runs"}
 _SHARE = {"form": "percent", "kind": "binomial", "repeats": "students"}
 _NO_DIGITS = {"mnist": "its students see no digits, and are judged once"}
+_ON_BITS = {"mnist": "its runs are on bits, and are judged once"}
 
 # fmt: off
 OWN_CLAIMS: tuple[Claim, ...] = (
@@ -127,4 +134,26 @@ OWN_CLAIMS: tuple[Claim, ...] = (
               at_scale("dfa", "none", "kernel") - at_scale("bp", "none", "kernel"), form=".2f"),
         not_on=DIGITS_ONLY,
         note="The change is 1 minus the centred alignment of the kernels before and after training."),
+    claim("19a", HARD, "DFA needs more steps than BP for parities of bits.", HERE, "fig-hard",
+        *(above(1, f"steps of DFA over those of BP, {k} of 20 bits, {name}",
+                steps_on_bits(k, "dfa", optimizer) / steps_on_bits(k, "bp", optimizer), **COUNTED)
+          for optimizer, name in (("sgd", "SGD"), ("adam", "Adam")) for k in (2, 3, 4)),
+        not_on=_ON_BITS, note="Steps until the test accuracy is first 75 %, each at its tuned rate."),
+    claim("19b", HARD, "DFA's steps grow with the number of bits as BP's do.", HERE, "fig-hard-sizes",
+        *(between(-0.5, 0.5, f"slope of log steps against log n, DFA minus BP, k = {k}",
+                  size_slope(k, "dfa") - size_slope(k, "bp"), form=".2f")
+          for k in (2, 3, 4)),
+        not_on=_ON_BITS, note="Both by SGD at the rate 0.25."),
+    claim("19c", HARD, "Weights of relevant inputs move before the accuracy does.", HERE,
+        "fig-hard-progress",
+        *(above(1.5, "movement of relevant inputs' weights over that of the others, before the accuracy "
+                     f"is 55 %, {name}, {k} of 20 bits", hidden_progress(k, method), **COUNTED)
+          for method, name in RULES.items() for k in (3, 4)),
+        not_on=_ON_BITS, note="Root mean squares of first-layer weights; SGD at the rate 0.25."),
+    claim("19d", HARD, "A third digit costs DFA more steps than BP.", HERE, "fig-hard",
+        *(above(1, f"steps with three digits over steps with two, DFA's ratio over BP's, {name}",
+                steps_on_digits(3, "dfa", optimizer) / steps_on_digits(2, "dfa", optimizer)
+                / (steps_on_digits(3, "bp", optimizer) / steps_on_digits(2, "bp", optimizer)), **COUNTED)
+          for optimizer, name in (("sgd", "SGD"), ("rmsprop", "RMSProp"))),
+        not_on=DIGITS_ONLY, note="A run that does not get to 75 % counts with the steps it was given."),
 )

@@ -105,6 +105,7 @@ _FIRST_RESULTS = {
         "depth": ("a6f0b4d", "2026-11-28 08:39"),
         "align": ("a9bb1e1", "2026-11-28 07:51"),
         "rich": ("d4911fa", "2026-11-28 12:27"),
+        "hard hard_digits": ("a3d9cec", "2026-11-28 12:30"),
     },
 }
 FIRST_RESULTS = {

@@ -752,9 +752,11 @@ def test_dates_of_rules_and_results_are_those_of_git():
 @needs_history
 def test_own_rules_were_there_in_words_before_their_first_results():
     for made in ledger.OWN_CLAIMS:
-        experiment = {"15": "edge", "16": "align", "17": "depth", "18": "rich"}[made.id[:-1]]
+        names = {"15": "edge", "16": "align", "17": "depth", "18": "rich", "19": "hard"}
+        experiment = names[made.id[:-1]]
         text = git("show", f"{made.rule_since.hash}:dfa_book/{experiment}.py")
-        number = made.id if experiment in ("align", "rich") else 1 + "abcdefgh".index(made.id[-1])
+        by_id = experiment in ("align", "rich", "hard")
+        number = made.id if by_id else 1 + "abcdefgh".index(made.id[-1])
         rule = re.search(rf"^#? ?{number}\. (.*(?:\n#? +.*)*)", text, flags=re.MULTILINE)[1]
         for bound in (end for part in made.parts for end in (part.above, part.below)):
             either = f"{100 * bound:.0f} %" in rule or f" {bound:g}" in rule

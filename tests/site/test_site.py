@@ -33,6 +33,7 @@ FIGURES = {
     "beyond/depth.html": [f"Fig. 9.{number}" for number in range(1, 4)],
     "beyond/align.html": [f"Fig. 10.{number}" for number in range(1, 3)],
     "beyond/rich.html": [f"Fig. 11.{number}" for number in range(1, 4)],
+    "beyond/hard.html": [f"Fig. 12.{number}" for number in range(1, 4)],
     "appendix-representations.html": [f"Fig. B.{number}" for number in range(1, 4)],
     "appendix-reproducibility.html": [f"Fig. C.{number}" for number in range(1, 7)],
 }
