@@ -574,6 +574,8 @@ def test_dark_mode_is_switched_by_a_button_and_stays(page):
     page.goto("conclusion.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert max(page.evaluate(brightness)) < 64
+    bars = "getComputedStyle(document.querySelector('.bd-sidebar-primary')).scrollbarColor"
+    assert page.evaluate(bars) != "auto"
 
 
 def test_dark_mode_follows_the_system_of_a_reader_who_chose_nothing(page):
