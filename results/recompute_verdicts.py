@@ -26,7 +26,8 @@ SCALES = {"fisher": (math.atanh, math.tanh), "ratio": (math.log, math.exp), "t":
 
 @cache
 def table(name):
-    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype={"hidden": str, "scale": str})
+    texts = {"hidden": str, "scale": str}
+    rows = pd.read_csv(Path(sys.argv[2], f"{name}.csv"), dtype=texts, low_memory=False)
     return rows[rows["dataset"].isin([sys.argv[3], "clusters"])] if "dataset" in rows else rows
 
 
