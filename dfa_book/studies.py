@@ -40,6 +40,7 @@ FINE_ON_MNIST: dict[tuple[object, ...], int] = {
     ("dfa", "uniform", "sgd", 3, 20): 5,
     ("dfa", "uniform", "sgd", 3, 50): 5,
     ("dfa", "uniform", "rmsprop", 3, 20): 5,
+    ("bp", None, "adadelta", 3, 20): 3,
     ("dfa", "uniform", "adadelta", 3, 20): 5,
     ("dfa", "gaussian", "sgd", 3, 20): 5,
     ("dfa", "standard_gaussian", "sgd", 3, 20): 5,
