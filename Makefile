@@ -46,7 +46,7 @@ test-long: $(VENV)/.installed ## run the tests that take minutes: attacks on eve
 
 test-site: $(VENV)/.installed ## look at the built site, in Chromium too: equations, links, weight, accessibility
 	@test -f $(SITE)/index.html || { echo "There is no site in $(SITE) yet: run make book first."; exit 1; }
-	$(PYTEST) --dist load tests/site/test_site.py tests/site/test_browser.py --site $(SITE)
+	$(BIN)/python -m pytest tests/site/test_site.py tests/site/test_browser.py --site $(SITE)
 
 bench: $(VENV)/.installed ## measure how fast the library trains, in some minutes (see benchmarks/README.md)
 	$(BIN)/python benchmarks/engine.py
