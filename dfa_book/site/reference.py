@@ -46,7 +46,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
     def protect(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
         if what in ("attribute", "data", "property"):
-            lines.insert(0, "")  # napoleon takes what is before a colon in the first line for a type
+            lines[:0] = ["..", ""]  # napoleon takes what is before a colon in the first line for a type
 
     app.add_transform(_WithoutModules)
     app.connect("builder-inited", look)
