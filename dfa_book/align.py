@@ -7,7 +7,6 @@ parameters*, follows closed differential equations (Saad and Solla, 1995; for DF
 2021).
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from dfa_lib.experiments.kept_table import (
     Row,
     TablePath,
     kept_table,
+    plan_digest,
 )
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.runner import MOST_SEEDS
@@ -262,11 +262,10 @@ def align_table(
         yield [row for rows in done for row in rows], len(new)
 
     plan = (list(dimensions), STUDENT, RATE, STARTS, TIMES.tolist())
-    digest = hashlib.sha256(repr(plan).encode()).hexdigest()[:16]
     return kept_table(
         results,
         COLUMNS,
-        {"experiment": digest},
+        {"experiment": plan_digest(repr(plan))},
         make,
         key=("seed",),
         wanted=wanted,

@@ -16,7 +16,6 @@ the run's initial parameters. So a row of the table pairs with the run of the sa
 descent has trained.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -31,7 +30,16 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from dfa_lib.experiments import repeats
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import (
+    REAL,
+    SHARE,
+    TEXT,
+    WHOLE,
+    Row,
+    TablePath,
+    kept_table,
+    plan_digest,
+)
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.lazy import open_gates
 from dfa_lib.methods import METHODS
@@ -344,4 +352,4 @@ def _experiment(cases: Sequence[Case]) -> str:
         for run, method in cases
     )
     spec = repr((each, LOGISTIC_PENALTIES, RIDGE_PENALTIES))
-    return hashlib.sha256(spec.encode()).hexdigest()[:16]
+    return plan_digest(spec)

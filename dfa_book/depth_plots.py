@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfa_lib.experiments.names import COLOURS, METHOD_NAMES
-from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
+from dfa_lib.experiments.outcomes import is_unstable
 from dfa_lib.experiments.statistics import Interval, summarise
 
 from .plots import (
@@ -53,8 +53,7 @@ def method_curves(panel: Axes, last: pd.DataFrame, x: str, metric: str = "test_a
         look: dict[str, Any] = {"color": colour, "marker": "o", "linewidth": 1.9}
         draw_curve(panel, Curve(name, means[x], *ends, label=name, **look))
         dots: dict[str, Any] = {"color": colour, "gid": belongs_to(name), "alpha": 0.35}
-        unstable = runs["outcome"].isin([UNSTABLE, NON_FINITE])
-        seed_dots(panel, runs[x], runs[metric], unstable, marker="o", markersize=3.5, **dots)
+        seed_dots(panel, runs[x], runs[metric], is_unstable(runs), marker="o", markersize=3.5, **dots)
 
 
 @mpl.rc_context(STYLE)

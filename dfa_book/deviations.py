@@ -4,7 +4,6 @@ Each experiment trains many small networks of one shape side by side (``train_to
 is kept in a CSV. The size of an effect holds at this scale only.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,17 @@ from dfa_lib.data.examples import Examples, stack
 from dfa_lib.data.images import Digits, take
 from dfa_lib.data.parity import draw_stacks
 from dfa_lib.engine import Engine
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Column, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import (
+    REAL,
+    SHARE,
+    TEXT,
+    WHOLE,
+    Column,
+    Row,
+    TablePath,
+    kept_table,
+    plan_digest,
+)
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.outcomes import UNSTABLE, outcome
 from dfa_lib.experiments.statistics import Interval, mean_interval
@@ -435,7 +444,7 @@ def table(name: str, scale: Scale, *, results: TablePath = None, jobs: int = 1) 
     A ``test_accuracy`` without an ``epoch`` is that of the last one.
     """
     grids = (ADAM_RATES, BETAS, CARRIED_RATES, RATES, HELD_OUT_DIGITS)
-    digest = hashlib.sha256(f"{name} {scale} {grids}".encode()).hexdigest()[:16]
+    digest = plan_digest(f"{name} {scale} {grids}")
     experiment = EXPERIMENTS[name]
     columns = experiment.columns
 

@@ -1,13 +1,12 @@
 """Tables of runs that are followed while they train, each in a process that takes one thread."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
 
-from dfa_lib.experiments.kept_table import Columns, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import Columns, Row, TablePath, kept_table, plan_digest
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.training import Run
 
@@ -29,6 +28,6 @@ def followed_table(
         for one, rows in zip(missing, followed, strict=True):
             yield [(*one, *row) for row in rows], len(arguments[one][-1]) if count else 1
 
-    first = {"experiment": hashlib.sha256(repr(shared).encode()).hexdigest()[:16]} | same
+    first = {"experiment": plan_digest(repr(shared))} | same
     record: dict[str, Any] = {"datasets": [shared.dataset], "jobs": jobs}
     return kept_table(results, columns, first, make, key=key, wanted=list(arguments), **record)

@@ -4,7 +4,6 @@ Inputs are uniform on ±1; the label is 1 where the product of the first k is 1.
 as one batch of runs.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,7 +14,16 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import (
+    REAL,
+    SHARE,
+    TEXT,
+    WHOLE,
+    Row,
+    TablePath,
+    kept_table,
+    plan_digest,
+)
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.feedback import feedback_matrices
 from dfa_lib.learning_rules import gradients
@@ -29,6 +37,7 @@ HIDDEN, BATCH, TEST = 128, 64, 2_000
 GOAL, UNMOVED, DONE = 0.75, 0.55, 0.9
 """Test accuracies: a parity is learned; it has not begun to be; a run ends."""
 SMALL_RATE = 0.25
+BITS = 20  # n, unless it is varied
 # Steps at which runs are measured: each a fifth more than the one before.
 TIMES = sorted({round(2 ** (i / 4)) for i in range(60)})
 # Steps whose examples are drawn at once.
@@ -143,7 +152,7 @@ def bits_table(
     return kept_table(
         results,
         COLUMNS,
-        {"experiment": hashlib.sha256(repr(plan).encode()).hexdigest()[:16]},
+        {"experiment": plan_digest(repr(plan))},
         make,
         key=(*CASE, "seed"),
         wanted=[(*case, seed) for case in cases for seed in seeds],

@@ -38,7 +38,7 @@ from dfa_lib.experiments.names import (
     OPTIMIZER_NAMES,
     SPARE_COLOURS,
 )
-from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
+from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE, is_unstable
 from dfa_lib.experiments.statistics import mean_interval, summarise, with_outcomes
 from dfa_lib.methods import METHODS
 from dfa_lib.validation import choice
@@ -262,7 +262,7 @@ def _metric_panel(
         summary = summarise(runs, ["epoch"], metric)
         seeds: dict[bool, list[tuple[Any, Any]]] = {False: [], True: []}
         for _, run in runs.groupby("seed"):
-            seeds[bool(_is_unstable(run).any())].append((run["epoch"], run[metric]))
+            seeds[bool(is_unstable(run).any())].append((run["epoch"], run[metric]))
         draw_means(
             panel, label(method, optimizer), summary["epoch"], summary, seeds[False], seeds[True],
             mark_all=False, markevery=max(1, len(summary) // 5), **line_look(lines, method, optimizer),
@@ -359,13 +359,6 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     return table if "outcome" in table else with_outcomes(table)
 
 
-def _is_unstable(rows: pd.DataFrame) -> pd.Series:
-    """Return for each row whether its run is unstable or non-finite; all false without outcomes."""
-    if "outcome" not in rows:
-        return pd.Series(False, index=rows.index)
-    return rows["outcome"].isin([UNSTABLE, NON_FINITE])
-
-
 def unstable_note(last: pd.DataFrame) -> str:
     """Count unstable and non-finite runs, e.g. ``2 of 5 seeds unstable``; empty if there are none.
 
@@ -395,7 +388,7 @@ def _entries(
         entries.append(Line2D([], [], label="published", **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
-    if _is_unstable(table).any():
+    if is_unstable(table).any():
         entries.append(unstable_entry())
     return entries
 
@@ -435,7 +428,7 @@ def _line_entries(
     if not note:
         return [Curve(name, label=name, **look)]
     entries = []
-    if not _is_unstable(last).all():
+    if not is_unstable(last).all():
         entries.append(Curve(name, label=f"{name} ({note}; mean of the others)", **look))
         note = ""
     if not (last["outcome"] == NON_FINITE).any():
@@ -594,7 +587,7 @@ def final_accuracies(table: pd.DataFrame, by: str, metric: str = "test_accuracy"
     panel.grid(visible=False, axis="y")
     several = methods if len(methods) > 1 else ()
     entries = [_mark_entry(METHOD_NAMES[method], "o", COLOURS[method]) for method in several]
-    if _is_unstable(last).any():
+    if is_unstable(last).any():
         every = Line2D([], [], linestyle="", color=INK, label="mean of all seeds", **MEAN_OF_ALL)
         entries += [every, unstable_entry(linestyle="")]
     if entries:
@@ -613,7 +606,7 @@ def _ending(panel: Axes, runs: pd.DataFrame, y: float, method: str, metric: str)
     if runs.empty:
         return
     look: dict[str, Any] = {"color": COLOURS[method], "gid": belongs_to(METHOD_NAMES[method])}
-    unstable = _is_unstable(runs)
+    unstable = is_unstable(runs)
     summary = summarise(runs, ["method"], metric).iloc[0]
     panel.plot([summary["low_sound"], summary["high_sound"]], [y, y], linewidth=1.4, alpha=0.6, **look)
     dots = look | {"marker": "o", "markersize": 5.5, "alpha": 0.75}
@@ -723,7 +716,7 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     figure, grid = grid_of_panels(len(titles), 3, 3.5, 3.4, sharey=True)
     for panel, (measure, title) in zip(grid, titles.items(), strict=True):
         for optimizer, runs in last.groupby("optimizer", sort=False):
-            name, unstable = OPTIMIZER_NAMES[str(optimizer)], _is_unstable(runs)
+            name, unstable = OPTIMIZER_NAMES[str(optimizer)], is_unstable(runs)
             look: dict[str, Any] = {"marker": _optimizer_marker(str(optimizer)), "color": colour}
             x, y = runs[measure], runs["test_accuracy"]
             seeds = look | {"markersize": 3.5, "alpha": 0.4, "gid": belongs_to(name)}
@@ -737,7 +730,7 @@ def explaining_points(last: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     entries = [
         _mark_entry(OPTIMIZER_NAMES[o], _optimizer_marker(o), colour) for o in last["optimizer"].unique()
     ]
-    if _is_unstable(last).any():
+    if is_unstable(last).any():
         entries.append(unstable_entry(linestyle=""))
     legend_below(figure, entries, columns=4)
     return figure
@@ -869,7 +862,7 @@ def _error_panel(
     for method, optimizer in lines:
         runs = select(rows, method=method, optimizer=optimizer)
         summary = summarise(runs, [x], accuracy)
-        drawn = runs[_is_unstable(runs) & (runs["seed"] < DOTTED_SEEDS)]
+        drawn = runs[is_unstable(runs) & (runs["seed"] < DOTTED_SEEDS)]
         unstable = [([run[x]], [1 - run[accuracy]]) for _, run in drawn.iterrows()]
         draw_means(
             panel, label(method, optimizer), summary[x], summary, (), unstable, error=True,
@@ -902,7 +895,7 @@ def _difference_panel(
         base[[x, "seed", "test_accuracy", "outcome"]], on=[x, "seed"], suffixes=("", "_base")
     )
     pairs["points"] = 100 * (pairs["test_accuracy_base"] - pairs["test_accuracy"])
-    unstable = _is_unstable(pairs) | _is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
+    unstable = is_unstable(pairs) | is_unstable(pairs.assign(outcome=pairs["outcome_base"]))
     colour, gid = COLOURS[line[0]], belongs_to(label(*line), SEEDS)
     look: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "alpha": 0.4}
     dotted = pairs[pairs["seed"] < DOTTED_SEEDS]  # more would make the page heavy
@@ -959,7 +952,7 @@ def converged_curves(table: pd.DataFrame, trained: pd.DataFrame) -> Figure:
             entries.append(Line2D([], [], label=name, **look))
     if table["seed"].nunique() > 1:
         entries.append(seeds_entry())
-    if _is_unstable(last).any():
+    if is_unstable(last).any():
         entries.append(unstable_entry())
     legend_below(figure, entries, named=False)  # lines end in the middle
     return figure
@@ -981,7 +974,7 @@ def _open_circle(panel: Axes, method: str, runs: pd.DataFrame) -> None:
     x, accuracy = int(runs["seen"].iloc[0]), summarise(runs, ["method"]).iloc[0]
     ends = [accuracy["low_sound"], accuracy["high_sound"]]
     panel.plot([x, x], ends, color=COLOURS[method], linewidth=1.5, gid=gid)
-    for each in runs["test_accuracy"][_is_unstable(runs)].dropna():
+    for each in runs["test_accuracy"][is_unstable(runs)].dropna():
         draw_unstable(panel, [x], [each], color=COLOURS[method], alpha=0.8, gid=gid)
     panel.plot(x, accuracy["mean_sound"], **OPEN, markeredgecolor=COLOURS[method], gid=gid)
 

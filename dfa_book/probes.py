@@ -6,7 +6,6 @@ predicted from them, and ``embed`` maps them to two dimensions. The tables compa
 networks and trained ones.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,16 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from dfa_lib.data.images import take
-from dfa_lib.experiments.kept_table import REAL, SHARE, TEXT, WHOLE, Row, TablePath, kept_table
+from dfa_lib.experiments.kept_table import (
+    REAL,
+    SHARE,
+    TEXT,
+    WHOLE,
+    Row,
+    TablePath,
+    kept_table,
+    plan_digest,
+)
 from dfa_lib.experiments.orphans import tied
 from dfa_lib.experiments.runner import MOST_SEEDS
 from dfa_lib.networks import ACTIVATIONS, Parameters
@@ -332,4 +340,4 @@ def _experiment(runs: Sequence[Run]) -> str:
     if len(set(names)) < len(names):
         raise InputError(f"runs must differ in method or optimizer, not be {', '.join(names[2:])}.")
     spec = repr([replace(run, seed=0) for run in runs])
-    return hashlib.sha256(spec.encode()).hexdigest()[:16]
+    return plan_digest(spec)

@@ -16,7 +16,7 @@ from torch import Tensor
 from dfa_lib.alignment import cosine
 from dfa_lib.engine import Engine
 from dfa_lib.experiments.kept_table import LOSS, REAL, SHARE, TEXT, WHOLE, Row, TablePath
-from dfa_lib.experiments.outcomes import NON_FINITE, UNSTABLE
+from dfa_lib.experiments.outcomes import is_unstable
 from dfa_lib.experiments.statistics import with_outcomes
 from dfa_lib.learning_rules import Products, backward
 from dfa_lib.methods import METHODS, Method
@@ -163,8 +163,7 @@ def rich_table(
 def at_best_rates(tuning: pd.DataFrame, like: Run) -> list[AtScales]:
     """Return the runs of a table at their best rates, each with the scales that it is best for."""
     last = tuning[tuning["epoch"] == tuning["epoch"].max()]
-    unstable = last["outcome"].isin([UNSTABLE, NON_FINITE])
-    last = last.assign(unstable=unstable, accuracy=last["test_accuracy"].fillna(0.0))
+    last = last.assign(unstable=is_unstable(last), accuracy=last["test_accuracy"].fillna(0.0))
     scales: dict[tuple[str, float], tuple[str, ...]] = {}
     for (method, scale), runs in last.groupby(["method", "scale"], sort=False):
         at = method, best_rate(runs).rate

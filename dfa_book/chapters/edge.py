@@ -226,9 +226,8 @@ def one_unit(gains_of: Mapping[str, np.ndarray], rate: float) -> dict[str, Any]:
 # ---- what helps ----
 
 
-def _helping(shown: Followed) -> str:
+def _helping(runs: Mapping[str, pd.DataFrame]) -> str:
     """Say which remedy leaves the fewest runs unstable, at the rates at which all were tried."""
-    runs = {name: _kind(of, "uniform") for name, of in shown.runs.items()}
     common = set.intersection(*(set(of["learning_rate"]) for of in runs.values()))
     unstable = {name: of["unstable"][of["learning_rate"].isin(common)] for name, of in runs.items()}
     counts = {name: f"{of.sum()} of {plural(len(of), 'run')}" for name, of in unstable.items()}
@@ -241,7 +240,8 @@ def _helping(shown: Followed) -> str:
 
 def remedies(shown: Followed) -> dict[str, Any]:
     """Return the figure of unstable runs and accuracies by rate and remedy, for uniform B."""
-    lines = {REMEDIES[name].label: _kind(runs, "uniform") for name, runs in shown.runs.items()}
+    runs = {name: _kind(of, "uniform") for name, of in shown.runs.items()}
+    lines = {REMEDIES[name].label: of for name, of in runs.items()}
     said = listed(
         {
             f"{name}:": f"{int(r['unstable'].sum())} of {plural(len(r), 'run')}"
@@ -253,7 +253,7 @@ def remedies(shown: Followed) -> dict[str, Any]:
         "figure": remedy_curves(lines),
         "results": tuple(map(table_name, shown.runs)),
         "caption": (
-            f"{_helping(shown)} The share of runs that end unstable, with exact 95 % intervals "
+            f"{_helping(runs)} The share of runs that end unstable, with exact 95 % intervals "
             "(first), and the mean accuracy at the end on held-out stacks, with 95 % Student-t "
             "intervals (second), against the learning rate, for DFA with uniform B and SGD on "
             f"{_setting(shown.like)}. Small marks are seeds, crosses unstable ones, means of all seeds. "

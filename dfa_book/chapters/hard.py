@@ -10,6 +10,7 @@ from dfa_lib.experiments import run_all
 from dfa_lib.experiments.names import METHOD_NAMES, OPTIMIZER_NAMES
 from dfa_lib.experiments.results import COLUMNS as RESULT_COLUMNS
 from dfa_lib.experiments.statistics import interval_of, with_outcomes
+from dfa_lib.experiments.tuning import FIRST_SEED
 from dfa_lib.training import Run
 
 from ..chapter import Settings
@@ -24,6 +25,7 @@ from ..claims.measures import (
 from ..claims.queries import Sample
 from ..hard import (
     BATCH,
+    BITS,
     COLUMNS,
     GOAL,
     HIDDEN,
@@ -40,14 +42,12 @@ from ..plots import label
 from ..words import enumerated, listed, number, percent, plural, span, table
 
 METHODS = ("bp", "dfa")
-BITS = 20
 RATES = {
     "bits": {"sgd": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), "adam": (0.003, 0.01, 0.03, 0.1, 0.3)},
     "digits": {"sgd": (0.02, 0.05, 0.1, 0.2, 0.5, 1.0), "rmsprop": (0.0005, 0.001, 0.002, 0.005)},
 }
 # The rate of fixed features, whose loss is convex, is not tuned.
 FEATURES = ("relu_features", "sgd", 1.0)
-FIRST_TUNING_SEED = 1_000
 KEY = ["k", "method", "optimizer"]
 
 
@@ -87,7 +87,7 @@ def studied(settings: Settings) -> Studied:
     Results that have more seeds than asked for are shown with all of them.
     """
     size = SIZES[settings.profile]
-    trials = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
+    trials = range(FIRST_SEED, FIRST_SEED + size.tuning_seeds)
     return Studied(_bits(settings, size, trials), _digits(settings, size, trials), size)
 
 
@@ -223,7 +223,7 @@ def growth(shown: Studied) -> dict[str, Any]:
 def progress(shown: Studied) -> dict[str, Any]:
     """Return the figure of accuracy and of the first layer's movement along training."""
     k, evidence = shown.size.bits[-1], _evidence(shown)
-    each = {METHOD_NAMES[m]: f"{_times(hidden_progress(k, m)(evidence))}" for m in METHODS}
+    each = {METHOD_NAMES[m]: _times(hidden_progress(k, m)(evidence)) for m in METHODS}
     said = (
         f"Before the accuracy is {percent(UNMOVED, '.0f')}, relevant inputs' weights have moved by "
         f"these multiples of the others' movement: {listed(each)}."

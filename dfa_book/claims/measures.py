@@ -39,7 +39,7 @@ from dfa_lib.randomness import generator
 from dfa_lib.training import using_threads
 
 from ..edge import best_rate, table_name
-from ..hard import SMALL_RATE, UNMOVED, steps_needed, with_steps
+from ..hard import BITS, SMALL_RATE, UNMOVED, steps_needed, with_steps
 from . import queries
 from .judge import Evidence, NotComputed, Number, exactly
 from .queries import Sample, describe, mean_of, tried
@@ -712,14 +712,14 @@ def _steps(rows: pd.DataFrame) -> Sample:
 @quantity
 def steps_on_bits(evidence: Evidence, k: int, method: str, optimizer: str) -> Sample:
     """Return the steps that a parity of k of 20 bits takes at the tuned rate."""
-    rows = queries.select(evidence.bits(), k=k, dimensions=20, method=method, optimizer=optimizer)
+    rows = queries.select(evidence.bits(), k=k, dimensions=BITS, method=method, optimizer=optimizer)
     return _steps(rows[rows["learning_rate"] != SMALL_RATE])
 
 
 @quantity
 def steps_at_small_rate(evidence: Evidence, k: int, method: str) -> Sample:
     """Return the steps that a parity of k of 20 bits takes at the small rate."""
-    return _steps(small_rate(evidence, k=k, dimensions=20, method=method))
+    return _steps(small_rate(evidence, k=k, dimensions=BITS, method=method))
 
 
 @quantity
@@ -745,7 +745,7 @@ def hidden_progress(evidence: Evidence, k: int, method: str) -> Sample:
 
     That is at the small rate, with 20 bits.
     """
-    rows = small_rate(evidence, k=k, method=method, dimensions=20).sort_values("step")
+    rows = small_rate(evidence, k=k, method=method, dimensions=BITS).sort_values("step")
     began = rows[rows["test_accuracy"] >= UNMOVED].groupby("seed")["step"].min()
     before = rows[rows["step"] < rows["seed"].map(began).fillna(math.inf)]
     if before.empty:

@@ -420,6 +420,11 @@ def kept_table(
     return as_frame((row for each in wanted for row in by_key.get(each, [])), columns)
 
 
+def plan_digest(plan: str) -> str:
+    """Return 16 hexadecimal digits for what all rows of a table share, for its first column."""
+    return hashlib.sha256(plan.encode()).hexdigest()[:16]
+
+
 # ---- units ----
 
 

@@ -74,3 +74,10 @@ def outcomes(table: pd.DataFrame) -> pd.Series:
         if len(rows):
             found[rows] = outcome(loss[rows].tolist(), right[rows].tolist(), int(size[rows[0]]))
     return pd.Series(found, index=table.index, name="outcome")
+
+
+def is_unstable(rows: pd.DataFrame) -> pd.Series:
+    """Return for each row whether its run is unstable or non-finite; all false without outcomes."""
+    if "outcome" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["outcome"].isin([UNSTABLE, NON_FINITE])
